@@ -1,0 +1,1 @@
+"""The straight line: from an accepted notification to a settled delivery."""

@@ -1,0 +1,1 @@
+"""Pure values: what the daemon talks about, without any I/O."""

@@ -1,0 +1,36 @@
+"""A notification: one event for one user, immutable (delivery.md, nouns)."""
+
+import enum
+
+import attrs
+
+
+class Priority(enum.IntEnum):
+    """Lower goes first; urgent overtakes everything not yet on the wire."""
+
+    URGENT = 0
+    NORMAL = 1
+    LOW = 2
+
+
+@attrs.frozen(eq=False)
+class Notification:
+    """One event, as it goes over every wire.
+
+    `body` is the exact JSON text (CH-100). Times are epoch milliseconds. `key` is the store's
+    number for it, in the order of acceptance.
+    """
+
+    id: str
+    user: str
+    service: str
+    root_key: str
+    body: bytes = attrs.field(repr=False)
+    priority: Priority
+    accepted_at: int
+    expires_at: int
+    order_key: str
+    collapse_key: str | None = None
+    destination: str | None = None
+    producer: str = ""
+    key: int = 0

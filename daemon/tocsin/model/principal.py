@@ -1,0 +1,30 @@
+"""Who is asking: what a verified token says (channels.md, CH-12)."""
+
+import attrs
+
+SCOPES = ("channels", "publish", "push", "messaging", "admin")
+
+
+@attrs.frozen
+class Principal:
+    """A verified token's user, scopes and producer.
+
+    `token_id` names the token in rate limits and revocations and is safe to log; `expires_at`
+    is epoch seconds. `claims` is the whole verified payload.
+    """
+
+    user: str
+    scopes: frozenset[str]
+    producer: str
+    subject: str
+    token_id: str
+    expires_at: float
+    claims: dict[str, object] = attrs.field(factory=dict, repr=False, eq=False)
+
+    def may(self, scope: str) -> bool:
+        """Whether the token carries this scope; `admin` covers `channels`."""
+        return scope in self.scopes or (scope == "channels" and "admin" in self.scopes)
+
+    def is_user(self, user: str) -> bool:
+        """Whether this token may act for `user` on the channel faces (CH-12)."""
+        return user == self.user or "admin" in self.scopes

@@ -1,0 +1,1 @@
+"""Ways in: listeners, HTTP, sockets, and the faces served on them."""

@@ -1,0 +1,1 @@
+"""Where everything durable is kept; records and finding work, no rules."""

@@ -1,0 +1,1 @@
+"""Ways out: each tries one delivery once and returns an Outcome."""

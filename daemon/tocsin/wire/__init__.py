@@ -1,0 +1,1 @@
+"""Sans-I/O protocols: bytes, dicts and the time in, values out."""
