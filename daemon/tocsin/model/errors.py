@@ -91,9 +91,7 @@ def not_one_of(member: str, valid: Sequence[str]) -> RequestError:
 def unauthorized(code: str) -> RequestError:
     """401 POL0001: `token_missing`, `token_invalid` or `token_expired` (CH-13)."""
     challenge = "Bearer" if code == "token_missing" else 'Bearer error="invalid_token"'
-    return RequestError(
-        401, "POL0001", code, label=code, headers=[("WWW-Authenticate", challenge)]
-    )
+    return RequestError(401, "POL0001", code, label=code, headers=[("WWW-Authenticate", challenge)])
 
 
 def forbidden(code: str) -> RequestError:

@@ -1,0 +1,78 @@
+"""What an operator may set about channels, limits and retries."""
+
+from itertools import pairwise
+
+import attrs
+
+from tocsin.model.option import option
+
+
+def _not_decreasing(gaps: list[float]) -> str | None:
+    if not gaps or min(gaps) < 0:
+        return "must be a list of seconds, none negative, not empty"
+    if any(later < earlier for earlier, later in pairwise(gaps)):
+        return "must not decrease"
+    return None
+
+
+@attrs.frozen
+class ChannelSettings:
+    """`[channels]`"""
+
+    default_lifetime: int = option(
+        3600,
+        "Seconds a websockets channel lives without its client, unless it asks for another time.",
+        minimum=60,
+        maximum=86400,
+    )
+    restart_grace: int = option(
+        60,
+        "Seconds every channel is given at start, though its clock ran out meanwhile.",
+        minimum=0,
+        maximum=86400,
+    )
+    cached_users: int = option(
+        100_000,
+        "Users whose channels and subscriptions are kept in memory.",
+        minimum=100,
+    )
+
+
+@attrs.frozen
+class DeliveryLimits:
+    """The part of `[limits]` that bounds what is stored."""
+
+    channels_per_user: int = option(20, "Channels one user may have.", minimum=1, maximum=60_000)
+    subscriptions_per_user: int = option(50, "Subscriptions one user may have.", minimum=1)
+    notification: int = option(65_536, "Bytes of one notification's JSON text.", minimum=1024)
+    backlog: int = option(
+        2_000_000,
+        "Undelivered deliveries in all; past it publishing is answered 503.",
+        minimum=1,
+    )
+
+
+@attrs.frozen
+class DeliverySettings:
+    """`[delivery]`"""
+
+    webhook_retries: list[float] = option(
+        [0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400],
+        "Seconds before each attempt of a webhook; after the last one it is a dead letter.",
+        check=_not_decreasing,
+    )
+    urgent_retries: list[float] = option(
+        [0, 0.5, 1, 2, 4],
+        "The same for urgent notifications; the last one repeats until the deadline.",
+        check=_not_decreasing,
+    )
+    jitter: float = option(
+        0.2, "Each gap is stretched or shrunk by up to this share.", minimum=0, maximum=0.9
+    )
+    lane_window: int = option(
+        64, "Deliveries of one lane held in memory, waiting or under way.", minimum=1
+    )
+    settle_interval: float = option(
+        0.05, "Seconds receipts are gathered before they are written.", minimum=0.001, maximum=5
+    )
+    dead_letter_days: int = option(30, "Days dead letters are kept.", minimum=1)
