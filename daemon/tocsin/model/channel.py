@@ -58,7 +58,7 @@ class Channel:
 
     `key` is the store's own short name for it, 0 until it is stored. Times are epoch
     milliseconds, `lifetime` is seconds. `expires_at` and `state` change as the channel lives;
-    `epoch` and `last_seq` number what was written to its client (CH-56).
+    `last_seq` numbers what was written to its client (CH-56).
     """
 
     id: str
@@ -73,7 +73,6 @@ class Channel:
     check_role: str | None = None
     webhook: Webhook | None = None
     state: ChannelState = ChannelState.ACTIVE
-    epoch: str = ""
     last_seq: int = 0
     key: int = 0
 

@@ -17,8 +17,7 @@ class Priority(enum.IntEnum):
 class Notification:
     """One event, as it goes over every wire.
 
-    `body` is the exact JSON text (CH-100). Times are epoch milliseconds. `key` is the store's
-    number for it, in the order of acceptance.
+    `body` is the exact JSON text (CH-100). Times are epoch milliseconds.
     """
 
     id: str
@@ -33,4 +32,3 @@ class Notification:
     collapse_key: str | None = None
     destination: str | None = None
     producer: str = ""
-    key: int = 0

@@ -1,8 +1,35 @@
-"""The embedded store."""
+"""The embedded store: SQLite in WAL mode behind one writer thread."""
 
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+import apsw
 import attrs
+import trio
 
+from tocsin.model.channel import Channel, ChannelType
+from tocsin.model.errors import StoreError
 from tocsin.model.option import option
+from tocsin.model.subscription import Subscription
+from tocsin.store import rows, statements
+from tocsin.store.interface import (
+    Acceptance,
+    AccountRecord,
+    Claimed,
+    Counts,
+    Ended,
+    Lane,
+    Settled,
+    Settlements,
+    Waiting,
+)
+from tocsin.store.schema import LEG_BITS, open_database
+from tocsin.store.writer import Batches, Commit, InlineWriter, Job, Writer
+
+T = TypeVar("T")
+Done = Callable[[T | None, StoreError | None], None]
+OnError = Callable[[StoreError | None], None]
 
 
 @attrs.frozen
@@ -14,3 +41,277 @@ class StoreSettings:
     checkpoint_pages: int = option(
         4000, "Pages of write-ahead log after which it is moved into the file.", minimum=100
     )
+
+
+class SqliteStore:
+    """`tocsin.store.interface.Store` on one SQLite file.
+
+    `pending` counts undelivered deliveries per channel type, those being stored included.
+    """
+
+    def __init__(
+        self,
+        settings: StoreSettings,
+        *,
+        threaded: bool = True,
+        on_commit: Callable[[Commit], None] = lambda _commit: None,
+    ) -> None:
+        """Open or create the file; `StartupError` if that cannot be.
+
+        `threaded=False` commits inline, for tests under a mock clock.
+        """
+        connection = open_database(settings.path)
+        batches = Batches(connection, checkpoint_pages=settings.checkpoint_pages)
+        self._next_notification, self._next_channel = statements.next_keys(connection)
+        self.at_start = statements.counts(connection)
+        self.pending = Counter(self.at_start.pending)
+        self._writer: Writer | InlineWriter = (
+            Writer(batches, most_per_commit=settings.batch, on_commit=on_commit)
+            if threaded
+            else InlineWriter(batches)
+        )
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; then write what was asked for and close the file."""
+        await self._writer.run(task_status=task_status)
+
+    @property
+    def backlog(self) -> int:
+        """Undelivered deliveries in all."""
+        return self.pending.total()
+
+    # -- notifications ---------------------------------------------------------------------
+
+    async def accept(self, acceptance: Acceptance, on_done: OnError) -> None:
+        """See `Store.accept`."""
+        notifications, deliveries = self._number(acceptance)
+        made = Counter(delivery.channel.type for legs in acceptance.deliveries for delivery in legs)
+        self.pending.update(made)
+
+        def done(_result: None, error: StoreError | None) -> None:
+            if error is not None:
+                self.pending.subtract(made)
+            on_done(error)
+
+        await self._perform(lambda db: statements.insert(db, notifications, deliveries), done)
+
+    def _number(self, acceptance: Acceptance) -> tuple[list[rows.Row], list[rows.Row]]:
+        """Give the deliveries their ids and render all rows."""
+        notifications, deliveries = [], []
+        entries = zip(acceptance.notifications, acceptance.deliveries, strict=True)
+        for key, (notification, legs) in enumerate(entries, self._next_notification):
+            notifications.append(rows.notification_row(key, notification))
+            for leg, delivery in enumerate(legs):
+                delivery.id = (key << LEG_BITS) | leg
+                deliveries.append(
+                    statements.delivery_row(
+                        delivery.id,
+                        delivery.channel,
+                        notification.order_key,
+                        int(notification.priority),
+                        notification.accepted_at,
+                    )
+                )
+        self._next_notification += len(notifications)
+        return notifications, deliveries
+
+    # -- channels and subscriptions --------------------------------------------------------
+
+    async def load_accounts(self, users: Sequence[str]) -> list[AccountRecord]:
+        """See `Store.load_accounts`."""
+        return await self._perform(
+            lambda db: [statements.load_account(db, user) for user in users], durable=False
+        )
+
+    async def add_channel(self, channel: Channel, on_done: OnError) -> None:
+        """See `Store.add_channel`."""
+        channel.key = self._next_channel
+        self._next_channel += 1
+        row = rows.channel_row(channel)
+        await self._perform(
+            lambda db: statements.add_channel(db, row), lambda _result, error: on_done(error)
+        )
+
+    async def remove_channel(self, channel: Channel, on_done: Done[Ended]) -> None:
+        """See `Store.remove_channel`."""
+
+        def done(ended: Ended | None, error: StoreError | None) -> None:
+            if ended is not None and error is None:
+                self.pending.subtract(ended.counts)
+            on_done(ended, error)
+
+        await self._perform(lambda db: statements.remove_channel(db, channel.key), done)
+
+    async def add_subscription(
+        self, subscription: Subscription, body: bytes, now: int, on_done: OnError
+    ) -> None:
+        """See `Store.add_subscription`."""
+        await self._perform(
+            lambda db: statements.add_subscription(db, subscription, body, now),
+            lambda _result, error: on_done(error),
+        )
+
+    async def remove_subscription(self, subscription: Subscription, on_done: OnError) -> None:
+        """See `Store.remove_subscription`."""
+
+        def remove(db: apsw.Connection) -> None:
+            db.execute("DELETE FROM subscription WHERE id = ?", (subscription.id,))
+
+        await self._perform(remove, lambda _result, error: on_done(error))
+
+    async def subscription_bodies(self, ids: Sequence[str]) -> list[bytes]:
+        """See `Store.subscription_bodies`."""
+        return await self._perform(
+            lambda db: statements.subscription_bodies(db, ids), durable=False
+        )
+
+    def extend_channels(self, channels: Sequence[Channel]) -> None:
+        """See `Store.extend_channels`."""
+        clocks = [(channel.key, channel.expires_at) for channel in channels]
+        self._later(lambda db: statements.extend_channels(db, clocks))
+
+    async def expired_channels(self, now: int, *, limit: int) -> list[tuple[str, str]]:
+        """See `Store.expired_channels`."""
+        return await self._perform(
+            lambda db: [(row[0], row[1]) for row in statements.expired_channels(db, now, limit)],
+            durable=False,
+        )
+
+    # -- deliveries of sockets -------------------------------------------------------------
+
+    def mark_written(self, channel: Channel, written: Sequence[tuple[int, int]]) -> None:
+        """See `Store.mark_written`."""
+        key, last_seq = channel.key, channel.last_seq
+        self._later(lambda db: statements.mark_written(db, key, last_seq, written))
+
+    def fetch_waiting(
+        self, channel: Channel, *, limit: int, written: bool, then: Done[list[Waiting]]
+    ) -> None:
+        """See `Store.fetch_waiting`."""
+        key = channel.key
+        self._writer.submit(
+            Job(
+                lambda db: statements.waiting(db, key, limit=limit, written=written),
+                then,
+                durable=False,
+            )
+        )
+
+    def settle_lazily(
+        self, ids: Sequence[int], kind: ChannelType, then: Callable[[int], None]
+    ) -> None:
+        """See `Store.settle_lazily`."""
+
+        def done(count: int | None, error: StoreError | None) -> None:
+            if count is not None and error is None:
+                self.pending[kind] -= count
+                then(count)
+
+        self._writer.submit(Job(lambda db: statements.finish_polled(db, ids), done, durable=False))
+
+    # -- deliveries with lanes -------------------------------------------------------------
+
+    async def claim(self, lane: str, *, now: int, limit: int, provisional: int) -> list[Claimed]:
+        """See `Store.claim`."""
+        return await self._perform(
+            lambda db: statements.claim(db, lane, now=now, limit=limit, provisional=provisional),
+            durable=False,
+        )
+
+    async def settle(self, settlements: Settlements, *, now: int) -> Settled:
+        """See `Store.settle`."""
+
+        def done(settled: Settled | None, error: StoreError | None) -> None:
+            if settled is not None and error is None:
+                self.pending.subtract(settled.ended)
+
+        return await self._perform(
+            lambda db: statements.settle(db, settlements, now=now),
+            done,
+            durable=bool(settlements.dead),
+        )
+
+    async def lanes(self) -> list[Lane]:
+        """See `Store.lanes`."""
+        return await self._perform(statements.lanes, durable=False)
+
+    async def next_due(self, lane: str) -> int | None:
+        """See `Store.next_due`."""
+        return await self._perform(lambda db: statements.next_due(db, lane), durable=False)
+
+    # -- housekeeping ----------------------------------------------------------------------
+
+    async def expire_deliveries(self, now: int, *, limit: int) -> Ended:
+        """See `Store.expire_deliveries`."""
+
+        def done(ended: Ended | None, error: StoreError | None) -> None:
+            if ended is not None and error is None:
+                self.pending.subtract(ended.counts)
+
+        return await self._perform(
+            lambda db: statements.expire_deliveries(db, now, limit), done, durable=False
+        )
+
+    async def prune_dead_letters(self, before: int, *, limit: int) -> int:
+        """See `Store.prune_dead_letters`."""
+        return await self._perform(
+            lambda db: statements.prune_dead_letters(db, before, limit), durable=False
+        )
+
+    async def grant_grace(self, until: int) -> None:
+        """See `Store.grant_grace`."""
+        await self._perform(lambda db: statements.grant_grace(db, until))
+
+    async def barrier(self) -> None:
+        """See `Store.barrier`."""
+        await self._perform(lambda _db: None)
+
+    async def oldest(self) -> Mapping[ChannelType, int]:
+        """See `Store.oldest`."""
+        return await self._perform(statements.oldest, durable=False)
+
+    async def counts(self) -> Counts:
+        """See `Store.counts`."""
+        return await self._perform(statements.counts, durable=False)
+
+    # -- plumbing --------------------------------------------------------------------------
+
+    async def _perform(
+        self,
+        work: Callable[[apsw.Connection], T],
+        on_done: Done[T] | None = None,
+        *,
+        durable: bool = True,
+    ) -> T:
+        """Submit a job and wait for its commit. Cancellation ends the waiting, not the job."""
+        reply: _Reply[T] = _Reply(on_done)
+        self._writer.submit(Job(work, reply.arrived, durable=durable))
+        await reply.event.wait()
+        if reply.error is not None:
+            raise reply.error
+        return reply.result  # type: ignore[return-value]  # a job without an error has a result
+
+    def _later(self, work: Callable[[apsw.Connection], None]) -> None:
+        self._writer.submit(Job(work, _ignore, durable=False))
+
+
+class _Reply(Generic[T]):
+    """Carries one job's result from the writer's wake-up to the task that waits for it."""
+
+    __slots__ = ("error", "event", "on_done", "result")
+
+    def __init__(self, on_done: Done[T] | None) -> None:
+        self.on_done = on_done
+        self.event = trio.Event()
+        self.result: T | None = None
+        self.error: StoreError | None = None
+
+    def arrived(self, result: T | None, error: StoreError | None) -> None:
+        self.result, self.error = result, error
+        if self.on_done is not None:
+            self.on_done(result, error)
+        self.event.set()
+
+
+def _ignore(_result: None, _error: StoreError | None) -> None:
+    """Lazy writes may be lost; the commit's failure is counted where commits are."""

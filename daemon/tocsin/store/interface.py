@@ -1,0 +1,239 @@
+"""What a store must do, and the records that go in and out.
+
+Rules every implementation keeps:
+- Calls take effect in the order they are made. A read sees every write made before it.
+- What is awaited without an error is durable; on `StoreError` nothing of that call is kept.
+- Cancelling a caller does not undo its call; callbacks (`then`, `on_done`) are called on the
+  event loop exactly once per call, cancelled or not, in the order of the calls.
+- `settle`, `mark_written` and `extend_channels` are lazy: losing the last of them to a power
+  failure leads to a duplicate, never to a loss.
+- A store keeps records and finds work. It knows one structural rule: a delivery with a lane is
+  not claimed while an earlier one of the same channel and order key is unsettled.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import attrs
+
+from tocsin.model.channel import Channel, ChannelType
+from tocsin.model.delivery import Delivery
+from tocsin.model.errors import StoreError
+from tocsin.model.notification import Notification
+from tocsin.model.subscription import Subscription
+
+
+@attrs.define(eq=False)
+class Acceptance:
+    """Notifications and the deliveries made of them: stored together or not at all.
+
+    The store numbers the deliveries (`Delivery.id`); everything else is the caller's.
+    """
+
+    notifications: list[Notification] = attrs.field(factory=list)
+    deliveries: list[list[Delivery]] = attrs.field(factory=list)
+
+    def add(self, notification: Notification, channels: Iterable[Channel]) -> None:
+        """One notification and the channels it goes to (at least one)."""
+        self.notifications.append(notification)
+        self.deliveries.append([Delivery(0, notification, channel) for channel in channels])
+
+
+@attrs.frozen(eq=False)
+class AccountRecord:
+    """All that is stored of one user: rows for the directory."""
+
+    user: str
+    channels: list[Channel]
+    subscriptions: list[Subscription]
+
+
+@attrs.frozen(eq=False)
+class Claimed:
+    """A due delivery, its attempt already counted. `channel_key` is its channel, of `owner`."""
+
+    id: int
+    channel_key: int
+    channel_id: str
+    owner: str
+    notification: Notification
+    attempts: int
+    unanswered: int
+
+
+@attrs.frozen(eq=False)
+class Waiting:
+    """An undelivered delivery of a socket channel; `seq` if it was ever written."""
+
+    id: int
+    seq: int | None
+    notification: Notification
+
+
+@attrs.frozen(eq=False)
+class Rescheduled:
+    """A delivery to be tried again at `due_at`."""
+
+    id: int
+    due_at: int
+    unanswered: int
+
+
+@attrs.frozen(eq=False)
+class DeadLetter:
+    """A delivery that was given up, with why."""
+
+    id: int
+    channel_id: str
+    type: ChannelType
+    notification: Notification
+    died_at: int
+    attempts: int
+    reason: str
+    status: int | None
+
+
+@attrs.define(eq=False)
+class Settlements:
+    """What became of deliveries since the last time, written in one transaction.
+
+    `finished` are over, delivered or refused; a dead letter is over too and kept. A delivery
+    that is gone already is skipped.
+    """
+
+    finished: list[int] = attrs.field(factory=list)
+    rescheduled: list[Rescheduled] = attrs.field(factory=list)
+    dead: list[DeadLetter] = attrs.field(factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.finished or self.rescheduled or self.dead)
+
+
+@attrs.frozen(eq=False)
+class Settled:
+    """What a `settle` did: deliveries ended per type, and when each lane it touched is next due
+    (None: it has no more work)."""
+
+    ended: dict[ChannelType, int]
+    lanes: dict[str, int | None]
+
+
+@attrs.frozen(eq=False)
+class Lane:
+    """A lane with work in the store and when the first of it is due."""
+
+    name: str
+    due_at: int
+
+
+@attrs.frozen(eq=False)
+class Ended:
+    """Deliveries that ended without an attempt: how many, per channel type, and their lanes."""
+
+    counts: dict[ChannelType, int]
+    lanes: frozenset[str]
+
+
+@attrs.frozen(eq=False)
+class Counts:
+    """What is in the store, per channel type and service."""
+
+    channels: dict[ChannelType, int]
+    subscriptions: dict[str, int]
+    pending: dict[ChannelType, int]
+    dead: dict[ChannelType, int]
+
+
+class Store(Protocol):
+    """Everything durable. See the module's rules."""
+
+    async def accept(
+        self, acceptance: Acceptance, on_done: Callable[[StoreError | None], None]
+    ) -> None:
+        """Store notifications and deliveries; `on_done` runs before any waiting caller does."""
+
+    async def load_accounts(self, users: Sequence[str]) -> list[AccountRecord]:
+        """Channels and subscriptions of these users, empty records for unknown ones."""
+
+    async def add_channel(
+        self, channel: Channel, on_done: Callable[[StoreError | None], None]
+    ) -> None:
+        """Store a channel; its `key` is set at once."""
+
+    async def remove_channel(
+        self, channel: Channel, on_done: Callable[[Ended | None, StoreError | None], None]
+    ) -> None:
+        """Remove a channel, its subscriptions and its deliveries."""
+
+    async def add_subscription(
+        self,
+        subscription: Subscription,
+        body: bytes,
+        now: int,
+        on_done: Callable[[StoreError | None], None],
+    ) -> None:
+        """Store a subscription with the text that GET answers."""
+
+    async def remove_subscription(
+        self, subscription: Subscription, on_done: Callable[[StoreError | None], None]
+    ) -> None:
+        """Remove a subscription."""
+
+    async def subscription_bodies(self, ids: Sequence[str]) -> list[bytes]:
+        """The stored texts, in the order asked for, without those that are gone."""
+
+    def extend_channels(self, channels: Sequence[Channel]) -> None:
+        """Write these channels' clocks."""
+
+    def mark_written(self, channel: Channel, written: Sequence[tuple[int, int]]) -> None:
+        """Remember the places (delivery id, seq) of what a client may have seen."""
+
+    def fetch_waiting(
+        self,
+        channel: Channel,
+        *,
+        limit: int,
+        written: bool,
+        then: Callable[[list[Waiting] | None, StoreError | None], None],
+    ) -> None:
+        """A socket channel's deliveries: those written before, by seq; or the others, urgent
+        first, then by age."""
+
+    async def claim(self, lane: str, *, now: int, limit: int, provisional: int) -> list[Claimed]:
+        """Due deliveries of a lane, urgent first; each attempt is counted and its next time set
+        to `provisional`, so that a crash costs one gap and never an attempt too many."""
+
+    async def settle(self, settlements: Settlements, *, now: int) -> Settled:
+        """Write what became of deliveries with lanes."""
+
+    def settle_lazily(
+        self, ids: Sequence[int], kind: ChannelType, then: Callable[[int], None]
+    ) -> None:
+        """End receipted deliveries of polled channels of one type; `then` gets how many."""
+
+    async def lanes(self) -> list[Lane]:
+        """All lanes with work, for the start."""
+
+    async def next_due(self, lane: str) -> int | None:
+        """When the first delivery of a lane is due."""
+
+    async def expired_channels(self, now: int, *, limit: int) -> list[tuple[str, str]]:
+        """(user, channel id) of channels whose stored clock has run out."""
+
+    async def expire_deliveries(self, now: int, *, limit: int) -> Ended:
+        """End deliveries whose notification has expired."""
+
+    async def prune_dead_letters(self, before: int, *, limit: int) -> int:
+        """Forget dead letters older than `before`; how many."""
+
+    async def grant_grace(self, until: int) -> None:
+        """No channel ends before `until` (CH-44)."""
+
+    async def barrier(self) -> None:
+        """Everything asked for so far is durable."""
+
+    async def counts(self) -> Counts:
+        """What is in the store; walks it, for the start only."""
+
+    async def oldest(self) -> Mapping[ChannelType, int]:
+        """When the oldest undelivered delivery of each type was accepted."""

@@ -1,0 +1,130 @@
+"""From rows to values and back: the one place that knows the order of columns."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tocsin.model.channel import Channel, ChannelState, ChannelType, Webhook
+from tocsin.model.notification import Notification, Priority
+
+Row = tuple[Any, ...]
+
+CHANNEL = (
+    "key, id, user, type, created_at, client_correlator, application_tag, creator, lifetime, "
+    "expires_at, check_role, url, origin, authorization, secret, state, last_seq"
+)
+NOTIFICATION = (
+    "id, user, service, root_key, body, priority, accepted_at, expires_at, order_key, "
+    "collapse_key, destination, producer"
+)
+NOTIFICATION_OF_N = ", ".join(f"n.{name}" for name in NOTIFICATION.split(", "))
+PRIORITIES = (Priority.URGENT, Priority.NORMAL, Priority.LOW)
+CHUNKS = (256, 64, 16, 4, 1)
+
+
+def channel_row(channel: Channel) -> Row:
+    """A channel as a row of `CHANNEL`."""
+    webhook = channel.webhook
+    return (
+        channel.key,
+        channel.id,
+        channel.user,
+        channel.type.value,
+        channel.created_at,
+        channel.client_correlator,
+        channel.application_tag,
+        channel.creator,
+        channel.lifetime,
+        channel.expires_at,
+        channel.check_role,
+        webhook.url if webhook else None,
+        webhook.origin if webhook else None,
+        webhook.authorization if webhook else None,
+        webhook.secret if webhook else None,
+        int(channel.state),
+        channel.last_seq,
+    )
+
+
+def channel_from(row: Row) -> Channel:
+    """The channel of a row of `CHANNEL`."""
+    key, id_, user, type_, created_at, correlator, tag, creator, lifetime, expires_at = row[:10]
+    role, url, origin, authorization, secret, state, last_seq = row[10:]
+    return Channel(
+        key=key,
+        id=id_,
+        user=user,
+        type=ChannelType(type_),
+        created_at=created_at,
+        client_correlator=correlator,
+        application_tag=tag,
+        creator=creator,
+        lifetime=lifetime,
+        expires_at=expires_at,
+        check_role=role,
+        webhook=Webhook(url, origin, authorization, secret) if url else None,
+        state=ChannelState(state),
+        last_seq=last_seq,
+    )
+
+
+def notification_row(key: int, notification: Notification) -> Row:
+    """A notification as its store key and a row of `NOTIFICATION`."""
+    return (
+        key,
+        notification.id,
+        notification.user,
+        notification.service,
+        notification.root_key,
+        notification.body,
+        int(notification.priority),
+        notification.accepted_at,
+        notification.expires_at,
+        notification.order_key,
+        notification.collapse_key,
+        notification.destination,
+        notification.producer,
+    )
+
+
+def notification_from(row: Row) -> Notification:
+    """The notification of a row of `NOTIFICATION`."""
+    id_, user, service, root_key, body, priority, accepted_at, expires_at = row[:8]
+    order_key, collapse_key, destination, producer = row[8:]
+    return Notification(
+        id_,
+        user,
+        service,
+        root_key,
+        body,
+        PRIORITIES[priority],
+        accepted_at,
+        expires_at,
+        order_key,
+        collapse_key,
+        destination,
+        producer,
+    )
+
+
+def in_chunks(head: str, width: int, rows: Sequence[Row]) -> Iterable[tuple[str, list[Any]]]:
+    """INSERT statements of many rows each, in few sizes so that they stay prepared.
+
+    One statement per row would give up the interpreter lock once a row.
+    """
+    position = 0
+    while position < len(rows):
+        size = next(size for size in CHUNKS if len(rows) - position >= size)
+        values = [value for row in rows[position : position + size] for value in row]
+        yield f"{head} {_places(width, size)}", values
+        position += size
+
+
+_PLACES: dict[tuple[int, int], str] = {}
+
+
+def _places(width: int, size: int) -> str:
+    places = _PLACES.get((width, size))
+    if places is None:
+        places = ",".join(["(" + ",".join("?" * width) + ")"] * size)
+        _PLACES[width, size] = places
+    return places

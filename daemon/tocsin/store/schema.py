@@ -1,0 +1,189 @@
+"""The tables, and the checks made before a file is trusted.
+
+A delivery's id is its notification's key shifted left by `LEG_BITS`, plus its leg: the legs of
+one notification are neighbours, ids grow in the order of acceptance, and no index is needed to
+go from one to the other.
+
+`due_at` is set only for the first of the deliveries that share a channel and an order key; the
+others behind it have NULL and get theirs when they come first. Work is found by `due_at`, so
+order within a key holds by construction (delivery.md, order).
+"""
+
+import os
+from pathlib import Path
+
+import apsw
+
+from tocsin.model.errors import StartupError
+
+APPLICATION_ID = 0x746F6373  # "tocs"
+VERSION = 1
+LEG_BITS = 16
+MAX_LEGS = 1 << LEG_BITS
+CHECKED_WHOLE_BELOW = 64 << 20
+
+TABLES = """
+CREATE TABLE channel(
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    user TEXT NOT NULL,
+    type TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    client_correlator TEXT NOT NULL,
+    application_tag TEXT,
+    creator TEXT,
+    lifetime INTEGER,
+    expires_at INTEGER,
+    check_role TEXT,
+    url TEXT,
+    origin TEXT,
+    authorization TEXT,
+    secret TEXT,
+    state INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL
+);
+CREATE INDEX channel_user ON channel(user);
+CREATE INDEX channel_expiry ON channel(expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE TABLE subscription(
+    id TEXT PRIMARY KEY,
+    user TEXT NOT NULL,
+    service TEXT NOT NULL,
+    channel INTEGER NOT NULL,
+    destination TEXT,
+    sender TEXT,
+    created_at INTEGER NOT NULL,
+    body BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX subscription_user ON subscription(user);
+CREATE INDEX subscription_channel ON subscription(channel);
+
+CREATE TABLE notification(
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    user TEXT NOT NULL,
+    service TEXT NOT NULL,
+    root_key TEXT NOT NULL,
+    body BLOB NOT NULL,
+    priority INTEGER NOT NULL,
+    accepted_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    order_key TEXT NOT NULL,
+    collapse_key TEXT,
+    destination TEXT,
+    producer TEXT NOT NULL
+);
+CREATE INDEX notification_expiry ON notification(expires_at);
+
+CREATE TABLE delivery(
+    id INTEGER PRIMARY KEY,
+    channel INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    lane TEXT,
+    order_key TEXT,
+    due_at INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    unanswered INTEGER NOT NULL DEFAULT 0,
+    seq INTEGER
+);
+CREATE INDEX delivery_waiting ON delivery(channel, priority, id) WHERE lane IS NULL;
+CREATE INDEX delivery_written ON delivery(channel, seq) WHERE seq IS NOT NULL;
+CREATE INDEX delivery_due ON delivery(lane, priority, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX delivery_order ON delivery(channel, order_key, id) WHERE lane IS NOT NULL;
+
+CREATE TABLE dead_letter(
+    delivery INTEGER PRIMARY KEY,
+    channel TEXT NOT NULL,
+    type TEXT NOT NULL,
+    died_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    status INTEGER,
+    id TEXT NOT NULL,
+    user TEXT NOT NULL,
+    service TEXT NOT NULL,
+    root_key TEXT NOT NULL,
+    body BLOB NOT NULL,
+    priority INTEGER NOT NULL,
+    accepted_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    order_key TEXT NOT NULL,
+    collapse_key TEXT,
+    destination TEXT,
+    producer TEXT NOT NULL
+);
+CREATE INDEX dead_letter_age ON dead_letter(died_at);
+"""
+
+
+def open_database(path: str) -> apsw.Connection:
+    """Open, check and, where it is new, create the store's file.
+
+    Raises `StartupError` with one line, leaving the file as it was, when it is not ours, is
+    damaged, or cannot be written.
+    """
+    file = Path(path)
+    if path != ":memory:":
+        _check_file(file)
+    try:
+        connection = apsw.Connection(path, statementcachesize=256)
+        _prepare(connection, fresh=connection.pragma("application_id") != APPLICATION_ID)
+    except apsw.Error as error:
+        raise StartupError(f"store {path}: cannot be opened: {error}") from error
+    return connection
+
+
+def _prepare(connection: apsw.Connection, *, fresh: bool) -> None:
+    connection.set_busy_timeout(5000)
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "full")
+    connection.pragma("temp_store", "memory")
+    connection.pragma("cache_size", -65536)
+    connection.pragma("journal_size_limit", 64 << 20)
+    if fresh:
+        with connection:
+            connection.execute(TABLES)
+            connection.pragma("application_id", APPLICATION_ID)
+            connection.pragma("user_version", VERSION)
+
+
+def _check_file(file: Path) -> None:
+    """Judge an existing file through a read-only connection, before anything may change it."""
+    _check_folder(file.parent)
+    if not file.exists() or file.stat().st_size == 0:
+        return
+    if not os.access(file, os.R_OK | os.W_OK):
+        raise StartupError(f"store {file}: cannot be read and written by this user")
+    try:
+        connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            problem = _problem_in(connection, file)
+        finally:
+            connection.close()
+    except apsw.Error as error:
+        problem = f"is not a usable store: {error}"
+    if problem:
+        raise StartupError(f"store {file}: {problem}; the file was left untouched")
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartupError(f"store folder {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StartupError(f"store folder {folder}: not writable by this user")
+
+
+def _problem_in(connection: apsw.Connection, file: Path) -> str | None:
+    if connection.pragma("application_id") != APPLICATION_ID:
+        return "is not a store of this daemon"
+    version = connection.pragma("user_version")
+    if version != VERSION:
+        return f"has format {version}, this daemon reads format {VERSION}"
+    if file.stat().st_size <= CHECKED_WHOLE_BELOW:
+        verdict = connection.pragma("quick_check", 1)
+        if verdict != "ok":
+            return f"is damaged: {str(verdict).splitlines()[-1]}"
+    return None

@@ -1,0 +1,216 @@
+"""One thread owns the database; requests that wait together share one commit.
+
+Callers on the event loop submit a `Job`; the thread takes whatever has gathered, runs it in one
+transaction, commits, and reports the whole batch back with a single wake-up. Jobs run, and are
+reported, strictly in the order of submission: what was submitted earlier is seen by what is
+submitted later. A batch that fails is rolled back and its jobs are run again one by one, so that
+one bad job costs only itself.
+
+SQLite work is bound to statements that touch many rows: every statement gives up the
+interpreter lock, and getting it back from a busy loop costs a switch interval.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import apsw
+import attrs
+import trio
+
+from tocsin.model.errors import StoreError
+
+T = TypeVar("T")
+MOST_WAITING = 20_000
+
+
+@attrs.define(eq=False)
+class Job(Generic[T]):
+    """One unit of work. `done(result, error)` is called on the loop, exactly once.
+
+    `work` may run twice and must keep no state outside the database. `durable` asks for the
+    commit to be on disk before `done`; otherwise it survives a crash of the process but maybe
+    not one of the machine.
+    """
+
+    work: Callable[[apsw.Connection], T]
+    done: Callable[[T | None, StoreError | None], None]
+    durable: bool = True
+    result: T | None = None
+    error: StoreError | None = None
+
+    def report(self) -> None:
+        """Hand the result to whoever asked."""
+        self.done(self.result, self.error)
+
+
+@attrs.frozen
+class Commit:
+    """What one commit took, for the metrics."""
+
+    jobs: int
+    seconds: float
+
+
+class Batches:
+    """Runs jobs in transactions on one connection."""
+
+    def __init__(self, connection: apsw.Connection, *, checkpoint_pages: int) -> None:
+        self.connection = connection
+        self._checkpoint_pages = checkpoint_pages
+        self._wal_pages = 0
+        self._synchronous = "full"
+        connection.set_wal_hook(self._note_wal_pages)
+
+    def run(self, jobs: Sequence[Job[Any]]) -> Commit:
+        """Run the jobs and leave in each its result or its error."""
+        start = time.perf_counter()
+        try:
+            self._transact(jobs)
+        except apsw.Error as error:
+            self._roll_back()
+            if len(jobs) == 1:
+                jobs[0].error = StoreError(str(error))
+            else:
+                for job in jobs:
+                    self.run([job])
+        return Commit(len(jobs), time.perf_counter() - start)
+
+    def checkpoint_if_due(self) -> None:
+        """Move the write-ahead log into the file once it has grown; never in a transaction."""
+        if self._wal_pages < self._checkpoint_pages:
+            return
+        self._wal_pages = 0
+        try:
+            self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error:
+            return  # a full disk or a reader in the way: the log simply grows on until next time
+
+    def _transact(self, jobs: Sequence[Job[Any]]) -> None:
+        self._set_synchronous("full" if any(job.durable for job in jobs) else "normal")
+        execute = self.connection.execute
+        execute("BEGIN IMMEDIATE")
+        for job in jobs:
+            job.result = job.work(self.connection)
+        execute("COMMIT")
+
+    def _set_synchronous(self, level: str) -> None:
+        if level != self._synchronous:
+            self.connection.execute(f"PRAGMA synchronous={level}")
+            self._synchronous = level
+
+    def _roll_back(self) -> None:
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    def _note_wal_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self._wal_pages = pages
+        return 0
+
+
+class Writer:
+    """The thread. `submit` never blocks; `run` lives as long as the store is open."""
+
+    def __init__(
+        self, batches: Batches, *, most_per_commit: int, on_commit: Callable[[Commit], None]
+    ) -> None:
+        self._batches = batches
+        self._most = most_per_commit
+        self._on_commit = on_commit
+        self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
+        self._failure: BaseException | None = None
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Jobs not yet taken up."""
+        return self._jobs.qsize()
+
+    def submit(self, job: Job[Any]) -> None:
+        """Queue a job; one too many, or one after closing, raises `StoreError` at once."""
+        if self._closed:
+            raise StoreError("the store is closed")
+        if self._jobs.qsize() >= MOST_WAITING:
+            raise StoreError("the store is too far behind")
+        self._jobs.put(job)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep the thread until cancelled; then finish what was submitted and close.
+
+        A bug in a job ends the thread and raises here: the process must not go on without its
+        store.
+        """
+        token = trio.lowlevel.current_trio_token()
+        ended = trio.Event()
+        thread = threading.Thread(target=self._loop, args=(token, ended), name="store", daemon=True)
+        thread.start()
+        task_status.started()
+        try:
+            await ended.wait()
+        finally:
+            self._closed = True
+            self._jobs.put(None)
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 30):
+                await ended.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def _loop(self, token: trio.lowlevel.TrioToken, ended: trio.Event) -> None:
+        try:
+            while (jobs := self._gather()) is not None:
+                commit = self._batches.run(jobs)
+                token.run_sync_soon(self._report, jobs, commit)
+                self._batches.checkpoint_if_due()
+        except BaseException as error:  # noqa: BLE001 - carried over to `run`, which raises it
+            self._failure = error
+        finally:
+            self._batches.connection.close()
+            token.run_sync_soon(ended.set)
+
+    def _gather(self) -> list[Job[Any]] | None:
+        first = self._jobs.get()
+        if first is None:
+            return None
+        jobs = [first]
+        while len(jobs) < self._most:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                self._jobs.put(None)
+                break
+            jobs.append(job)
+        return jobs
+
+    def _report(self, jobs: list[Job[Any]], commit: Commit) -> None:
+        self._on_commit(commit)
+        for job in jobs:
+            job.report()
+
+
+class InlineWriter:
+    """The same without a thread: every job is committed as it is submitted.
+
+    For tests under a mock clock, and for tools that open a store by themselves.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+        self.waiting = 0
+
+    def submit(self, job: Job[Any]) -> None:
+        """Run the job now and report it."""
+        self._batches.run([job])
+        self._batches.checkpoint_if_due()
+        job.report()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Nothing to keep running; closes the database when cancelled."""
+        task_status.started()
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._batches.connection.close()
