@@ -63,7 +63,7 @@ class DeliverySettings:
     )
     urgent_retries: list[float] = option(
         [0, 0.5, 1, 2, 4],
-        "The same for urgent notifications; the last one repeats until the deadline.",
+        "The same for urgent notifications; then each gap doubles, up to 30 s, until the deadline.",
         check=_not_decreasing,
     )
     jitter: float = option(

@@ -11,7 +11,7 @@ Rules every implementation keeps:
   not claimed while an earlier one of the same channel and order key is unsettled.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import attrs
@@ -62,6 +62,14 @@ class Claimed:
 
 
 @attrs.frozen(eq=False)
+class Claim:
+    """What a claim found, and when the lane's next unclaimed delivery is due."""
+
+    deliveries: list[Claimed]
+    next_due: int | None
+
+
+@attrs.frozen(eq=False)
 class Waiting:
     """An undelivered delivery of a socket channel; `seq` if it was ever written."""
 
@@ -72,10 +80,11 @@ class Waiting:
 
 @attrs.frozen(eq=False)
 class Rescheduled:
-    """A delivery to be tried again at `due_at`."""
+    """A delivery to be tried again at `due_at`, with `attempts` counted so far."""
 
     id: int
     due_at: int
+    attempts: int
     unanswered: int
 
 
@@ -105,8 +114,8 @@ class Settlements:
     rescheduled: list[Rescheduled] = attrs.field(factory=list)
     dead: list[DeadLetter] = attrs.field(factory=list)
 
-    def __bool__(self) -> bool:
-        return bool(self.finished or self.rescheduled or self.dead)
+    def __len__(self) -> int:
+        return len(self.finished) + len(self.rescheduled) + len(self.dead)
 
 
 @attrs.frozen(eq=False)
@@ -146,6 +155,10 @@ class Counts:
 
 class Store(Protocol):
     """Everything durable. See the module's rules."""
+
+    @property
+    def backlog(self) -> int:
+        """Undelivered deliveries in all, those being stored included."""
 
     async def accept(
         self, acceptance: Acceptance, on_done: Callable[[StoreError | None], None]
@@ -199,9 +212,18 @@ class Store(Protocol):
         """A socket channel's deliveries: those written before, by seq; or the others, urgent
         first, then by age."""
 
-    async def claim(self, lane: str, *, now: int, limit: int, provisional: int) -> list[Claimed]:
-        """Due deliveries of a lane, urgent first; each attempt is counted and its next time set
-        to `provisional`, so that a crash costs one gap and never an attempt too many."""
+    async def claim(self, lane: str, *, now: int, limit: int, provisional: int) -> Claim:
+        """Due deliveries of a lane, urgent first, their attempts counted. Nobody else gets them
+        until they are settled; `provisional` is when a claim may be taken for dead."""
+
+    async def suspend_channel(self, channel: Channel) -> None:
+        """Remember `channel.state`; its deliveries are not claimed until it is resumed."""
+
+    async def resume_channel(self, channel: Channel, *, now: int) -> None:
+        """Remember `channel.state`; its deliveries are due again."""
+
+    async def release_claims(self, now: int) -> None:
+        """What a dead process had claimed is due now; for the start, before any claim."""
 
     async def settle(self, settlements: Settlements, *, now: int) -> Settled:
         """Write what became of deliveries with lanes."""
@@ -214,14 +236,14 @@ class Store(Protocol):
     async def lanes(self) -> list[Lane]:
         """All lanes with work, for the start."""
 
-    async def next_due(self, lane: str) -> int | None:
-        """When the first delivery of a lane is due."""
-
     async def expired_channels(self, now: int, *, limit: int) -> list[tuple[str, str]]:
         """(user, channel id) of channels whose stored clock has run out."""
 
-    async def expire_deliveries(self, now: int, *, limit: int) -> Ended:
-        """End deliveries whose notification has expired."""
+    async def expire_deliveries(
+        self, now: int, *, limit: int, keep: Collection[ChannelType]
+    ) -> Ended:
+        """End deliveries whose notification has expired; those of the types in `keep` that were
+        attempted become dead letters."""
 
     async def prune_dead_letters(self, before: int, *, limit: int) -> int:
         """Forget dead letters older than `before`; how many."""

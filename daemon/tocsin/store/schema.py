@@ -6,7 +6,9 @@ go from one to the other.
 
 `due_at` is set only for the first of the deliveries that share a channel and an order key; the
 others behind it have NULL and get theirs when they come first. Work is found by `due_at`, so
-order within a key holds by construction (delivery.md, order).
+order within a key holds by construction (delivery.md, order). All deliveries of a suspended
+channel have NULL. `claimed` marks what a queue holds in memory; a mark found at the start was
+left by a process that died.
 """
 
 import os
@@ -85,11 +87,13 @@ CREATE TABLE delivery(
     due_at INTEGER,
     attempts INTEGER NOT NULL DEFAULT 0,
     unanswered INTEGER NOT NULL DEFAULT 0,
+    claimed INTEGER,
     seq INTEGER
 );
 CREATE INDEX delivery_waiting ON delivery(channel, priority, id) WHERE lane IS NULL;
 CREATE INDEX delivery_written ON delivery(channel, seq) WHERE seq IS NOT NULL;
 CREATE INDEX delivery_due ON delivery(lane, priority, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX delivery_claimed ON delivery(claimed) WHERE claimed IS NOT NULL;
 CREATE INDEX delivery_order ON delivery(channel, order_key, id) WHERE lane IS NOT NULL;
 
 CREATE TABLE dead_letter(

@@ -1,8 +1,8 @@
 """The embedded store: SQLite in WAL mode behind one writer thread."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 import apsw
 import attrs
@@ -16,7 +16,7 @@ from tocsin.store import rows, statements
 from tocsin.store.interface import (
     Acceptance,
     AccountRecord,
-    Claimed,
+    Claim,
     Counts,
     Ended,
     Lane,
@@ -189,7 +189,7 @@ class SqliteStore:
     ) -> None:
         """See `Store.fetch_waiting`."""
         key = channel.key
-        self._writer.submit(
+        self._submit(
             Job(
                 lambda db: statements.waiting(db, key, limit=limit, written=written),
                 then,
@@ -211,12 +211,24 @@ class SqliteStore:
 
     # -- deliveries with lanes -------------------------------------------------------------
 
-    async def claim(self, lane: str, *, now: int, limit: int, provisional: int) -> list[Claimed]:
+    async def claim(self, lane: str, *, now: int, limit: int, provisional: int) -> Claim:
         """See `Store.claim`."""
         return await self._perform(
             lambda db: statements.claim(db, lane, now=now, limit=limit, provisional=provisional),
             durable=False,
         )
+
+    async def suspend_channel(self, channel: Channel) -> None:
+        """See `Store.suspend_channel`."""
+        await self._perform(lambda db: statements.suspend_channel(db, channel.key))
+
+    async def resume_channel(self, channel: Channel, *, now: int) -> None:
+        """See `Store.resume_channel`."""
+        await self._perform(lambda db: statements.resume_channel(db, channel.key, now))
+
+    async def release_claims(self, now: int) -> None:
+        """See `Store.release_claims`."""
+        await self._perform(lambda db: statements.release_claims(db, now))
 
     async def settle(self, settlements: Settlements, *, now: int) -> Settled:
         """See `Store.settle`."""
@@ -235,13 +247,11 @@ class SqliteStore:
         """See `Store.lanes`."""
         return await self._perform(statements.lanes, durable=False)
 
-    async def next_due(self, lane: str) -> int | None:
-        """See `Store.next_due`."""
-        return await self._perform(lambda db: statements.next_due(db, lane), durable=False)
-
     # -- housekeeping ----------------------------------------------------------------------
 
-    async def expire_deliveries(self, now: int, *, limit: int) -> Ended:
+    async def expire_deliveries(
+        self, now: int, *, limit: int, keep: Collection[ChannelType]
+    ) -> Ended:
         """See `Store.expire_deliveries`."""
 
         def done(ended: Ended | None, error: StoreError | None) -> None:
@@ -249,7 +259,7 @@ class SqliteStore:
                 self.pending.subtract(ended.counts)
 
         return await self._perform(
-            lambda db: statements.expire_deliveries(db, now, limit), done, durable=False
+            lambda db: statements.expire_deliveries(db, now, limit, keep), done, durable=False
         )
 
     async def prune_dead_letters(self, before: int, *, limit: int) -> int:
@@ -285,14 +295,22 @@ class SqliteStore:
     ) -> T:
         """Submit a job and wait for its commit. Cancellation ends the waiting, not the job."""
         reply: _Reply[T] = _Reply(on_done)
-        self._writer.submit(Job(work, reply.arrived, durable=durable))
+        self._submit(Job(work, reply.arrived, durable=durable))
         await reply.event.wait()
         if reply.error is not None:
             raise reply.error
         return reply.result  # type: ignore[return-value]  # a job without an error has a result
 
     def _later(self, work: Callable[[apsw.Connection], None]) -> None:
-        self._writer.submit(Job(work, _ignore, durable=False))
+        self._submit(Job(work, _ignore, durable=False))
+
+    def _submit(self, job: Job[Any]) -> None:
+        """Hand a job to the writer; one it does not take is reported like one that failed."""
+        try:
+            self._writer.submit(job)
+        except StoreError as error:
+            job.error = error
+            job.report()
 
 
 class _Reply(Generic[T]):

@@ -4,7 +4,7 @@ Statements take lists as JSON, so that one statement touches many rows (see `wri
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import apsw
@@ -15,6 +15,7 @@ from tocsin.model.subscription import Subscription
 from tocsin.store import rows
 from tocsin.store.interface import (
     AccountRecord,
+    Claim,
     Claimed,
     Counts,
     DeadLetter,
@@ -28,6 +29,7 @@ from tocsin.store.schema import LEG_BITS, MAX_LEGS
 
 Database = apsw.Connection
 IN_LIST = "IN (SELECT value FROM json_each(?))"
+ACTIVE = "(SELECT state FROM channel WHERE channel.key = delivery.channel) = 0"
 
 
 def _all(cursor: Iterable[Any]) -> list[tuple[Any, ...]]:
@@ -210,9 +212,10 @@ def insert(db: Database, notifications: Sequence[rows.Row], deliveries: Sequence
     if with_lane:
         db.execute(
             f"UPDATE delivery SET due_at = NULL WHERE id {IN_LIST}"
-            " AND EXISTS (SELECT 1 FROM delivery AS earlier WHERE earlier.lane IS NOT NULL"
+            " AND (EXISTS (SELECT 1 FROM delivery AS earlier WHERE earlier.lane IS NOT NULL"
             " AND earlier.channel = delivery.channel"
-            " AND earlier.order_key = delivery.order_key AND earlier.id < delivery.id)",
+            " AND earlier.order_key = delivery.order_key AND earlier.id < delivery.id)"
+            f" OR NOT {ACTIVE})",
             (_json(with_lane),),
         )
 
@@ -263,7 +266,7 @@ def finish_polled(db: Database, ids: Sequence[int]) -> int:
 # -- deliveries with lanes -----------------------------------------------------------------
 
 
-def claim(db: Database, lane: str, *, now: int, limit: int, provisional: int) -> list[Claimed]:
+def claim(db: Database, lane: str, *, now: int, limit: int, provisional: int) -> Claim:
     """Take due deliveries of a lane, urgent first, and count their attempts."""
     claimed: list[Claimed] = []
     for priority in rows.PRIORITIES:
@@ -283,10 +286,33 @@ def claim(db: Database, lane: str, *, now: int, limit: int, provisional: int) ->
             break
     if claimed:
         db.execute(
-            f"UPDATE delivery SET attempts = attempts + 1, due_at = ? WHERE id {IN_LIST}",
+            "UPDATE delivery SET attempts = attempts + 1, due_at = NULL, claimed = ?"
+            f" WHERE id {IN_LIST}",
             (provisional, _json(one.id for one in claimed)),
         )
-    return claimed
+    return Claim(claimed, next_due(db, lane))
+
+
+def release_claims(db: Database, now: int) -> None:
+    """Make due what a process that died had claimed."""
+    db.execute("UPDATE delivery SET due_at = ?, claimed = NULL WHERE claimed IS NOT NULL", (now,))
+
+
+def suspend_channel(db: Database, key: int) -> None:
+    """Take a channel's deliveries off the lane."""
+    db.execute("UPDATE channel SET state = 1 WHERE key = ?", (key,))
+    db.execute("UPDATE delivery SET due_at = NULL WHERE channel = ? AND lane IS NOT NULL", (key,))
+
+
+def resume_channel(db: Database, key: int, now: int) -> None:
+    """Put the first delivery of each order key of a channel back on the lane."""
+    db.execute("UPDATE channel SET state = 0 WHERE key = ?", (key,))
+    db.execute(
+        "UPDATE delivery SET due_at = ?1 WHERE claimed IS NULL AND id IN ("
+        " SELECT min(id) FROM delivery WHERE channel = ?2 AND lane IS NOT NULL"
+        " GROUP BY order_key)",
+        (now, key),
+    )
 
 
 def settle(db: Database, settlements: Settlements, *, now: int) -> Settled:
@@ -313,10 +339,13 @@ def settle(db: Database, settlements: Settlements, *, now: int) -> Settled:
 def _reschedule(db: Database, settlements: Settlements) -> set[str]:
     if not settlements.rescheduled:
         return set()
-    again = _json((one.id, one.due_at, one.unanswered) for one in settlements.rescheduled)
+    again = _json(
+        (one.id, one.due_at, one.attempts, one.unanswered) for one in settlements.rescheduled
+    )
     found = db.execute(
-        "UPDATE delivery SET due_at = value ->> 1, unanswered = value ->> 2 FROM json_each(?)"
-        " WHERE delivery.id = value ->> 0 RETURNING lane",
+        "UPDATE delivery SET claimed = NULL, attempts = value ->> 2, unanswered = value ->> 3,"
+        f" due_at = iif({ACTIVE}, value ->> 1, NULL)"
+        " FROM json_each(?) WHERE delivery.id = value ->> 0 RETURNING lane",
         (again,),
     )
     return {lane for (lane,) in found if lane is not None}
@@ -327,7 +356,8 @@ def _promote(db: Database, heads: set[tuple[int, str | None]], now: int) -> None
     if not heads:
         return
     db.execute(
-        "UPDATE delivery SET due_at = ? WHERE due_at IS NULL AND lane IS NOT NULL AND id IN ("
+        f"UPDATE delivery SET due_at = ? WHERE due_at IS NULL AND claimed IS NULL"
+        f" AND {ACTIVE} AND id IN ("
         " SELECT (SELECT min(id) FROM delivery AS d WHERE d.lane IS NOT NULL"
         " AND d.channel = value ->> 0 AND d.order_key = value ->> 1) FROM json_each(?))",
         (now, _json(heads)),
@@ -359,15 +389,32 @@ def _bury(db: Database, letters: Sequence[DeadLetter]) -> None:
 # -- housekeeping --------------------------------------------------------------------------
 
 
-def expire_deliveries(db: Database, now: int, limit: int) -> Ended:
+def expire_deliveries(db: Database, now: int, limit: int, keep: Collection[ChannelType]) -> Ended:
     """Delete deliveries whose notification is past its deadline."""
+    found = _all(
+        db.execute(
+            "SELECT d.id FROM notification AS n"
+            f" JOIN delivery AS d ON d.id BETWEEN n.key << {LEG_BITS}"
+            f" AND (n.key << {LEG_BITS}) + {MAX_LEGS - 1} WHERE n.expires_at <= ? LIMIT ?",
+            (now, limit),
+        )
+    )
+    if not found:
+        return Ended({}, frozenset())
+    ids = _json(id_ for (id_,) in found)
+    db.execute(
+        "INSERT OR REPLACE INTO dead_letter(delivery, channel, type, died_at, attempts, reason,"
+        f" {rows.NOTIFICATION}) SELECT d.id, c.id, d.type, ?, d.attempts, 'expired',"
+        f" {rows.NOTIFICATION_OF_N} FROM delivery AS d"
+        f" JOIN notification AS n ON n.key = d.id >> {LEG_BITS}"
+        " JOIN channel AS c ON c.key = d.channel"
+        f" WHERE d.attempts > 0 AND d.id {IN_LIST} AND d.type {IN_LIST}",
+        (now, ids, _json(kind.value for kind in keep)),
+    )
     gone = _all(
         db.execute(
-            "DELETE FROM delivery WHERE id IN (SELECT d.id FROM notification AS n"
-            f" JOIN delivery AS d ON d.id BETWEEN n.key << {LEG_BITS}"
-            f" AND (n.key << {LEG_BITS}) + {MAX_LEGS - 1}"
-            " WHERE n.expires_at <= ? LIMIT ?) RETURNING id, type, lane, channel, order_key",
-            (now, limit),
+            f"DELETE FROM delivery WHERE id {IN_LIST} RETURNING id, type, lane, channel, order_key",
+            (ids,),
         )
     )
     _forget_notifications(db, [row[0] for row in gone])

@@ -1,0 +1,92 @@
+"""What has to be looked after though nobody asks: clocks, deadlines, old letters, gauges."""
+
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from tocsin.delivery.directory import Directory
+from tocsin.delivery.settings import DeliverySettings
+from tocsin.model.channel import ChannelType
+from tocsin.model.errors import StoreError
+from tocsin.ops.metrics import Metrics
+from tocsin.store.interface import Store
+
+SLICE = 500
+DAY = 86_400_000
+KEPT = (ChannelType.WEBHOOKS,)
+AGES_EVERY = 15_000
+PRUNE_EVERY = 3_600_000
+
+log = structlog.get_logger()
+
+
+class Housekeeping:
+    """Ends channels and deliveries whose time is up, within a second or so."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        *,
+        settings: DeliverySettings,
+        metrics: Metrics,
+        clock: Callable[[], int],
+        on_lane: Callable[[str], None],
+    ) -> None:
+        """`on_lane` is told of lanes where an expiry has made way for what waited behind it."""
+        self._store = store
+        self._directory = directory
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._on_lane = on_lane
+        self._next_ages = 0
+        self._next_prune = 0
+
+    async def run(self, *, beat: Callable[[], None] = lambda: None) -> None:
+        """Sweep once a second until cancelled; a failing store is tried again."""
+        while True:
+            beat()
+            try:
+                await self.sweep()
+            except StoreError as error:
+                log.warning("housekeeping.failed", reason=str(error))
+            await trio.sleep(1)
+
+    async def sweep(self) -> None:
+        """Everything that is due now, in slices that let others in between."""
+        while await self._directory.expire_channels(SLICE) == SLICE:
+            pass
+        while await self._expire_deliveries() >= SLICE:
+            pass
+        now = self._clock()
+        if now >= self._next_ages:
+            self._next_ages = now + AGES_EVERY
+            await self._measure_ages(now)
+        if now >= self._next_prune:
+            self._next_prune = now + PRUNE_EVERY
+            await self._prune(now)
+
+    async def _expire_deliveries(self) -> int:
+        ended = await self._store.expire_deliveries(self._clock(), limit=SLICE, keep=KEPT)
+        for kind, count in ended.counts.items():
+            self._metrics.deliveries[kind, "expired"].inc(count)
+        for lane in ended.lanes:
+            self._on_lane(lane)
+        return sum(ended.counts.values())
+
+    async def _measure_ages(self, now: int) -> None:
+        oldest = await self._store.oldest()
+        for kind in ChannelType:
+            accepted_at = oldest.get(kind)
+            age = 0.0 if accepted_at is None else max(0, now - accepted_at) / 1000
+            self._metrics.queue_oldest_age[kind].set(age)
+
+    async def _prune(self, now: int) -> None:
+        before = now - self._settings.dead_letter_days * DAY
+        while await self._store.prune_dead_letters(before, limit=SLICE) == SLICE:
+            pass
+        counts = await self._store.counts()
+        for kind in ChannelType:
+            self._metrics.dead_letters[kind].set(counts.dead.get(kind, 0))

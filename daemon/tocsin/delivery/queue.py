@@ -1,0 +1,263 @@
+"""The delivery queue of one channel type: claims what is due, lane by lane, and has it tried.
+
+The store is the queue; a lane holds a small window of it in memory. Each lane has its own
+workers, at most its width, and its own claims, so what hangs in one lane is never waited for by
+another. Lanes whose next delivery lies ahead stand in one heap of deadlines.
+"""
+
+import heapq
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+import trio
+
+from tocsin.delivery.directory import Directory
+from tocsin.delivery.lane import Lane
+from tocsin.delivery.settings import DeliverySettings
+from tocsin.delivery.settler import Settler
+from tocsin.model.channel import Channel, ChannelState, ChannelType
+from tocsin.model.delivery import Delivery
+from tocsin.model.errors import StoreError
+from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused
+from tocsin.ops.metrics import Metrics
+from tocsin.store.interface import Claimed, Store
+
+LEASE = 120_000
+PAUSE_AFTER_FAILURE = 1000
+RESULTS = {Delivered: "delivered", Deferred: "deferred", Refused: "refused", Gone: "gone"}
+
+log = structlog.get_logger()
+
+
+class Transport(Protocol):
+    """Tries one delivery once."""
+
+    async def attempt(self, delivery: Delivery) -> Outcome:
+        """Exactly one outcome; decides nothing. Cancellation leaves no half-used connection."""
+
+
+class DeliveryQueue:
+    """Runs the deliveries of one channel type through one transport."""
+
+    def __init__(
+        self,
+        kind: ChannelType,
+        store: Store,
+        directory: Directory,
+        transport: Transport,
+        settler: Settler,
+        *,
+        settings: DeliverySettings,
+        width: int,
+        slots: int,
+        metrics: Metrics,
+        clock: Callable[[], int],
+    ) -> None:
+        """`width` is how many attempts a lane has under way at most, `slots` all lanes."""
+        self._kind = kind
+        self._store = store
+        self._directory = directory
+        self._transport = transport
+        self._settler = settler
+        self._window = max(settings.lane_window, width)
+        self._width = width
+        self._slots = trio.Semaphore(slots)
+        self._metrics = metrics
+        self._clock = clock
+        self._lanes: dict[str, Lane] = {}
+        self._deadlines: list[tuple[int, str]] = []
+        self._woken = trio.Event()
+        self._ready: dict[str, None] = {}
+        self._stopping = False
+
+    # -- called from outside -----------------------------------------------------------------
+
+    def wake(self, name: str, urgent: bool = False) -> None:
+        """There is something new in the store for a lane, due at once."""
+        lane = self._lane(name)
+        lane.due_at = 0
+        lane.woken = True
+        lane.urgent = lane.urgent or urgent
+        self._mark_ready(name)
+
+    def due(self, name: str, due_at: int | None) -> None:
+        """A lane's next delivery is due then."""
+        if due_at is None:
+            return
+        lane = self._lane(name)
+        if lane.due_at is None or due_at < lane.due_at:
+            lane.due_at = due_at
+            lane.woken = True
+            heapq.heappush(self._deadlines, (due_at, name))
+            self._woken.set()
+
+    def statistics(self) -> dict[str, int]:
+        """Lanes known, attempts under way."""
+        return {
+            "lanes": len(self._lanes),
+            "attempts": sum(lane.workers for lane in self._lanes.values()),
+        }
+
+    def stop(self) -> None:
+        """Claim nothing more and put back what was not attempted; attempts under way go on."""
+        self._stopping = True
+        for lane in self._lanes.values():
+            for claimed in lane.release():
+                self._settler.release(claimed)
+
+    async def wait_idle(self) -> None:
+        """Wait until no attempt is under way; to be called after `stop`."""
+        while any(lane.workers or lane.claiming for lane in self._lanes.values()):
+            await self._woken.wait()
+
+    # -- the loop ----------------------------------------------------------------------------
+
+    async def run(self, *, beat: Callable[[], None] = lambda: None) -> None:
+        """Deliver until cancelled; attempts cut off by that go back to the store."""
+        for found in await self._store.lanes():
+            self.due(found.name, found.due_at)
+        async with trio.open_nursery() as nursery:
+            while True:
+                beat()
+                self._note_due()
+                ready, self._ready = self._ready, {}
+                for name in ready:
+                    self._serve(name, nursery)
+                await self._wait()
+
+    async def _wait(self) -> None:
+        """Until something is woken or the next deadline comes, at most a second."""
+        seconds = 1.0
+        if self._deadlines:
+            seconds = min(seconds, max(0.0, (self._deadlines[0][0] - self._clock()) / 1000))
+        with trio.move_on_after(seconds):
+            await self._woken.wait()
+        self._woken = trio.Event()
+
+    def _note_due(self) -> None:
+        now = self._clock()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            self._ready[heapq.heappop(self._deadlines)[1]] = None
+
+    def _mark_ready(self, name: str) -> None:
+        self._ready[name] = None
+        self._woken.set()
+
+    def _lane(self, name: str) -> Lane:
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = Lane(name, self._width, self._window)
+        return lane
+
+    def _serve(self, name: str, nursery: trio.Nursery) -> None:
+        """Start what a lane has work and room for; forget a lane that has neither."""
+        lane = self._lanes.get(name)
+        if lane is None or self._stopping:
+            return
+        limit = lane.wants(self._clock())
+        if limit:
+            lane.claiming = True
+            lane.woken = lane.urgent = False
+            nursery.start_soon(self._claim, lane, limit)
+        for _ in range(lane.spare_workers):
+            lane.workers += 1
+            nursery.start_soon(self._work, lane)
+        if lane.is_idle:
+            del self._lanes[name]
+
+    async def _claim(self, lane: Lane, limit: int) -> None:
+        """Fill a lane's window from the store."""
+        now = self._clock()
+        try:
+            claim = await self._store.claim(
+                lane.name, now=now, limit=limit, provisional=now + LEASE
+            )
+        except StoreError as error:
+            log.warning("store.claim_failed", lane=lane.name, reason=str(error))
+            next_due: int | None = now + PAUSE_AFTER_FAILURE
+        else:
+            lane.hold(claim.deliveries)
+            next_due = claim.next_due
+        lane.claiming = False
+        if not lane.woken:
+            lane.due_at = None
+            self.due(lane.name, next_due)
+        if self._stopping:
+            for claimed in lane.release():
+                self._settler.release(claimed)
+        self._mark_ready(lane.name)
+
+    async def _work(self, lane: Lane) -> None:
+        """One worker of a lane: attempt after attempt, as long as something is held."""
+        try:
+            while (claimed := lane.take()) is not None:
+                if lane.wants(self._clock()):
+                    self._mark_ready(lane.name)
+                await self._handle(claimed)
+        finally:
+            lane.workers -= 1
+            self._mark_ready(lane.name)
+
+    # -- one delivery ------------------------------------------------------------------------
+
+    async def _handle(self, claimed: Claimed) -> None:
+        """Attempt one claimed delivery, or settle it without an attempt."""
+        try:
+            await self._settler.wait_room()
+            account = self._directory.cached(claimed.owner)
+            if account is None:
+                account = await self._directory.account(claimed.owner)
+            channel = account.channels.get(claimed.channel_id)
+            if channel is None:
+                self._settler.forget(claimed)
+            elif channel.state is ChannelState.SUSPENDED:
+                self._settler.release(claimed)
+            elif claimed.notification.expires_at <= self._clock():
+                self._settler.expire(claimed)
+            else:
+                outcome = await self._attempt(claimed, channel)
+                self._settler.judge(claimed, channel, outcome)
+        except StoreError:
+            self._settler.judge(claimed, None, Deferred("store"))
+        except trio.Cancelled:
+            self._settler.release(claimed)
+            raise
+
+    async def _attempt(self, claimed: Claimed, channel: Channel) -> Outcome:
+        """Exactly one outcome, whatever the transport does."""
+        delivery = Delivery(
+            claimed.id, claimed.notification, channel, claimed.attempts, claimed.unanswered
+        )
+        await self._take_slot()
+        started = time.perf_counter()
+        outcome: Outcome
+        try:
+            outcome = await self._transport.attempt(delivery)
+            result = RESULTS[type(outcome)]
+        except Exception:  # the fence around one delivery
+            log.exception("delivery.crashed", notification_id=claimed.notification.id)
+            outcome, result = Deferred("internal"), "crashed"
+        finally:
+            self._slots.release()
+        seconds = time.perf_counter() - started
+        self._metrics.delivery_attempts[self._kind, result].inc()
+        self._metrics.attempt_duration[self._kind].observe(seconds)
+        log.debug(
+            "delivery.attempted",
+            notification_id=claimed.notification.id,
+            channel_id=claimed.channel_id,
+            attempt=claimed.attempts,
+            result=result,
+            reason=getattr(outcome, "reason", None),
+            status=outcome.status,
+            seconds=round(seconds, 4),
+        )
+        return outcome
+
+    async def _take_slot(self) -> None:
+        try:
+            self._slots.acquire_nowait()
+        except trio.WouldBlock:
+            await self._slots.acquire()

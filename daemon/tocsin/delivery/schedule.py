@@ -1,0 +1,42 @@
+"""When to try again: the retry lists of delivery.md as a pure function."""
+
+import random
+
+from tocsin.delivery.settings import DeliverySettings
+from tocsin.model.notification import Notification, Priority
+
+MOST_URGENT_GAP = 30.0
+LONGEST_RETRY_AFTER = 86_400.0
+
+
+class Schedule:
+    """Gaps between attempts, stretched or shrunk by jitter."""
+
+    def __init__(self, settings: DeliverySettings, rng: random.Random) -> None:
+        self._normal = settings.webhook_retries
+        self._urgent = settings.urgent_retries
+        self._jitter = settings.jitter
+        self._rng = rng
+
+    def next_attempt(
+        self, notification: Notification, attempts: int, *, now: int, retry_after: float | None
+    ) -> int | None:
+        """When to try again after `attempts` tries (epoch ms); None when the list is at its end.
+
+        `retry_after` seconds is a floor, clamped to a day. The caller compares the answer with
+        the notification's deadline.
+        """
+        gap = self._gap(attempts, urgent=notification.priority is Priority.URGENT)
+        if gap is None:
+            return None
+        gap *= 1 + self._jitter * self._rng.uniform(-1, 1)
+        floor = min(retry_after or 0.0, LONGEST_RETRY_AFTER)
+        return now + int(max(gap, floor) * 1000)
+
+    def _gap(self, attempts: int, *, urgent: bool) -> float | None:
+        if not urgent:
+            return self._normal[attempts] if attempts < len(self._normal) else None
+        if attempts < len(self._urgent):
+            return self._urgent[attempts]
+        doublings = min(attempts - len(self._urgent) + 1, 16)
+        return min(max(self._urgent[-1], 0.1) * 2.0**doublings, MOST_URGENT_GAP)

@@ -1,0 +1,101 @@
+"""Live connections: where the server's sessions and the deliveries for them meet.
+
+A session is synchronous. `push` is offered each delivery right after its commit; what a session
+cannot take stays in the store and is fetched when there is room again.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from tocsin.delivery.window import Written
+from tocsin.model.channel import Channel, ChannelType
+from tocsin.model.delivery import Delivery
+from tocsin.ops.metrics import Metrics
+from tocsin.store.interface import Store
+
+MOST_RECEIPTS = 512
+
+
+class Session(Protocol):
+    """A live connection of one channel."""
+
+    channel: Channel
+
+    def push(self, delivery: Delivery) -> None:
+        """Take a delivery that is now durable: write it, or leave it in the store."""
+
+    def fall_behind(self) -> None:
+        """There is more in the store than was pushed."""
+
+    def flush(self) -> None:
+        """Send what was pushed since the last flush, and ask for its receipt."""
+
+    def end(self, code: int) -> None:
+        """Close the connection; the session detaches before this returns."""
+
+
+class Sessions:
+    """The live session of each channel, and the receipts on their way to the store."""
+
+    def __init__(self, store: Store, *, metrics: Metrics, clock: Callable[[], int]) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._clock = clock
+        self._live: dict[int, Session] = {}
+        self._per_user: Counter[str] = Counter()
+        self._receipts: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def of(self, channel: Channel) -> Session | None:
+        """The live session of a channel."""
+        return self._live.get(channel.key)
+
+    def count(self, user: str) -> int:
+        """How many live sessions a user has."""
+        return self._per_user[user]
+
+    def all(self) -> list[Session]:
+        """Every live session."""
+        return list(self._live.values())
+
+    def attach(self, session: Session) -> None:
+        """A session is live; an older one of the same channel is closed 1000 (CH-51)."""
+        older = self._live.get(session.channel.key)
+        if older is not None:
+            older.end(1000)
+        self._live[session.channel.key] = session
+        self._per_user[session.channel.user] += 1
+
+    def detach(self, session: Session, unsettled: Iterable[Written]) -> None:
+        """A session is over. What it had written without a receipt keeps its place, and is
+        replayed to the next one (CH-58)."""
+        channel = session.channel
+        if self._live.get(channel.key) is not session:
+            return
+        del self._live[channel.key]
+        self._per_user[channel.user] -= 1
+        if not self._per_user[channel.user]:
+            del self._per_user[channel.user]
+        self.flush_receipts()
+        self._store.mark_written(channel, [(one.delivery, one.seq) for one in unsettled])
+
+    def receipted(self, written: Iterable[Written], kind: ChannelType) -> None:
+        """The client has these. Written lazily: losing this causes a duplicate, not a loss."""
+        now = self._clock()
+        latency = self._metrics.delivery_latency[kind]
+        for one in written:
+            self._receipts.append(one.delivery)
+            latency.observe((now - one.accepted_at) / 1000)
+        if len(self._receipts) >= MOST_RECEIPTS:
+            self.flush_receipts()
+
+    def flush_receipts(self) -> None:
+        """Hand gathered receipts to the store; also before a fetch, which must not see them."""
+        if not self._receipts:
+            return
+        receipts, self._receipts = self._receipts, []
+        delivered = self._metrics.deliveries[ChannelType.WEBSOCKETS, "delivered"]
+        self._store.settle_lazily(receipts, ChannelType.WEBSOCKETS, delivered.inc)

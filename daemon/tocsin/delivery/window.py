@@ -1,0 +1,69 @@
+"""What was written to a client and not yet receipted (channels.md, CH-56, CH-58).
+
+A stream is ordered, so one Ping behind the last frame asks for a receipt of everything before
+it: its payload is the highest sequence written, and the Pong settles up to its payload.
+"""
+
+from typing import NamedTuple
+
+from tocsin.model.delivery import Delivery
+
+
+class Written(NamedTuple):
+    """One frame on its way to the client."""
+
+    seq: int
+    delivery: int
+    accepted_at: int
+
+
+class Window:
+    """The unsettled frames of one connection, in the order written."""
+
+    __slots__ = ("_pings", "last_seq", "limit", "unsettled")
+
+    def __init__(self, *, last_seq: int, limit: int) -> None:
+        self.last_seq = last_seq
+        self.limit = limit
+        self.unsettled: list[Written] = []
+        self._pings: list[int] = []
+
+    @property
+    def room(self) -> int:
+        """Frames that may still be written."""
+        return self.limit - len(self.unsettled)
+
+    def write(self, delivery: Delivery) -> int:
+        """Note a frame; a delivery that was never written gets the next sequence."""
+        if delivery.seq is None:
+            delivery.seq = self.last_seq + 1
+        self.last_seq = max(self.last_seq, delivery.seq)
+        self.unsettled.append(Written(delivery.seq, delivery.id, delivery.notification.accepted_at))
+        return delivery.seq
+
+    def ping(self) -> int:
+        """The payload of a Ping sent now."""
+        if not self._pings or self._pings[-1] != self.last_seq:
+            self._pings.append(self.last_seq)
+        return self.last_seq
+
+    def pong(self, payload: bytes) -> list[Written]:
+        """What a Pong settles; one that answers no Ping of ours settles nothing."""
+        if not payload.isdigit() or len(payload) > 18:
+            return []
+        upto = int(payload)
+        if upto not in self._pings:
+            return []
+        del self._pings[: self._pings.index(upto) + 1]
+        return self.settle(upto)
+
+    def settle(self, upto: int) -> list[Written]:
+        """Take out everything written up to a sequence."""
+        count = 0
+        for written in self.unsettled:
+            if written.seq > upto:
+                break
+            count += 1
+        settled = self.unsettled[:count]
+        del self.unsettled[:count]
+        return settled
