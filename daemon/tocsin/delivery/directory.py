@@ -199,7 +199,10 @@ class Directory:
         for one in account.subscriptions.values():
             if one.identity == subscription.identity:
                 await self._store.barrier()
-                return one, (await self._store.subscription_bodies([one.id]))[0]
+                found = await self._store.subscription_bodies([one.id])
+                if not found:
+                    raise StoreError("the subscription was not stored after all")
+                return one, found[0]
         if len(account.subscriptions) >= self._limits.subscriptions_per_user:
             raise forbidden("quota_subscriptions")
         account.subscriptions[subscription.id] = subscription
@@ -224,6 +227,10 @@ class Directory:
                 self._metrics.subscriptions[subscription.service].dec()
 
         await self._store.remove_subscription(subscription, removed)
+
+    async def bodies(self, ids: Sequence[str]) -> list[bytes]:
+        """The JSON texts of subscriptions, without those that have gone meanwhile."""
+        return await self._store.subscription_bodies(ids)
 
     # -- lifetime --------------------------------------------------------------------------
 

@@ -1,8 +1,34 @@
-"""The notification socket."""
+"""`GET {channel}/websocket`: from an upgrade request to a live session (channels.md, section 6)."""
+
+import socket
+from collections.abc import Callable
 
 import attrs
 
+from tocsin.delivery.directory import Account, Directory
+from tocsin.model.channel import Channel, ChannelType
+from tocsin.model.errors import (
+    RequestError,
+    forbidden,
+    invalid,
+    not_found,
+    service_error,
+    unavailable,
+)
 from tocsin.model.option import option
+from tocsin.server.cors import Cors
+from tocsin.server.handler import ConnectionLimits
+from tocsin.server.heartbeat import Wheel
+from tocsin.server.reactor import Reactor
+from tocsin.server.router import Router
+from tocsin.server.session import NotificationSession, SessionContext
+from tocsin.wire.handshake import Refusal, answer
+from tocsin.wire.request import Request
+from tocsin.wire.response import Upgrade
+
+SPARE_OUTBOX = 131_072
+DRAIN_RETRY = 5
+FULL_RETRY = 30
 
 
 @attrs.frozen
@@ -30,5 +56,105 @@ class WsSettings:
     outbox_bytes: int = option(
         1_048_576,
         "Bytes waiting for one slow reader; the rest waits in the store.",
-        minimum=65_536,
+        minimum=131_072,
     )
+
+
+class WebSocketFace:
+    """The handshake; everything refused is refused as HTTP, before the 101 (CH-50)."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        reactor: Reactor,
+        wheel: Wheel,
+        context: SessionContext,
+        *,
+        cors: Cors,
+        is_draining: Callable[[], bool],
+    ) -> None:
+        self._directory = directory
+        self._reactor = reactor
+        self._wheel = wheel
+        self._context = context
+        self._cors = cors
+        self._is_draining = is_draining
+        settings = context.settings
+        self._limits = ConnectionLimits(
+            max_message=settings.client_frame_bytes,
+            frames_per_second=settings.client_frames_per_second,
+            outbox_bytes=settings.outbox_bytes + SPARE_OUTBOX,
+        )
+
+    def add_routes(self, router: Router, prefix: str) -> None:
+        """Declare the route."""
+        router.add(
+            "GET",
+            f"{prefix}/notificationchannel/v1/{{user}}/channels/{{channelId}}/websocket",
+            self.upgrade,
+            scope="channels",
+            own_user=True,
+            json=False,
+        )
+
+    async def upgrade(self, request: Request) -> Upgrade:
+        """Judge the handshake; the session begins when the 101 has been written."""
+        if not self._cors.allows(request.headers.get("origin")):
+            raise forbidden("origin_denied")
+        account = await self._directory.account(request.path_values["user"])
+        channel = account.channel(request.path_values["channelId"], self._context.clock())
+        if channel is None or channel.type is not ChannelType.WEBSOCKETS:
+            raise not_found("channelId")
+        accept = answer(request.method, request.headers)
+        if isinstance(accept, Refusal):
+            raise _refused(accept)
+        self._check_room(channel)
+        headers = (
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Accept", accept),
+        )
+        return Upgrade(
+            headers, lambda sock, left: self._begin(request, account, channel, sock, left)
+        )
+
+    def _check_room(self, channel: Channel) -> None:
+        """A socket that only replaces an older one of its channel needs no new place."""
+        if self._is_draining():
+            raise unavailable("drain", retry_after=DRAIN_RETRY)
+        settings, sessions = self._context.settings, self._context.sessions
+        if sessions.of(channel) is not None:
+            return
+        if (
+            len(sessions) >= settings.max_connections
+            or sessions.count(channel.user) >= settings.max_connections_per_user
+        ):
+            raise unavailable("connections", retry_after=FULL_RETRY)
+
+    def _begin(
+        self,
+        request: Request,
+        account: Account,
+        channel: Channel,
+        sock: socket.socket,
+        received: bytes,
+    ) -> None:
+        release = request.keep_lease() if request.keep_lease is not None else _nothing
+        if account.channels.get(channel.id) is not channel:
+            release()
+            sock.close()  # deleted while the 101 was on its way; the client retries and gets 404
+            return
+        session = NotificationSession(self._context, account, channel, on_closed=release)
+        self._reactor.adopt(sock, session, self._limits, received=received)
+        now = self._context.now()
+        self._wheel.add(session, session.tick(now) or now)
+
+
+def _refused(refusal: Refusal) -> RequestError:
+    if refusal.status == 426:
+        return service_error(426, "upgrade_required", headers=refusal.headers)
+    return invalid("Sec-WebSocket-Key")
+
+
+def _nothing() -> None:
+    """Nothing to give back."""

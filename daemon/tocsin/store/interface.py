@@ -205,12 +205,13 @@ class Store(Protocol):
         self,
         channel: Channel,
         *,
+        now: int,
         limit: int,
         written: bool,
         then: Callable[[list[Waiting] | None, StoreError | None], None],
     ) -> None:
-        """A socket channel's deliveries: those written before, by seq; or the others, urgent
-        first, then by age."""
+        """A socket channel's deliveries that have not expired: those written before, by seq; or
+        the others, urgent first, then by age."""
 
     async def claim(self, lane: str, *, now: int, limit: int, provisional: int) -> Claim:
         """Due deliveries of a lane, urgent first, their attempts counted. Nobody else gets them

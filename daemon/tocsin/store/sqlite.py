@@ -185,13 +185,13 @@ class SqliteStore:
         self._later(lambda db: statements.mark_written(db, key, last_seq, written))
 
     def fetch_waiting(
-        self, channel: Channel, *, limit: int, written: bool, then: Done[list[Waiting]]
+        self, channel: Channel, *, now: int, limit: int, written: bool, then: Done[list[Waiting]]
     ) -> None:
         """See `Store.fetch_waiting`."""
         key = channel.key
         self._submit(
             Job(
-                lambda db: statements.waiting(db, key, limit=limit, written=written),
+                lambda db: statements.waiting(db, key, now=now, limit=limit, written=written),
                 then,
                 durable=False,
             )

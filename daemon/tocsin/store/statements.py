@@ -223,15 +223,17 @@ def insert(db: Database, notifications: Sequence[rows.Row], deliveries: Sequence
 # -- deliveries of sockets -----------------------------------------------------------------
 
 
-def waiting(db: Database, channel_key: int, *, limit: int, written: bool) -> list[Waiting]:
+def waiting(
+    db: Database, channel_key: int, *, now: int, limit: int, written: bool
+) -> list[Waiting]:
     """Deliveries of a socket channel: those once written, by seq, or the others."""
     which, order = ("NOT NULL", "d.seq") if written else ("NULL", "d.priority, d.id")
     found = db.execute(
         f"SELECT d.id, d.seq, {rows.NOTIFICATION_OF_N} FROM delivery AS d"
         f" JOIN notification AS n ON n.key = d.id >> {LEG_BITS}"
-        f" WHERE d.channel = ? AND d.lane IS NULL AND d.seq IS {which}"
+        f" WHERE d.channel = ? AND d.lane IS NULL AND d.seq IS {which} AND n.expires_at > ?"
         f" ORDER BY {order} LIMIT ?",
-        (channel_key, limit),
+        (channel_key, now, limit),
     )
     return [Waiting(row[0], row[1], rows.notification_from(row[2:])) for row in found]
 

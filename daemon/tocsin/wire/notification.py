@@ -10,6 +10,7 @@ from tocsin.model.errors import RequestError, invalid, not_one_of, service_error
 from tocsin.model.ids import new_id
 from tocsin.model.notification import Notification, Priority
 from tocsin.model.services import SERVICES, Body, defaults
+from tocsin.wire.integers import integer
 
 ROOT_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 RESERVED = frozenset({"connCheck", "connAck", "channelResumed"})
@@ -136,15 +137,6 @@ def _priority(value: object, default: Priority) -> Priority:
     if not isinstance(value, str) or value not in PRIORITIES:
         raise not_one_of("priority", list(PRIORITIES))
     return PRIORITIES[value]
-
-
-def integer(value: object) -> int | None:
-    """An integer member: a number, or a string of digits (CH-4); None for anything else."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
-        return int(value)
-    return None
 
 
 def _seconds(value: object, default: int) -> int:

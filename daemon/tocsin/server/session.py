@@ -1,0 +1,328 @@
+"""A notification socket: what its client is sent, and what it has receipted.
+
+Synchronous: frames and the time in, `Connection.offer` out. Deliveries come from memory right
+after their commit (`push`) as long as the client keeps up; once something had to be left in the
+store, everything follows through the store, so nothing overtakes what waits (CH-56, CH-58).
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import attrs
+import structlog
+
+from tocsin.delivery.directory import Account
+from tocsin.delivery.sessions import Sessions
+from tocsin.delivery.window import Window, Written
+from tocsin.model.channel import Channel
+from tocsin.model.delivery import Delivery
+from tocsin.model.errors import StoreError
+from tocsin.ops.metrics import Metrics
+from tocsin.store.interface import Store, Waiting
+from tocsin.wire.conncheck import CONN_ACK, ConnAck, ConnCheck, Ignored, conn_check, parse
+from tocsin.wire.websocket import encode_ping, encode_text
+
+if TYPE_CHECKING:
+    from tocsin.server.connection import Connection
+    from tocsin.server.websocket import WsSettings
+
+CLIENT_INTERVAL = 120.0
+SHORTEST_PATIENCE = 2.0
+MOST_REPLAYED = 10_000
+MOST_CHECKS = 100
+ACK_FRAME = encode_text(CONN_ACK)
+
+log = structlog.get_logger()
+
+
+@attrs.frozen
+class SessionContext:
+    """What all sessions share. `clock` is epoch milliseconds, `now` is `trio.current_time`."""
+
+    store: Store
+    sessions: Sessions
+    settings: "WsSettings"
+    metrics: Metrics
+    clock: Callable[[], int]
+    now: Callable[[], float]
+
+
+class NotificationSession:
+    """The session of one channel on one connection."""
+
+    __slots__ = (
+        "_account",
+        "_behind",
+        "_burst",
+        "_burst_bytes",
+        "_checks",
+        "_connection",
+        "_context",
+        "_interval",
+        "_last_check",
+        "_last_ping",
+        "_loading",
+        "_on_closed",
+        "_unsettled_since",
+        "_window",
+        "channel",
+    )
+
+    def __init__(
+        self,
+        context: SessionContext,
+        account: Account,
+        channel: Channel,
+        *,
+        on_closed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Holds `account`, which keeps it in memory. `on_closed` is called once, at the end."""
+        self._context = context
+        self._account = account
+        self.channel = channel
+        self._on_closed = on_closed
+        self._connection: Connection | None = None
+        self._window = Window(last_seq=channel.last_seq, limit=context.settings.window)
+        self._burst: list[bytes] | None = None
+        self._burst_bytes = 0
+        self._behind = False
+        self._loading = False
+        self._unsettled_since = 0.0
+        now = context.now()
+        self._last_ping = now
+        self._last_check = now
+        self._checks: list[int] | None = None
+        is_client = channel.check_role == "client"
+        self._interval = CLIENT_INTERVAL if is_client else context.settings.ping_interval
+
+    # -- the connection's side ---------------------------------------------------------------
+
+    def opened(self, connection: "Connection") -> None:
+        """The client is here: it takes over from an older socket and gets what waits for it."""
+        self._connection = connection
+        context = self._context
+        context.sessions.attach(self)
+        self._window.last_seq = self.channel.last_seq
+        self._alive()
+        context.store.fetch_waiting(
+            self.channel,
+            now=context.clock(),
+            limit=MOST_REPLAYED,
+            written=True,
+            then=self._replay,
+        )
+        self._fetch()
+        if self.channel.check_role == "server":
+            self._check()
+
+    def text(self, payload: bytes) -> None:
+        """connCheck and connAck; anything else is ignored and counted (CH-53)."""
+        if self._connection is None:
+            return
+        message = parse(payload)
+        if not isinstance(message, Ignored):
+            self._alive()
+        match message:
+            case ConnCheck(interval):
+                if interval is not None and self.channel.check_role == "client":
+                    self._interval = interval
+                self._offer(ACK_FRAME)
+            case ConnAck():
+                self._acknowledged()
+            case Ignored(legacy):
+                if not legacy:
+                    self._context.metrics.ws_frames_ignored.inc()
+
+    def binary(self, payload: bytes) -> None:  # noqa: ARG002 - binary means nothing here
+        """Close 1003 (CH-53)."""
+        self.end(1003)
+
+    def pong(self, payload: bytes) -> None:
+        """A receipt for everything written before the Ping it answers."""
+        if self._connection is None:
+            return
+        self._alive()
+        self._settled(self._window.pong(payload))
+
+    def drained(self) -> None:
+        """A slow reader has caught up."""
+        self._catch_up()
+
+    def closed(self, code: int) -> None:
+        """The connection is gone: what has no receipt waits for the next one."""
+        self._context.metrics.ws_closed[code].inc()
+        self._detach()
+        self._on_closed()
+
+    # -- the delivery's side -----------------------------------------------------------------
+
+    def push(self, delivery: Delivery) -> None:
+        """Write a delivery that has just become durable, or leave it in the store."""
+        if self._behind or self._loading or not self._has_room(delivery.notification.body):
+            self._behind = True
+            return
+        self._write(delivery)
+
+    def fall_behind(self) -> None:
+        """There is something in the store for this client."""
+        self._behind = True
+        self._catch_up()
+
+    def flush(self) -> None:
+        """Send the burst, and behind it the Ping that asks for its receipt."""
+        if self._burst is None:
+            self._catch_up()
+            return
+        burst, self._burst = self._burst, None
+        self._burst_bytes = 0
+        connection = self._connection
+        if connection is None:
+            return
+        burst.append(encode_ping(b"%d" % self._window.ping()))
+        connection.note_ping()
+        connection.offer(b"".join(burst))
+        self._last_ping = self._context.now()
+
+    def end(self, code: int) -> None:
+        """Close from our side; an older socket must let go before a newer one begins."""
+        connection = self._connection
+        self._detach()
+        if connection is not None:
+            connection.close(code)
+
+    # -- heartbeat ---------------------------------------------------------------------------
+
+    def tick(self, now: float) -> float | None:
+        """Ping, check, and give up on a dead peer (CH-55 to CH-57); when to call again."""
+        connection = self._connection
+        if connection is None:
+            return None
+        patience = max(3 * self._interval, SHORTEST_PATIENCE)
+        if self._is_dead(connection, now, patience):
+            connection.abort(1001)
+            return None
+        settings = self._context.settings
+        if now - self._last_ping >= settings.ping_interval:
+            connection.ping(b"%d" % self._window.ping())
+            self._last_ping = now
+        next_tick = min(self._last_ping + settings.ping_interval, now + patience / 2)
+        if self.channel.check_role == "server":
+            if now - self._last_check >= settings.check_interval:
+                self._check()
+            next_tick = min(next_tick, self._last_check + settings.check_interval)
+        self._catch_up()
+        return next_tick
+
+    def _is_dead(self, connection: "Connection", now: float, patience: float) -> bool:
+        if connection.blocked_since is not None and now - connection.blocked_since > patience:
+            self._context.metrics.ws_slow_consumers.inc()
+            return True
+        silent = now - connection.last_received > patience
+        unsettled = bool(self._window.unsettled) and now - self._unsettled_since > patience
+        return silent or unsettled
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def _has_room(self, body: bytes) -> bool:
+        """Room in the window and in the outbox; a first frame always fits."""
+        connection = self._connection
+        if connection is None or self._window.room <= 0:
+            return False
+        waiting = connection.backlog + self._burst_bytes
+        return not waiting or waiting + len(body) + 64 <= self._context.settings.outbox_bytes
+
+    def _write(self, delivery: Delivery) -> None:
+        notification = delivery.notification
+        if notification.expires_at <= self._context.clock():
+            return
+        if not self._window.unsettled:
+            self._unsettled_since = self._context.now()
+        self._window.write(delivery)
+        self.channel.last_seq = self._window.last_seq
+        frame = encode_text(notification.body)
+        if self._burst is None:
+            self._burst = []
+        self._burst.append(frame)
+        self._burst_bytes += len(frame)
+
+    def _offer(self, frame: bytes) -> None:
+        if self._connection is not None:
+            self._connection.offer(frame)
+
+    # -- catching up from the store ----------------------------------------------------------
+
+    def _catch_up(self) -> None:
+        """Fetch more from the store, if there is any and the client keeps up."""
+        if self._behind and not self._loading and self._has_room(b""):
+            self._fetch()
+
+    def _fetch(self) -> None:
+        """Ask for what was never written; what is written and unsettled comes along."""
+        context = self._context
+        self._loading, self._behind = True, False
+        context.sessions.flush_receipts()
+        limit = self._window.limit
+        context.store.fetch_waiting(
+            self.channel, now=context.clock(), limit=limit, written=False, then=self._fetched
+        )
+
+    def _replay(self, found: list[Waiting] | None, error: StoreError | None) -> None:
+        """What an earlier connection wrote comes again first, in its order (CH-58)."""
+        if self._connection is None:
+            return
+        if error is not None or found is None:
+            self.end(1011)
+            return
+        for one in found:
+            self._write(Delivery(one.id, one.notification, self.channel, seq=one.seq))
+        self._context.metrics.ws_resumes["replayed" if found else "fresh"].inc()
+
+    def _fetched(self, found: list[Waiting] | None, error: StoreError | None) -> None:
+        self._loading = False
+        if self._connection is None:
+            return
+        if error is not None or found is None:
+            self.end(1011)
+            return
+        written = {one.delivery for one in self._window.unsettled}
+        for one in found:
+            if one.id in written:
+                continue
+            if not self._has_room(one.notification.body):
+                self._behind = True
+                break
+            self._write(Delivery(one.id, one.notification, self.channel))
+        else:
+            self._behind = self._behind or len(found) == self._window.limit
+        self.flush()
+
+    # -- receipts and checks -----------------------------------------------------------------
+
+    def _settled(self, written: list[Written]) -> None:
+        if written:
+            self._unsettled_since = self._context.now()
+            self._context.sessions.receipted(written, self.channel.type)
+            self._catch_up()
+
+    def _check(self) -> None:
+        """Send a connCheck; its answer will settle what was written before it (CH-56)."""
+        self._last_check = self._context.now()
+        self._checks = self._checks or []
+        if len(self._checks) < MOST_CHECKS:
+            self._checks.append(self._window.last_seq)
+            self._offer(encode_text(conn_check(self._context.settings.check_interval)))
+
+    def _acknowledged(self) -> None:
+        """The k-th connAck answers the k-th connCheck; one too many settles nothing."""
+        if self._checks:
+            self._settled(self._window.settle(self._checks.pop(0)))
+
+    def _alive(self) -> None:
+        """The full lifetime starts again (CH-41)."""
+        self.channel.restart_clock(self._context.clock())
+
+    def _detach(self) -> None:
+        """Let go of the channel; what is unsettled is replayed to the next session."""
+        if self._connection is not None:
+            self._connection = None
+            self._context.sessions.detach(self, self._window.unsettled)
