@@ -1,0 +1,107 @@
+"""A request as handlers see it, and what its target means (channels.md, CH-3)."""
+
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import unquote, unquote_to_bytes
+
+import attrs
+
+from tocsin.model.principal import Principal
+
+MASKED_PARAMETER: Final = "access_token"
+MASK: Final = "***"
+
+
+@attrs.define
+class Request:
+    """One request, its body included once the handler runs.
+
+    `segments` is None when the path cannot be decoded, which no route matches. `headers` has
+    lower-case names. `peer` is the client's address, as far as trusted proxies tell ("" for a
+    Unix socket). `principal` is set on routes with a scope, `path_values` by the router.
+    `keep_lease` hands the connection's place in the connection limits to whoever adopts the
+    socket: call what it returns when the socket is closed.
+    """
+
+    method: str
+    target: str
+    segments: tuple[str, ...] | None
+    headers: dict[str, str]
+    body: bytes = b""
+    peer: str = ""
+    principal: Principal | None = None
+    path_values: dict[str, str] = attrs.field(factory=dict)
+    request_id: str = ""
+    keep_lease: Callable[[], Callable[[], None]] | None = attrs.field(default=None, repr=False)
+    _params: dict[str, str] | None = attrs.field(default=None, init=False, repr=False)
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The query's parameters; of a repeated one the first. `+` is a plus sign."""
+        if self._params is None:
+            self._params = parse_query(self.target.partition("?")[2])
+        return self._params
+
+    @property
+    def loggable_target(self) -> str:
+        """The target with every access token replaced by `***` (CH-10)."""
+        path, mark, query = self.target.partition("?")
+        if not mark:
+            return path
+        return path + mark + "&".join(_masked(pair) for pair in query.split("&"))
+
+
+def origin_form(target: str) -> str:
+    """Path and query of a target, whose absolute form (RFC 9112, 3.2.2) is cut down."""
+    if target.startswith("/"):
+        return target
+    scheme, mark, rest = target.partition("://")
+    if not mark or scheme.lower() not in {"http", "https"}:
+        return target
+    start = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
+    path = rest[start:]
+    return path if path.startswith("/") else f"/{path}"
+
+
+def split_path(target: str) -> tuple[str, ...] | None:
+    """The path's segments: split at raw `/`, each percent-decoded once as UTF-8.
+
+    One trailing `/` is ignored. None if the path is not absolute, an escape is broken or the
+    bytes are not UTF-8.
+    """
+    path = target.partition("?")[0]
+    if not path.startswith("/"):
+        return None
+    segments = path[1:].split("/")
+    if not segments[-1]:
+        segments.pop()
+    if "%" not in path:
+        return tuple(segments)
+    try:
+        return tuple([_decoded(part) if "%" in part else part for part in segments])
+    except ValueError:
+        return None
+
+
+def parse_query(query: str) -> dict[str, str]:
+    """The parameters of a query, percent-decoded; what is not UTF-8 becomes U+FFFD."""
+    params: dict[str, str] = {}
+    for pair in query.split("&") if query else ():
+        name, _, value = pair.partition("=")
+        params.setdefault(unquote(name), unquote(value))
+    return params
+
+
+def _decoded(segment: str) -> str:
+    """Raises ValueError (of which UnicodeDecodeError is one) for a bad escape."""
+    raw = unquote_to_bytes(segment)
+    # Each escape that was understood made three characters one byte; the rest were broken.
+    if len(segment) - len(raw) != 2 * segment.count("%"):
+        raise ValueError("bad percent escape")
+    return raw.decode("utf-8")
+
+
+def _masked(pair: str) -> str:
+    if MASKED_PARAMETER not in unquote(pair).lower():
+        return pair
+    return f"{pair.partition('=')[0]}={MASK}" if "=" in pair else MASK
