@@ -13,6 +13,7 @@ import trio
 
 from tocsin.delivery.sessions import Session, Sessions
 from tocsin.model.delivery import Delivery
+from tocsin.ops.service import Progress
 from tocsin.store.interface import Acceptance
 
 SLICE = 300
@@ -49,14 +50,14 @@ class Handover:
         elif live:
             self._push(live)
 
-    async def run(self, *, beat: Callable[[], None] = lambda: None) -> None:
+    async def run(self, progress: Progress) -> None:
         """Push what was too much at once, a slice at a time."""
         while True:
-            beat()
+            progress.waiting("large fan-outs")
             await self._more.wait()
             self._more = trio.Event()
             while self._waiting:
-                beat()
+                progress.beat()
                 count = min(SLICE, len(self._waiting))
                 self._push([self._waiting.popleft() for _ in range(count)])
                 await trio.lowlevel.checkpoint()

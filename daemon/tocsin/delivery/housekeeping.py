@@ -10,6 +10,7 @@ from tocsin.delivery.settings import DeliverySettings
 from tocsin.model.channel import ChannelType
 from tocsin.model.errors import StoreError
 from tocsin.ops.metrics import Metrics
+from tocsin.ops.service import Progress
 from tocsin.store.interface import Store
 
 SLICE = 500
@@ -44,10 +45,10 @@ class Housekeeping:
         self._next_ages = 0
         self._next_prune = 0
 
-    async def run(self, *, beat: Callable[[], None] = lambda: None) -> None:
+    async def run(self, progress: Progress) -> None:
         """Sweep once a second until cancelled; a failing store is tried again."""
         while True:
-            beat()
+            progress.beat()
             try:
                 await self.sweep()
             except StoreError as error:

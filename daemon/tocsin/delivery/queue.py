@@ -22,6 +22,7 @@ from tocsin.model.delivery import Delivery
 from tocsin.model.errors import StoreError
 from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused
 from tocsin.ops.metrics import Metrics
+from tocsin.ops.service import Progress
 from tocsin.store.interface import Claimed, Store
 
 LEASE = 120_000
@@ -71,6 +72,7 @@ class DeliveryQueue:
         self._woken = trio.Event()
         self._ready: dict[str, None] = {}
         self._stopping = False
+        settler.on_due = self.due
 
     # -- called from outside -----------------------------------------------------------------
 
@@ -114,13 +116,19 @@ class DeliveryQueue:
 
     # -- the loop ----------------------------------------------------------------------------
 
-    async def run(self, *, beat: Callable[[], None] = lambda: None) -> None:
-        """Deliver until cancelled; attempts cut off by that go back to the store."""
+    async def run(self, progress: Progress) -> None:
+        """Deliver until cancelled; attempts cut off by that go back to the store.
+
+        What an earlier run had claimed, in this process or one that died, is due again.
+        """
+        await self._settler.flush()
+        await self._store.release_claims(self._clock())
+        self._lanes.clear()
         for found in await self._store.lanes():
             self.due(found.name, found.due_at)
         async with trio.open_nursery() as nursery:
             while True:
-                beat()
+                progress.beat()
                 self._note_due()
                 ready, self._ready = self._ready, {}
                 for name in ready:

@@ -15,6 +15,7 @@ from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import StoreError
 from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused
 from tocsin.ops.metrics import Metrics
+from tocsin.ops.service import Progress
 from tocsin.store.interface import Claimed, DeadLetter, Rescheduled, Settlements, Store
 
 MOST_GATHERED = 4096
@@ -37,9 +38,8 @@ class Settler:
         metrics: Metrics,
         clock: Callable[[], int],
         rng: random.Random,
-        on_due: Callable[[str, int | None], None],
     ) -> None:
-        """`on_due(lane, due_at)` is told when a lane that was settled is next due."""
+        """`on_due(lane, due_at)`, set by the queue, is told when a settled lane is next due."""
         self._kind = kind
         self._store = store
         self._directory = directory
@@ -47,7 +47,7 @@ class Settler:
         self._unanswered_retries = unanswered_retries
         self._metrics = metrics
         self._clock = clock
-        self._on_due = on_due
+        self.on_due: Callable[[str, int | None], None] = _nobody
         self._gathered = Settlements()
         self._suspended: list[Channel] = []
         self._work = trio.Event()
@@ -95,11 +95,12 @@ class Settler:
         while len(self._gathered) >= MOST_GATHERED:
             await self._room.wait()
 
-    async def run(self, *, beat: Callable[[], None] = lambda: None) -> None:
+    async def run(self, progress: Progress) -> None:
         """Write what is gathered; what arrives during one commit shares the next."""
         while True:
-            beat()
+            progress.waiting("outcomes")
             await self._work.wait()
+            progress.beat()
             self._work = trio.Event()
             await self.flush()
 
@@ -120,7 +121,7 @@ class Settler:
             self._room.set()
             self._room = trio.Event()
             for lane, due_at in settled.lanes.items():
-                self._on_due(lane, due_at)
+                self.on_due(lane, due_at)
 
     def _put_back(self, batch: Settlements, suspended: list[Channel]) -> None:
         batch.finished += self._gathered.finished
@@ -181,3 +182,7 @@ class Settler:
         self._metrics.deliveries[self._kind, outcome].inc()
         latency = (self._clock() - claimed.notification.accepted_at) / 1000
         self._metrics.delivery_latency[self._kind].observe(latency)
+
+
+def _nobody(_lane: str, _due_at: int | None) -> None:
+    """No queue waits for this settler yet."""

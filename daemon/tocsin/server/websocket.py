@@ -146,8 +146,7 @@ class WebSocketFace:
             return
         session = NotificationSession(self._context, account, channel, on_closed=release)
         self._reactor.adopt(sock, session, self._limits, received=received)
-        now = self._context.now()
-        self._wheel.add(session, session.tick(now) or now)
+        self._wheel.add(session, self._context.now())
 
 
 def _refused(refusal: Refusal) -> RequestError:

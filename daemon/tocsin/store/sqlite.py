@@ -76,6 +76,11 @@ class SqliteStore:
         await self._writer.run(task_status=task_status)
 
     @property
+    def failing(self) -> str | None:
+        """Why the last durable commit failed; None once one has worked again."""
+        return self._writer.failing
+
+    @property
     def backlog(self) -> int:
         """Undelivered deliveries in all."""
         return self.pending.total()

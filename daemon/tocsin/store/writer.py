@@ -48,10 +48,11 @@ class Job(Generic[T]):
 
 @attrs.frozen
 class Commit:
-    """What one commit took, for the metrics."""
+    """What one commit took, for the metrics; `error` if it failed."""
 
     jobs: int
     seconds: float
+    error: str | None = None
 
 
 class Batches:
@@ -67,16 +68,17 @@ class Batches:
     def run(self, jobs: Sequence[Job[Any]]) -> Commit:
         """Run the jobs and leave in each its result or its error."""
         start = time.perf_counter()
+        failure: str | None = None
         try:
             self._transact(jobs)
         except apsw.Error as error:
+            failure = str(error)
             self._roll_back()
             if len(jobs) == 1:
-                jobs[0].error = StoreError(str(error))
+                jobs[0].error = StoreError(failure)
             else:
-                for job in jobs:
-                    self.run([job])
-        return Commit(len(jobs), time.perf_counter() - start)
+                failure = [self.run([job]).error for job in jobs][-1]
+        return Commit(len(jobs), time.perf_counter() - start, failure)
 
     def checkpoint_if_due(self) -> None:
         """Move the write-ahead log into the file once it has grown; never in a transaction."""
@@ -122,11 +124,7 @@ class Writer:
         self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self._failure: BaseException | None = None
         self._closed = False
-
-    @property
-    def waiting(self) -> int:
-        """Jobs not yet taken up."""
-        return self._jobs.qsize()
+        self.failing: str | None = None
 
     def submit(self, job: Job[Any]) -> None:
         """Queue a job; one too many, or one after closing, raises `StoreError` at once."""
@@ -186,6 +184,7 @@ class Writer:
         return jobs
 
     def _report(self, jobs: list[Job[Any]], commit: Commit) -> None:
+        self.failing = commit.error
         self._on_commit(commit)
         for job in jobs:
             job.report()
@@ -199,11 +198,11 @@ class InlineWriter:
 
     def __init__(self, batches: Batches) -> None:
         self._batches = batches
-        self.waiting = 0
+        self.failing: str | None = None
 
     def submit(self, job: Job[Any]) -> None:
         """Run the job now and report it."""
-        self._batches.run([job])
+        self.failing = self._batches.run([job]).error
         self._batches.checkpoint_if_due()
         job.report()
 

@@ -1,0 +1,22 @@
+"""The `tocsin` command and its groups."""
+
+import click
+
+from tocsin.cli.configuration import check, defaults, explain
+from tocsin.cli.listen import listen
+from tocsin.cli.serve import serve
+from tocsin.cli.token import token
+from tocsin.cli.version import version
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def tocsin() -> None:
+    """Deliver notifications: over WebSockets, to phones, to webhooks.
+
+    \b
+    Exit status: 0 done, 1 failed, 2 bad usage or bad configuration.
+    """
+
+
+for command in (serve, check, defaults, explain, token, listen, version):
+    tocsin.add_command(command)

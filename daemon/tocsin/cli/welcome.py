@@ -1,0 +1,82 @@
+"""What `tocsin serve --welcome` prints: everything needed to try the daemon at once."""
+
+import time
+
+from tocsin.config import Config
+from tocsin.wire.jwk import shared_secret
+from tocsin.wire.jwt import mint
+
+USER = "alice@example.com"
+LIFETIME = 8 * 3600
+
+TEXT = """
+tocsin is ready.
+
+  REST, WebSockets   {public}
+  metrics, health    {admin}/metrics  {admin}/readyz
+
+Tokens, good for eight hours (user {user}):
+
+  export TOCSIN={public}
+  export CHANNELS={channels}
+  export PUBLISH={publish}
+  export ADMIN={operator}
+
+Paste these lines into another terminal, then try:
+
+1. A channel and a subscription:
+
+  CHANNEL=$(curl -s $TOCSIN{prefix}/notificationchannel/v1/{user}/channels \\
+    -H "Authorization: Bearer $CHANNELS" -H 'Content-Type: application/json' \\
+    -d '{{"notificationChannel":{{"channelType":"websockets","clientCorrelator":"tab-1"}}}}' \\
+    | tee /dev/stderr | grep -o 'ws-[0-9a-f-]*' | head -1)
+
+  curl -s $TOCSIN{prefix}/chat/v1/{user}/subscriptions \\
+    -H "Authorization: Bearer $CHANNELS" -H 'Content-Type: application/json' \\
+    -d '{{"chatNotificationSubscription":{{"callbackReference":{{"notifyURL":"'$CHANNEL'"}}}}}}'
+
+2. In a third terminal, with the same variables, a socket that listens:
+
+  .venv/bin/tocsin listen --url $TOCSIN --token $CHANNELS $CHANNEL
+
+3. A notification:
+
+  curl -s $TOCSIN/v1/notifications -H "Authorization: Bearer $PUBLISH" \\
+    -H 'Content-Type: application/json' \\
+    -d '{{"user":"{user}","service":"chat",
+         "notification":{{"chatMessageNotification":{{"chatMessage":{{"text":"hello"}}}}}}}}'
+
+Stop with Ctrl-C, or kill it: what was answered 202 is delivered after the next start.
+"""
+
+
+def welcome(config: Config, public: str, admin: str) -> str:
+    """The text, with fresh tokens; needs `auth.shared_secret`."""
+    return TEXT.format(
+        public=f"http://{public}",
+        admin=f"http://{admin}",
+        prefix=config.netapi.prefix,
+        user=USER,
+        channels=_token(config, "channels"),
+        publish=_token(config, "publish"),
+        operator=_token(config, "admin"),
+    )
+
+
+def _token(config: Config, scope: str) -> str:
+    if config.auth.shared_secret is None:
+        return "(set auth.shared_secret to have tokens made here)"
+    claims = {
+        "sub": USER,
+        "preferred_username": USER,
+        "client_id": "welcome",
+        "scope": scope,
+        "iss": config.auth.issuer,
+        "aud": config.auth.audience,
+    }
+    return mint(
+        {name: value for name, value in claims.items() if value is not None},
+        shared_secret(config.auth.shared_secret),
+        now=time.time(),
+        lifetime=LIFETIME,
+    )
