@@ -1,0 +1,241 @@
+"""What the daemon counts and measures (OP-15).
+
+Every label has a closed set of values, every series is there from the start, and a value
+outside its set is counted as `other`. A family is a dict of its series, made once:
+`metrics.deliveries["Webhooks", "delivered"].inc()` looks nothing up in the library.
+"""
+
+import itertools
+import platform
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
+
+from tocsin import __version__
+from tocsin.model.channel import ChannelType
+from tocsin.model.services import SERVICES
+
+PREFIX = "tocsin"
+OTHER = "other"
+
+TYPES = tuple(kind.value for kind in ChannelType)
+OUTCOMES = ("delivered", "expired", "refused", "dead", "collapsed", "overflow")
+RESULTS = ("delivered", "deferred", "refused", "gone", "crashed")
+BLOCKED = ("breaker", "suspended", "paused", "full", "throttled")
+CLOSE_CODES = (1000, 1001, 1002, 1003, 1006, 1007, 1008, 1009, 1011, 1012, 4401)
+RESUMES = ("fresh", "replayed", "recovered", "gap")
+REJECTIONS = (
+    *("body", "invalid_value", "not_one_of", "duplicate", "too_large", "too_many_items"),
+    *("expired", "rate_limited", "backlog", "store", "drain"),
+)
+AUTH_FAILURES = (
+    *("token_missing", "token_invalid", "token_expired", "scope_missing", "user_mismatch"),
+    *("origin_denied", "invalid_client", "invalid_grant", "slow_down", "no_keys"),
+)
+CONNECTION_REFUSALS = ("connections", "connections_per_address", "drain", "descriptors")
+RATE_LIMITED = ("token", "address", "producer")
+METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD")
+STATUSES = (
+    *(101, 200, 201, 202, 204, 400, 401, 403, 404, 405, 406, 408, 409, 413, 415, 426, 429, 431),
+    *(500, 503),
+)
+
+FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+LATENCY = (*FAST, 30, 60, 300, 900, 3600)
+BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+Series = TypeVar("Series", bound=MetricWrapperBase)
+Labels = dict[str, Sequence[Hashable]]
+
+
+class Family(dict[Any, Series], Generic[Series]):
+    """Series by label value, or by a tuple of values where there are several labels."""
+
+    def __init__(self, parent: Series, labels: Labels) -> None:
+        self._allowed = [frozenset(values) for values in labels.values()]
+        for values in itertools.product(*([*options, OTHER] for options in labels.values())):
+            key = values[0] if len(values) == 1 else values
+            self[key] = parent.labels(*values)
+
+    def __missing__(self, key: Any) -> Series:
+        if len(self._allowed) == 1:
+            return self[OTHER]
+        return self[
+            tuple(v if v in known else OTHER for v, known in zip(key, self._allowed, strict=True))
+        ]
+
+
+class Registry(CollectorRegistry):
+    """A registry whose counters do not come with a second series for their birth."""
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in super().collect():
+            metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
+            yield metric
+
+
+class Metrics:
+    """All metrics of one daemon, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = Registry()
+        self._samplers: list[Callable[[], None]] = []
+        ProcessCollector(registry=self.registry)
+        self._channels_and_sockets()
+        self._notifications()
+        self._queues()
+        self._http()
+        self._health()
+
+    def sample(self, sampler: Callable[[], None]) -> None:
+        """Have a function called before each exposition, to set gauges to what is now."""
+        self._samplers.append(sampler)
+
+    def refresh(self) -> None:
+        """Call the samplers; in the Trio thread, right before `exposition`."""
+        for sampler in self._samplers:
+            sampler()
+
+    def exposition(self) -> bytes:
+        """The text format; takes milliseconds, so let a worker thread do it."""
+        return generate_latest(self.registry)
+
+    def watch_task(self, name: str) -> tuple[Gauge, Counter]:
+        """The series of one supervised task: its last progress and its restarts."""
+        return self._task_progress.labels(name), self._task_restarts.labels(name)
+
+    def _channels_and_sockets(self) -> None:
+        self.channels = self._gauges("channels", "Channels.", type=TYPES)
+        self.subscriptions = self._gauges("subscriptions", "Subscriptions.", service=SERVICES)
+        self.ws_connections = self._gauge("ws_connections", "Sockets open.")
+        self.ws_closed = self._counters(
+            "ws_closed", "Sockets closed, by close code.", code=CLOSE_CODES
+        )
+        self.ws_queue_bytes = self._gauge("ws_queue_bytes", "Bytes waiting to be sent to sockets.")
+        self.ws_slow_consumers = self._counter(
+            "ws_slow_consumers", "Sockets closed for reading too slowly."
+        )
+        self.ws_resumes = self._counters(
+            "ws_resumes", "Sockets attached, by what became of their backlog.", result=RESUMES
+        )
+        self.ws_frames_ignored = self._counter(
+            "ws_frames_ignored", "Client messages that meant nothing."
+        )
+
+    def _notifications(self) -> None:
+        self.notifications_accepted = self._counters(
+            "notifications_accepted", "Notifications answered 2xx.", service=SERVICES
+        )
+        self.notifications_rejected = self._counters(
+            "notifications_rejected", "Notifications refused.", reason=REJECTIONS
+        )
+        self.notifications_repeated = self._counter(
+            "notifications_repeated", "Notifications that had been accepted before."
+        )
+        self.deliveries = self._counters(
+            "deliveries", "Deliveries settled.", type=TYPES, outcome=OUTCOMES
+        )
+        self.delivery_attempts = self._counters(
+            "delivery_attempts", "Attempts.", type=TYPES, result=RESULTS
+        )
+        self.delivery_latency = self._histograms(
+            "delivery_latency_seconds", "From accepted to settled.", LATENCY, type=TYPES
+        )
+        self.attempt_duration = self._histograms(
+            "attempt_duration_seconds", "Time one attempt took.", FAST, type=TYPES
+        )
+
+    def _queues(self) -> None:
+        self.queue_depth = self._gauges("queue_depth", "Deliveries not settled.", type=TYPES)
+        self.queue_oldest_age = self._gauges(
+            "queue_oldest_age_seconds", "Age of the oldest delivery not settled.", type=TYPES
+        )
+        self.dead_letters = self._gauges("dead_letters", "Dead letters kept.", type=TYPES)
+        self.lanes_blocked = self._gauges(
+            "lanes_blocked", "Lanes that attempt nothing now.", type=TYPES, reason=BLOCKED
+        )
+        self.store_commit = self._histogram("store_commit_seconds", "Time of one commit.", FAST)
+        self.store_commit_batch_size = self._histogram(
+            "store_commit_batch_size", "Requests that shared one commit.", BATCH
+        )
+
+    def _http(self) -> None:
+        self.http_requests = self._counters(
+            "http_requests", "Requests answered.", method=METHODS, status=STATUSES
+        )
+        self.http_request_duration = self._histogram(
+            "http_request_duration_seconds", "From a request's head to its answer.", FAST
+        )
+        self.http_connections = self._gauge("http_connections", "HTTP connections open.")
+        self.connections_refused = self._counters(
+            "connections_refused", "Connections closed at accept.", reason=CONNECTION_REFUSALS
+        )
+        self.auth_failures = self._counters(
+            "auth_failures", "Requests refused for their token.", reason=AUTH_FAILURES
+        )
+        self.rate_limited = self._counters(
+            "rate_limited", "Requests refused for their rate.", by=RATE_LIMITED
+        )
+
+    def _health(self) -> None:
+        build = Gauge(
+            "build_info",
+            "Always 1.",
+            ["version", "python"],
+            namespace=PREFIX,
+            registry=self.registry,
+        )
+        build.labels(__version__, platform.python_version()).set(1)
+        self.ready = self._gauge("ready", "1 while the daemon is ready to serve, else 0.")
+        self.loop_lag = self._histogram(
+            "loop_lag_seconds", "How late the event loop ran a task that was due.", FAST
+        )
+        self.config_reload_failures = self._counter(
+            "config_reload_failures", "Reloads that kept the old configuration."
+        )
+        self.config_last_reload = self._gauge(
+            "config_last_reload_success_timestamp_seconds", "When the configuration was taken over."
+        )
+        self._task_progress = Gauge(
+            "task_last_progress_timestamp_seconds",
+            "When a task last reported progress or that it waits for work.",
+            ["task"],
+            namespace=PREFIX,
+            registry=self.registry,
+        )
+        self._task_restarts = Counter(
+            "task_restarts",
+            "Times a task crashed or got stuck and was started again.",
+            ["task"],
+            namespace=PREFIX,
+            registry=self.registry,
+        )
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(name, text, namespace=PREFIX, registry=self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, namespace=PREFIX, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(name, text, namespace=PREFIX, registry=self.registry, buckets=buckets)
+
+    def _counters(self, name: str, text: str, **labels: Sequence[Hashable]) -> Family[Counter]:
+        parent = Counter(name, text, list(labels), namespace=PREFIX, registry=self.registry)
+        return Family(parent, labels)
+
+    def _gauges(self, name: str, text: str, **labels: Sequence[Hashable]) -> Family[Gauge]:
+        parent = Gauge(name, text, list(labels), namespace=PREFIX, registry=self.registry)
+        return Family(parent, labels)
+
+    def _histograms(
+        self, name: str, text: str, buckets: Sequence[float], **labels: Sequence[Hashable]
+    ) -> Family[Histogram]:
+        parent = Histogram(
+            name, text, list(labels), namespace=PREFIX, registry=self.registry, buckets=buckets
+        )
+        return Family(parent, labels)
