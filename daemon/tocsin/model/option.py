@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 HELP = "help"
-SECRET = "secret"
+SECRET = "secret"  # noqa: S105 - the name of a mark
 ALLOWED = "allowed"
 
 
@@ -90,4 +90,4 @@ def _allowed(minimum: float | None, maximum: float | None, choices: Sequence[str
 
 
 def _number(value: float) -> str:
-    return f"{value:_}" if isinstance(value, int) else f"{value:g}"
+    return f"{value:_}" if value >= 10_000 else f"{value:g}"

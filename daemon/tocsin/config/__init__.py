@@ -1,0 +1,6 @@
+"""The daemon's configuration: one TOML file, checked whole before anything starts."""
+
+from tocsin.config.loading import ConfigError, load, locate, parse
+from tocsin.config.settings import Config
+
+__all__ = ["Config", "ConfigError", "load", "locate", "parse"]

@@ -1,0 +1,127 @@
+"""`Config`: every Settings class in one tree. Its field names are the keys of the file."""
+
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import attrs
+
+from tocsin.config.strict import Checks
+from tocsin.delivery.settings import ChannelSettings, DeliveryLimits, DeliverySettings
+from tocsin.model.option import option, section
+from tocsin.ops.log import LogSettings
+from tocsin.ops.supervisor import SupervisorSettings
+from tocsin.server import auth
+from tocsin.server.auth import AuthSettings
+from tocsin.server.publish import PublishSettings
+from tocsin.server.settings import CorsSettings, HttpLimits, ListenSettings, check_networks
+from tocsin.server.websocket import WsSettings
+from tocsin.store.sqlite import StoreSettings
+from tocsin.transports.webhook import WebhookSettings
+
+Part = TypeVar("Part", bound=attrs.AttrsInstance)
+
+
+def _base_url_problem(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        return f"is no URL: {error}"
+    if parts.scheme in {"http", "https"} and parts.hostname and not parts.query + parts.fragment:
+        return None
+    return "must be an http or https URL without query and fragment"
+
+
+def _prefix_problem(prefix: str) -> str | None:
+    if prefix == "" or (prefix.startswith("/") and not prefix.endswith("/")):
+        return None
+    return "must be empty, or begin with / and not end with it"
+
+
+def _merged(*parts: type) -> dict[str, Any]:
+    """The fields of several Settings classes, for one table that has several owners."""
+    return {
+        field.name: attrs.field(
+            default=field.default,
+            validator=field.validator,
+            metadata=field.metadata,
+            repr=field.repr,
+            type=field.type,
+        )
+        for part in parts
+        for field in attrs.fields(part)
+    }
+
+
+def _part(whole: object, part: type[Part]) -> Part:
+    return part(**{field.name: getattr(whole, field.name) for field in attrs.fields(part)})
+
+
+@attrs.frozen(these=_merged(HttpLimits, DeliveryLimits))
+class Limits:
+    """`[limits]`: one table for the operator, a part of it for each layer that has bounds."""
+
+    @property
+    def http(self) -> HttpLimits:
+        """What protects the HTTP front."""
+        return _part(self, HttpLimits)
+
+    @property
+    def delivery(self) -> DeliveryLimits:
+        """What bounds the things stored."""
+        return _part(self, DeliveryLimits)
+
+
+@attrs.frozen
+class NetapiSettings:
+    """`[netapi]`"""
+
+    prefix: str = option(
+        "/cpaas", "What every path of the REST API begins with.", check=_prefix_problem
+    )
+
+
+@attrs.frozen
+class DrainSettings:
+    """`[drain]`"""
+
+    window: float = option(
+        5.0,
+        "Seconds after SIGTERM over which sockets are closed and work in hand is finished.",
+        minimum=0,
+        maximum=600,
+    )
+
+
+@attrs.frozen
+class Config:
+    """The whole configuration; without a file, every option has its default."""
+
+    state_dir: str = option("state", "Where the daemon keeps what is not in the store.")
+    public_base_url: str | None = option(
+        None,
+        "What absolute URLs begin with; setting it turns the oma dialect on.",
+        check=_base_url_problem,
+    )
+    trusted_proxies: list[str] = option(
+        [], "Networks whose Forwarded and X-Forwarded-For headers count.", check=check_networks
+    )
+    listen: ListenSettings = section(ListenSettings, "The addresses the daemon serves on.")
+    store: StoreSettings = section(StoreSettings, "The store of channels and deliveries.")
+    netapi: NetapiSettings = section(NetapiSettings, "The paths of the REST API.")
+    cors: CorsSettings = section(CorsSettings, "What browsers of other origins may do.")
+    auth: AuthSettings = section(AuthSettings, "Whose tokens are accepted; a key source is needed.")
+    channels: ChannelSettings = section(ChannelSettings, "Channels and their lifetimes.")
+    limits: Limits = section(Limits, "What one client, one request and the whole may cost.")
+    publish: PublishSettings = section(PublishSettings, "The publish API.")
+    ws: WsSettings = section(WsSettings, "The notification WebSocket.")
+    webhooks: WebhookSettings = section(WebhookSettings, "Calling webhooks.")
+    delivery: DeliverySettings = section(DeliverySettings, "Attempts and retries.")
+    drain: DrainSettings = section(DrainSettings, "Stopping.")
+    log: LogSettings = section(LogSettings, "The log on standard output.")
+    supervisor: SupervisorSettings = section(
+        SupervisorSettings, "What happens to a part that crashes or hangs."
+    )
+
+
+CHECKS: Checks = {AuthSettings: auth.check}
+"""Rules across the fields of one table, by its Settings class."""
