@@ -1,0 +1,432 @@
+"""Tests of the webhook transport: what one attempt comes to."""
+
+import base64
+import hashlib
+import hmac
+import socket
+import ssl
+from collections.abc import Sequence
+
+import attrs
+import pytest
+import trio
+import trio.testing
+import trustme
+from tests.fakes.memory_connection import MemoryConnection, MemoryDialler
+from tests.fakes.receiver import (
+    Answer,
+    Received,
+    drip,
+    hang_up,
+    ok,
+    raw,
+    reply,
+    reset_after,
+    silence,
+    start,
+)
+
+from tocsin.model.channel import Channel, ChannelType, Webhook
+from tocsin.model.delivery import Delivery
+from tocsin.model.notification import Notification, Priority
+from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome
+from tocsin.transports.guard import AddressGuard, SocketAddress
+from tocsin.transports.pool import PoolStatistics
+from tocsin.transports.webhook import USER_AGENT, WebhookSettings, WebhookTransport
+from tocsin.wire.endpoint import Endpoint
+
+NOW = 1_700_000_000_000
+KEY, OTHER_KEY = bytes(range(24)), bytes(range(1, 33))
+SECRET = "whsec_" + base64.b64encode(KEY).decode()
+OTHER_SECRET = "whsec_" + base64.b64encode(OTHER_KEY).decode()
+BODY = b'{"smsSubscriptionNotification": {"id":"1"}}'
+UNANSWERED = Deferred("unanswered", unanswered=True)
+LOCAL = WebhookSettings(allow_http=["127.0.0.1", "a.example"], allow_networks=["127.0.0.0/8"])
+
+
+def channel(url: str, **secrets: str) -> Channel:
+    return Channel(
+        id=Channel.new_id(ChannelType.WEBHOOKS),
+        user="u",
+        type=ChannelType.WEBHOOKS,
+        created_at=0,
+        client_correlator="c",
+        webhook=Webhook(url, "origin", **secrets),
+    )
+
+
+def delivery_to(target: Channel, body: bytes = BODY) -> Delivery:
+    notification = Notification(
+        id="n-1",
+        user="u",
+        service="sms",
+        root_key="smsSubscriptionNotification",
+        body=body,
+        priority=Priority.NORMAL,
+        accepted_at=0,
+        expires_at=1,
+        order_key="k",
+    )
+    return Delivery(1, notification, target)
+
+
+HOOK = delivery_to(channel("https://a.example/hook"))
+
+
+def transport_over(connect: MemoryDialler, settings: WebhookSettings = LOCAL) -> WebhookTransport:
+    return WebhookTransport(
+        settings, guard=AddressGuard(settings), now=lambda: NOW, connect=connect
+    )
+
+
+def real_transport(
+    settings: WebhookSettings = LOCAL, *, ssl_context: ssl.SSLContext | None = None, **names: str
+) -> WebhookTransport:
+    """Over real sockets; names (with _ for .) resolve as given, all others do not."""
+
+    def resolve(host: str, port: int) -> Sequence[SocketAddress]:
+        if host.replace(".", "_") not in names:
+            raise socket.gaierror
+        return [(socket.AF_INET, (names[host.replace(".", "_")], port))]
+
+    guard = AddressGuard(settings, resolve=resolve)
+    return WebhookTransport(settings, guard=guard, now=lambda: NOW, ssl_context=ssl_context)
+
+
+def signature_of(request: Received, key: bytes) -> str:
+    """What a receiver computes from what it got (Standard Webhooks 1.0)."""
+    signed = f"{request.headers['webhook-id']}.{request.headers['webhook-timestamp']}."
+    digest = hmac.new(key, signed.encode() + request.body, hashlib.sha256).digest()
+    return "v1," + base64.b64encode(digest).decode()
+
+
+async def test_a_webhook_over_real_sockets(nursery: trio.Nursery) -> None:
+    """CH-82, PU-67: signed, authorized, byte for byte; the second one over the same connection."""
+    receiver = await start(nursery)
+    transport = real_transport()
+    hook = channel(
+        f"http://127.0.0.1:{receiver.port}/hook?a=b", authorization="Bearer t", secret=SECRET
+    )
+    for _ in range(2):
+        assert await transport.attempt(delivery_to(hook)) == Delivered(200)
+    first, second = receiver.requests
+    assert (first.method, first.target, first.body) == ("POST", "/hook?a=b", BODY)
+    assert first.headers == {
+        "host": f"127.0.0.1:{receiver.port}",
+        "user-agent": USER_AGENT,
+        "accept-encoding": "identity",
+        "content-type": "application/json",
+        "content-length": str(len(BODY)),
+        "authorization": "Bearer t",
+        "webhook-id": "n-1",
+        "webhook-timestamp": "1700000000",
+        "webhook-signature": signature_of(first, KEY),
+    }
+    assert (first.connection, second.connection) == (1, 1)
+    assert transport.statistics() == PoolStatistics(open=1, idle=1)
+    await transport.aclose()
+    assert transport.statistics() == PoolStatistics(open=0, idle=0)
+
+
+async def test_a_webhook_over_tls(nursery: trio.Nursery) -> None:
+    """PU-72: to a resolved and checked address, verified by name, kept for the next one."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("a.example").configure_cert(context)
+    receiver = await start(nursery, ssl_context=context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    transport = real_transport(ssl_context=trusting, a_example="127.0.0.1", b_example="127.0.0.1")
+    good, bad = (f"https://{name}:{receiver.port}/" for name in ("a.example", "b.example"))
+    for _ in range(2):
+        assert await transport.attempt(delivery_to(channel(good))) == Delivered(200)
+    assert receiver.connections == 1
+    assert await transport.attempt(delivery_to(channel(bad))) == Deferred("tls")
+    assert len(receiver.requests) == 2
+    await transport.aclose()
+
+
+async def test_a_name_that_changes_after_creation_gains_nothing(nursery: trio.Nursery) -> None:
+    """CH-81, SE-4: judged public at creation, private at the connect: nothing is sent."""
+    receiver = await start(nursery)
+    answers = ["1.1.1.1", "127.0.0.1"]
+
+    def rebinding(_host: str, port: int) -> Sequence[SocketAddress]:
+        return [(socket.AF_INET, (answers.pop(0), port))]
+
+    settings = WebhookSettings(allow_http=["a.example"])
+    guard = AddressGuard(settings, resolve=rebinding)
+    transport = WebhookTransport(settings, guard=guard, now=lambda: NOW)
+    url = f"http://a.example:{receiver.port}/"
+    await guard.judge(url)
+    outcome = await transport.attempt(delivery_to(channel(url)))
+    assert outcome == Deferred("blocked_address")
+    assert receiver.connections == 0
+
+
+async def test_before_the_request_is_written(nursery: trio.Nursery) -> None:
+    """CH-83: names, addresses and ports that lead nowhere are told apart."""
+    transport = real_transport(a_example="127.0.0.1")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        for url, reason in [
+            (f"https://unknown.example:{port}/", "dns"),
+            (f"http://a.example:{port}/", "connect"),
+            (f"https://10.0.0.1:{port}/", "blocked_address"),
+        ]:
+            assert await transport.attempt(delivery_to(channel(url))) == Deferred(reason)
+    assert transport.statistics() == PoolStatistics(open=0, idle=0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (reset_after(b""), UNANSWERED),
+        (reset_after(b"HTTP/1.1 200 OK\r\nContent-"), UNANSWERED),
+        (hang_up, UNANSWERED),
+        (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf", keep=False), Delivered(200)),
+        (raw(b"HTTP/1.0 503 No\r\n\r\n", keep=False), Deferred("http_5xx", status=503)),
+        (raw(b"220 mail.example ESMTP\r\n"), Deferred("bad_answer")),
+        (raw(b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 20_000), Deferred("bad_answer")),
+    ],
+)
+async def test_answers_over_real_sockets(
+    nursery: trio.Nursery, answer: Answer, outcome: Outcome
+) -> None:
+    """CH-83: cuts before and after a whole head, and what is no HTTP; nothing is kept open."""
+    receiver = await start(nursery, answers=[answer])
+    transport = real_transport()
+    hook = channel(f"http://127.0.0.1:{receiver.port}/")
+    assert await transport.attempt(delivery_to(hook)) == outcome
+    assert receiver.connections == 1
+    assert transport.statistics() == PoolStatistics(open=0, idle=0)
+
+
+async def test_a_connection_closed_while_idle_is_noticed(nursery: trio.Nursery) -> None:
+    """PU-67: the far side closes after its answer; the next attempt uses a new connection."""
+    receiver = await start(nursery, answers=[raw(b"HTTP/1.1 204 No Content\r\n\r\n", keep=False)])
+    transport = real_transport()
+    hook = delivery_to(channel(f"http://127.0.0.1:{receiver.port}/"))
+    assert await transport.attempt(hook) == Delivered(204)
+    await trio.testing.wait_all_tasks_blocked()
+    assert await transport.attempt(hook) == Delivered(200)
+    assert [request.connection for request in receiver.requests] == [1, 2]
+    await transport.aclose()
+
+
+async def test_a_reused_connection_that_dies_is_replaced_once(nursery: trio.Nursery) -> None:
+    """PU-67: dead before the first byte, the same request goes once more, on a new connection."""
+    dialler = MemoryDialler(nursery)
+    transport = transport_over(dialler)
+    dialler.receiver.answers.extend([ok, hang_up, ok])
+    for _ in range(2):
+        assert await transport.attempt(HOOK) == Delivered(200)
+    assert [request.connection for request in dialler.receiver.requests] == [1, 1, 2]
+    assert dialler.receiver.requests[1] == attrs.evolve(dialler.receiver.requests[2], connection=1)
+    dialler.receiver.answers.extend([hang_up, hang_up])
+    assert await transport.attempt(HOOK) == UNANSWERED
+    assert len(dialler.receiver.requests) == 5
+
+
+async def test_a_reused_connection_that_has_begun_to_answer_is_not(nursery: trio.Nursery) -> None:
+    """PU-67: after the first byte the request has been taken, and is not repeated."""
+    dialler = MemoryDialler(nursery)
+    transport = transport_over(dialler)
+    dialler.receiver.answers.extend([ok, raw(b"H", keep=False)])
+    assert await transport.attempt(HOOK) == Delivered(200)
+    assert await transport.attempt(HOOK) == UNANSWERED
+    assert len(dialler.receiver.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (silence, UNANSWERED),
+        (drip(b"X", 1), Deferred("bad_answer")),
+        (drip(b"HTTP/1.1 100 Continue\r\n\r\n", 1), UNANSWERED),
+        (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"), Delivered(200)),
+        (raw(b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\n"), Deferred("http_5xx", status=500)),
+    ],
+)
+async def test_nobody_holds_on_longer_than_the_total_timeout(
+    nursery: trio.Nursery,
+    autojump_clock: trio.testing.MockClock,
+    answer: Answer,
+    outcome: Outcome,
+) -> None:
+    """PU-68, SE-12: silence, dripping heads and bodies end in time, with what is known then."""
+    dialler = MemoryDialler(nursery)
+    dialler.receiver.answers.append(answer)
+    transport = transport_over(dialler)
+    assert await transport.attempt(HOOK) == outcome
+    assert trio.current_time() <= 15
+    assert transport.statistics() == PoolStatistics(open=0, idle=0)
+    assert dialler.made[0].closed
+
+
+async def test_a_receiver_that_does_not_read(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    """PU-68: not written is not unanswered: a stuck write is a timeout."""
+
+    ours, _theirs = trio.testing.lockstep_stream_pair()
+
+    class Deaf(MemoryDialler):
+        async def __call__(self, _endpoint: Endpoint) -> MemoryConnection:
+            await trio.lowlevel.checkpoint()
+            return MemoryConnection(ours)
+
+    assert await transport_over(Deaf(nursery)).attempt(HOOK) == Deferred("timeout")
+    assert trio.current_time() == pytest.approx(15)
+
+
+async def test_broken_while_it_is_written(nursery: trio.Nursery) -> None:
+    """CH-83: a connection that breaks before the request was out is not unanswered."""
+
+    class Cutting(MemoryDialler):
+        async def __call__(self, _endpoint: Endpoint) -> MemoryConnection:
+            ours, theirs = trio.testing.memory_stream_pair()
+            await theirs.aclose()
+            return MemoryConnection(ours)
+
+    assert await transport_over(Cutting(nursery)).attempt(HOOK) == Deferred("broken")
+
+
+async def test_connecting_has_a_timeout_of_its_own(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    """PU-68: 5 s for name, connection and TLS, whatever the total is."""
+
+    class Hanging(MemoryDialler):
+        async def __call__(self, _endpoint: Endpoint) -> MemoryConnection:
+            await trio.sleep_forever()
+            raise AssertionError
+
+    transport = transport_over(Hanging(nursery))
+    assert await transport.attempt(HOOK) == Deferred("timeout")
+    assert trio.current_time() == pytest.approx(5)
+    assert transport.statistics() == PoolStatistics(open=0, idle=0)
+
+
+async def test_cancelled_in_the_middle(nursery: trio.Nursery) -> None:
+    """A cancelled attempt closes its connection, so that no later one reads its answer."""
+    dialler = MemoryDialler(nursery)
+    dialler.receiver.answers.append(silence)
+    transport = transport_over(dialler)
+    with trio.CancelScope() as scope:
+        nursery.start_soon(cancel_when_blocked, scope)
+        await transport.attempt(HOOK)
+    assert scope.cancelled_caught
+    assert dialler.made[0].closed
+    assert transport.statistics() == PoolStatistics(open=0, idle=0)
+
+
+async def cancel_when_blocked(scope: trio.CancelScope) -> None:
+    await trio.testing.wait_all_tasks_blocked()
+    scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (reply(202, body=b"thanks"), Delivered(202)),
+        (reply(302, "Location: https://a.example/hook"), Deferred("http_3xx", status=302)),
+        (reply(404), Deferred("http_4xx", status=404)),
+        (reply(410), Gone("http_410", 410)),
+        (reply(429, "Retry-After: 7"), Deferred("http_429", 7, 429)),
+        (
+            reply(503, "Retry-After: Tue, 14 Nov 2023 22:14:20 GMT"),
+            Deferred("http_5xx", 60, 503),
+        ),
+        (reply(500, body=b"x" * 60_000), Deferred("http_5xx", status=500)),
+    ],
+)
+async def test_whole_answers_keep_the_connection(
+    nursery: trio.Nursery, answer: Answer, outcome: Outcome
+) -> None:
+    """CH-83, PU-69, PU-79: redirects are never followed, and no status costs the connection."""
+    dialler = MemoryDialler(nursery)
+    dialler.receiver.answers.append(answer)
+    transport = transport_over(dialler)
+    assert await transport.attempt(HOOK) == outcome
+    assert len(dialler.receiver.requests) == 1
+    assert transport.statistics() == PoolStatistics(open=1, idle=1)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(200, "Connection: close"),
+        reply(200, body=b"x" * 100_000),
+        raw(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        raw(b"HTTP/1.1 204 No\r\n\r\nHTTP/1.1 500 Surprise\r\n\r\n"),
+    ],
+)
+async def test_answers_that_end_the_connection(nursery: trio.Nursery, answer: Answer) -> None:
+    """PU-69: told to close, more body than is read, HTTP/1.0, more than was asked for."""
+    dialler = MemoryDialler(nursery)
+    dialler.receiver.answers.append(answer)
+    transport = transport_over(dialler)
+    assert isinstance(await transport.attempt(HOOK), Delivered)
+    assert dialler.made[0].closed
+
+
+async def test_whose_secret_signs(nursery: trio.Nursery) -> None:
+    """PU-76: the channel's, else the configured one, else id and timestamp go unsigned."""
+    dialler = MemoryDialler(nursery)
+    settings = attrs.evolve(LOCAL, signing_secret=OTHER_SECRET)
+    plain, own = (channel("https://a.example/"), channel("https://a.example/", secret=SECRET))
+    for transport in (transport_over(dialler), transport_over(dialler, settings)):
+        for hook in (plain, own):
+            await transport.attempt(delivery_to(hook))
+    unsigned, *signed = dialler.receiver.requests
+    assert "webhook-signature" not in unsigned.headers
+    assert unsigned.headers["webhook-timestamp"] == "1700000000"
+    for request, key in zip(signed, (KEY, OTHER_KEY, KEY), strict=True):
+        assert request.headers["webhook-signature"] == signature_of(request, key)
+
+
+async def test_a_changed_channel_is_read_again(nursery: trio.Nursery) -> None:
+    """CH-80: what was prepared for a channel is only used while its webhook is the same."""
+    dialler = MemoryDialler(nursery)
+    transport = transport_over(dialler)
+    hook = channel("https://a.example/one")
+    await transport.attempt(delivery_to(hook))
+    hook.webhook = Webhook("https://a.example/two", "origin", authorization="new")
+    await transport.attempt(delivery_to(hook))
+    assert [request.target for request in dialler.receiver.requests] == ["/one", "/two"]
+    assert dialler.receiver.requests[1].headers["authorization"] == "new"
+
+
+@pytest.mark.parametrize(
+    "webhook",
+    [
+        None,
+        Webhook("http://no-longer-allowed.example/", "origin"),
+        Webhook("https://a.example/", "origin", authorization="a\r\nb"),
+        Webhook("https://a.example/", "origin", secret="whsec_short"),
+    ],
+)
+async def test_a_channel_that_has_become_unusable(
+    nursery: trio.Nursery, webhook: Webhook | None
+) -> None:
+    """CH-83: a reload may forbid what a channel has; its deliveries wait for better times."""
+    dialler = MemoryDialler(nursery)
+    hook = channel("https://a.example/")
+    hook.webhook = webhook
+    assert await transport_over(dialler).attempt(delivery_to(hook)) == Deferred("bad_channel")
+    assert not dialler.made
+
+
+def test_the_settings_know_their_bounds() -> None:
+    """OP-6: impossible values are refused in words; secrets are not shown."""
+    for bad, problem in [
+        ({"total_timeout": 31}, "at most 30"),
+        ({"lane_width": 257}, "at most 256"),
+        ({"allow_networks": ["10.0.0.0/99"]}, "not a network"),
+        ({"allow_http": ["a/b"]}, "not a host"),
+        ({"signing_secret": "hunter2"}, "must be whsec_"),
+    ]:
+        with pytest.raises(ValueError, match=problem):
+            WebhookSettings(**bad)  # type: ignore[arg-type]
+    assert SECRET not in repr(WebhookSettings(signing_secret=SECRET))
