@@ -1,0 +1,282 @@
+"""Requests to principals."""
+
+from collections.abc import Callable
+
+import attrs
+import pytest
+import trio
+from tests.fakes.tokens import NOW, SECRET, jwks, public_jwk, signed
+
+from tocsin.model.errors import RequestError, StartupError
+from tocsin.model.principal import Principal
+from tocsin.server.auth import Authenticator, AuthSettings, TokenCache, check, key_source
+from tocsin.server.issuer import BuiltinSettings
+from tocsin.server.jwks import FixedKeys, RemoteKeys
+from tocsin.wire.jwk import KeySet, public_keys, shared_secret
+
+SETTINGS = AuthSettings(shared_secret=SECRET)
+
+
+@attrs.define
+class Clock:
+    """Wall time as a test wants it."""
+
+    time: float = NOW
+
+    def __call__(self) -> float:
+        return self.time
+
+
+@attrs.define
+class Provider:
+    """A key source whose refresh brings what a test put into `newer`."""
+
+    keys: KeySet = attrs.field(factory=KeySet)
+    ready: bool = True
+    newer: KeySet | None = None
+    refreshes: int = 0
+
+    async def refresh(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.refreshes += 1
+        if self.newer is not None:
+            self.keys, self.ready = self.newer, True
+
+
+def key_set(*names: str) -> KeySet:
+    return KeySet(
+        shared_secret(SECRET), public_keys(jwks(*(public_jwk("EdDSA", n) for n in names)))
+    )
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def authenticator(clock: Clock) -> Authenticator:
+    return Authenticator(SETTINGS, key_source(SETTINGS), now=clock)
+
+
+async def bearer(authenticator: Authenticator, token: str, grace: float = 0) -> Principal:
+    return await authenticator.authenticate(
+        authorization=f"Bearer {token}", query_token=None, grace=grace
+    )
+
+
+async def refused(authenticator: Authenticator, **request: str | None) -> RequestError:
+    with pytest.raises(RequestError) as refusal:
+        await authenticator.authenticate(**{"authorization": None, "query_token": None, **request})
+    return refusal.value
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", " Bearer  "])
+async def test_token_in_the_header(authenticator: Authenticator, scheme: str) -> None:
+    """CH-10: the scheme's case and the space around it do not matter."""
+    principal = await authenticator.authenticate(
+        authorization=f"{scheme} {signed('HS256')}", query_token=None
+    )
+    assert principal.user == "alice"
+
+
+async def test_token_in_the_query(authenticator: Authenticator) -> None:
+    """CH-10: where the route takes it, the query's token is as good."""
+    principal = await authenticator.authenticate(authorization=None, query_token=signed("HS256"))
+    assert principal.user == "alice"
+
+
+async def test_header_and_query_together(authenticator: Authenticator) -> None:
+    """CH-10: two tokens, even the same one twice, are 400 SVC0002 access_token."""
+    token = signed("HS256")
+    error = await refused(authenticator, authorization=f"Bearer {token}", query_token=token)
+    assert (error.status, error.message_id, error.variables) == (400, "SVC0002", ("access_token",))
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "Basic YTpi", "token"])
+async def test_no_token(authenticator: Authenticator, authorization: str | None) -> None:
+    """CH-13: without a bearer token 401 token_missing and a bare challenge."""
+    error = await refused(authenticator, authorization=authorization)
+    assert (error.status, error.message_id, error.variables) == (401, "POL0001", ("token_missing",))
+    assert error.headers == (("WWW-Authenticate", "Bearer"),)
+
+
+async def test_empty_query_token(authenticator: Authenticator) -> None:
+    """CH-13: `?access_token=` is no token."""
+    assert (await refused(authenticator, query_token="")).variables == ("token_missing",)
+
+
+@pytest.mark.parametrize(
+    ("token", "code"),
+    [
+        ("x", "token_invalid"),
+        ("a b", "token_invalid"),
+        (signed("HS256", exp=NOW - 30), "token_expired"),
+        (signed("HS256", nbf=NOW + 31), "token_invalid"),
+        (signed("EdDSA"), "token_invalid"),
+    ],
+)
+async def test_bad_tokens(authenticator: Authenticator, token: str, code: str) -> None:
+    """CH-13: bad and expired tokens get 401 with their code and the challenge invalid_token."""
+    error = await refused(authenticator, authorization=f"Bearer {token}")
+    assert (error.status, error.variables) == (401, (code,))
+    assert error.headers == (("WWW-Authenticate", 'Bearer error="invalid_token"'),)
+
+
+async def test_settings_reach_the_rules(clock: Clock) -> None:
+    """CH-11, CH-12: issuer, audience, user claim and default scopes are those configured."""
+    settings = AuthSettings(
+        issuer="us",
+        audience="tocsin",
+        user_claim="uid",
+        default_scopes=["push"],
+        shared_secret=SECRET,
+    )
+    authenticator = Authenticator(settings, key_source(settings), now=clock)
+    good = signed("HS256", iss="us", aud="tocsin", uid="bob")
+    principal = await bearer(authenticator, good)
+    assert (principal.user, principal.scopes) == ("bob", {"push"})
+    for flaw in ({"iss": "x"}, {"aud": "x"}):
+        token = signed("HS256", **{"iss": "us", "aud": "tocsin", **flaw})
+        assert (await refused(authenticator, query_token=token)).label == "token_invalid"
+
+
+async def test_verified_tokens_are_cached(authenticator: Authenticator, clock: Clock) -> None:
+    """SE-1: a token is verified once in 300 s, and never passes beyond its end."""
+    token = signed("HS256", exp=NOW + 290)
+    assert authenticator.cached(token) is None
+    principal = await bearer(authenticator, token)
+    assert authenticator.cached(token) is principal
+    assert await bearer(authenticator, token) is principal
+    clock.time = NOW + 299.9
+    assert authenticator.cached(token) is principal
+    clock.time = NOW + 300
+    assert authenticator.cached(token) is None
+    again = await bearer(authenticator, token)
+    assert again == principal
+    assert again is not principal
+    clock.time = NOW + 320
+    assert authenticator.cached(token) is None
+    assert (await refused(authenticator, query_token=token)).label == "token_expired"
+
+
+async def test_refusals_are_not_cached(authenticator: Authenticator, clock: Clock) -> None:
+    """CH-11: a token that was too early is accepted when its time has come."""
+    token = signed("HS256", nbf=NOW + 31)
+    assert (await refused(authenticator, query_token=token)).label == "token_invalid"
+    clock.time = NOW + 1
+    assert (await bearer(authenticator, token)).user == "alice"
+
+
+async def test_unknown_key_refreshes_once(clock: Clock) -> None:
+    """CH-11: a token with a new key is accepted after one refresh, a made-up one is invalid."""
+    provider = Provider(key_set("1"), newer=key_set("1", "2"))
+    authenticator = Authenticator(SETTINGS, provider, now=clock)
+    assert (await bearer(authenticator, signed("EdDSA", "2"))).user == "alice"
+    assert provider.refreshes == 1
+    assert (await refused(authenticator, query_token=signed("EdDSA", "3"))).label == "token_invalid"
+    assert provider.refreshes == 2
+
+
+async def test_no_keys_at_all(clock: Clock) -> None:
+    """CH-11: no set was ever fetched: 503 with Retry-After, never let in unchecked."""
+    provider = Provider(KeySet(shared_secret(SECRET)), ready=False)
+    authenticator = Authenticator(SETTINGS, provider, now=clock)
+    error = await refused(authenticator, query_token=signed("EdDSA"))
+    assert (error.status, error.message_id, error.label) == (503, "SVC1000", "no_keys")
+    assert dict(error.headers)["Retry-After"] == "5"
+    assert (await bearer(authenticator, signed("HS256"))).user == "alice"
+    provider.newer = key_set("1")
+    assert (await bearer(authenticator, signed("EdDSA"))).user == "alice"
+
+
+async def test_grace_for_expired_tokens(authenticator: Authenticator, clock: Clock) -> None:
+    """CH-61: with grace an expired token passes and is told apart; without, later it does not."""
+    token = signed("HS256", exp=NOW - 100)
+    principal = await bearer(authenticator, token, grace=100)
+    assert authenticator.expired(principal)
+    assert authenticator.cached(token) is None
+    assert (await refused(authenticator, query_token=token)).label == "token_expired"
+    clock.time = NOW + 0.1
+    with pytest.raises(RequestError, match="token_expired"):
+        await bearer(authenticator, token, grace=100)
+    assert not authenticator.expired(await bearer(authenticator, signed("HS256")))
+
+
+async def test_grace_covers_expiry_only(authenticator: Authenticator) -> None:
+    """CH-61: grace lets nothing pass that is wrong in another way."""
+    for token in (signed("EdDSA", exp=NOW - 100), signed("HS256", exp=NOW - 100, nbf=NOW + 99)):
+        with pytest.raises(RequestError, match="token_invalid"):
+            await bearer(authenticator, token, grace=1000)
+
+
+def entry(cache: TokenCache, token: str, now: float) -> Principal:
+    principal = Principal(token, frozenset(), "", "", token, 0)
+    cache.put(token, principal, now, expires_at=1000)
+    return principal
+
+
+def test_cache_is_bounded() -> None:
+    """SE-5: a full cache drops the token that was used least recently."""
+    cache = TokenCache(2, 300)
+    for token in ("a", "b"):
+        entry(cache, token, 0)
+    assert cache.get("a", 1)
+    entry(cache, "c", 2)
+    assert len(cache) == 2
+    assert cache.get("b", 3) is None
+    assert cache.get("a", 3)
+
+
+def test_cache_distrusts_a_clock_set_back() -> None:
+    """SE-12: an entry from the future is dropped, not kept for longer than it should be."""
+    cache = TokenCache(2, 300)
+    entry(cache, "a", 100)
+    assert cache.get("a", 99) is None
+    assert len(cache) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "path"),
+    [
+        (AuthSettings, "auth"),
+        (lambda: AuthSettings(shared_secret=""), "auth"),
+        (lambda: AuthSettings(shared_secret="x" * 31), "auth.shared_secret"),
+        (lambda: AuthSettings(jwks_url="http://x/k", jwks_file="k"), "auth.jwks_file"),
+        (lambda: AuthSettings(jwks_url="idp.example/keys"), "auth.jwks_url"),
+        (lambda: AuthSettings(jwks_url="ftp://idp.example/keys"), "auth.jwks_url"),
+        (lambda: AuthSettings(jwks_url="http://[x/keys"), "auth.jwks_url"),
+        (
+            lambda: AuthSettings(jwks_url="http://x/k", builtin=BuiltinSettings(enabled=True)),
+            "auth.builtin.enabled",
+        ),
+    ],
+)
+def test_settings_that_cannot_work(settings: Callable[[], AuthSettings], path: str) -> None:
+    """CH-11: without a usable source of keys the daemon does not start, and says which option."""
+    (problem,) = check(settings())
+    assert problem.partition(":")[0] == path
+    with pytest.raises(StartupError, match=path):
+        key_source(settings())
+    with pytest.raises(StartupError, match=path):
+        Authenticator(settings(), FixedKeys(KeySet()))
+
+
+def test_sources_of_keys() -> None:
+    """CH-11: an address makes a service that fetches, everything else is fixed."""
+    assert check(SETTINGS) == []
+    assert isinstance(key_source(SETTINGS), FixedKeys)
+    remote = key_source(AuthSettings(jwks_url="https://idp.example/keys", shared_secret=SECRET))
+    assert isinstance(remote, RemoteKeys)
+    assert remote.keys.secret is not None
+
+
+def test_missing_key_file_stops_the_start() -> None:
+    """CH-11: a jwks_file that is not there is one clear line."""
+    with pytest.raises(StartupError, match=r"auth\.jwks_file: /nonexistent/keys: No such file"):
+        key_source(AuthSettings(jwks_file="/nonexistent/keys"))
+
+
+def test_secrets_are_not_shown() -> None:
+    """OP-17: the settings can be logged without giving the secret away."""
+    assert SECRET not in repr(SETTINGS)
