@@ -1,0 +1,222 @@
+"""The HTTP server: checks every request in the order of channels.md, CH-13, and answers it."""
+
+import itertools
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Final
+
+import attrs
+import trio
+
+from tocsin.model import errors
+from tocsin.model.principal import Principal
+from tocsin.server.conversation import Conversation, refusal
+from tocsin.server.cors import Cors
+from tocsin.server.limits import FailedAuthentications, Lease, Rate, per_producer, per_token
+from tocsin.server.peers import Networks, Proxies
+from tocsin.server.router import Route, Router
+from tocsin.server.settings import CorsSettings, HttpLimits
+from tocsin.server.stream import HangupError, Stream
+from tocsin.wire.content import accepts_json, json_body
+from tocsin.wire.http1 import Head
+from tocsin.wire.request import Request, origin_form, split_path
+from tocsin.wire.response import CLOSE, Response, Upgrade, render
+
+__all__ = ["HttpPolicy", "HttpServer", "Request", "Response", "Upgrade", "json_body"]
+
+CHANNELS: Final = "channels"
+PUBLISH: Final = "publish"
+
+Authorize = Callable[[Request, Route], Awaitable[Principal | None]]
+OnRequest = Callable[[Request | None, int, str, float], None]
+OnError = Callable[[Request | None, Exception], None]
+
+
+@attrs.frozen
+class HttpPolicy:
+    """What the configuration says about requests; replaced whole when it is read again."""
+
+    limits: HttpLimits
+    cors: Cors | None
+    proxies: Proxies
+    rates: Mapping[str, Rate]
+    failures: FailedAuthentications
+
+    @classmethod
+    def of(
+        cls,
+        limits: HttpLimits,
+        *,
+        cors: CorsSettings | None,
+        trusted_proxies: Iterable[str] = (),
+        publish_rate: float = 0,
+    ) -> "HttpPolicy":
+        """Build it from settings. `cors` None: no CORS headers and no preflight (admin)."""
+        return cls(
+            limits=limits,
+            cors=None if cors is None else Cors(cors),
+            proxies=Proxies(Networks(trusted_proxies)),
+            rates={CHANNELS: per_token(limits.rate), PUBLISH: per_producer(publish_rate)},
+            failures=FailedAuthentications(
+                limits.rate, unlimited=Networks(limits.unlimited_networks)
+            ),
+        )
+
+
+class HttpServer:
+    """Serves connections by the routes of one router.
+
+    `authorize` only says who is asking (or raises 401, 503); scope and user are judged here.
+    `on_request(request, status, label, seconds)` is called once for each request: `label` is
+    "ok", the label of a RequestError, "internal", "malformed", "headers_too_large", "hangup"
+    (status 499, nobody to answer) or "header_timeout", "body_timeout", "write_timeout" (408, the
+    connection was closed); `request` is None where no head could be read. `on_error(request,
+    error)` gets what a handler was not meant to raise. `policy` may be replaced at any time.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        *,
+        authorize: Authorize,
+        policy: HttpPolicy,
+        on_request: OnRequest,
+        on_error: OnError,
+        clock: Callable[[], float] = trio.current_time,
+    ) -> None:
+        self.policy = policy
+        self.on_request = on_request
+        self.clock = clock
+        self._router = router
+        self._authorize = authorize
+        self._on_error = on_error
+        self._draining = False
+        self._idle: set[trio.CancelScope] = set()
+        self._ids = itertools.count(1)
+        self._id_prefix = secrets.token_hex(4)
+        unknown = {route.rate for route in router.routes()} - {None, *policy.rates}
+        if unknown:
+            raise ValueError(f"routes with rates nobody defined: {unknown}")
+
+    @property
+    def draining(self) -> bool:
+        """Whether connections end after the answer they are at."""
+        return self._draining
+
+    def drain(self) -> None:
+        """Close idle connections now and every other one after the answer it is at."""
+        self._draining = True
+        for scope in self._idle:
+            scope.cancel()
+
+    def idle(self, scope: trio.CancelScope) -> None:
+        """Note that a connection waits for its next request, and may be closed by `drain`."""
+        self._idle.add(scope)
+
+    def busy(self, scope: trio.CancelScope) -> None:
+        """Note that it waits no longer."""
+        self._idle.discard(scope)
+
+    async def serve_connection(  # noqa: ASYNC910 - run() begins with one
+        self, sock: socket.socket, peer: str, lease: Lease | None = None
+    ) -> None:
+        """Answer requests on a raw non-blocking socket until it is over; owns both.
+
+        Returns when the connection has ended or was handed over; raises nothing but Cancelled.
+        """
+        scope = trio.CancelScope()
+        stream = Stream(sock, scope)
+        conversation = Conversation(self, stream, scope, peer=peer, lease=lease)
+        try:
+            await self._converse(conversation, scope)
+        # One of the project's two fences: a mistake in one request must end that request only.
+        except Exception as error:  # noqa: BLE001
+            self._on_error(conversation.request, error)
+            self._apologize(stream, conversation)
+        finally:
+            self._idle.discard(scope)
+            stream.close()
+            if lease is not None:
+                lease.finish()
+
+    async def _converse(self, conversation: Conversation, scope: trio.CancelScope) -> None:  # noqa: ASYNC910 - run() begins with one
+        try:
+            with scope:
+                await conversation.run()
+            if scope.cancelled_caught:
+                conversation.timed_out()
+        except HangupError:
+            conversation.broken_off()
+        finally:
+            conversation.finish()
+
+    def request(self, head: Head, *, peer: str, lease: Lease | None) -> Request:
+        """The request a head announces."""
+        target = origin_form(head.target)
+        return Request(
+            method=head.method,
+            target=target,
+            segments=split_path(target),
+            headers=head.headers,
+            peer=self.policy.proxies.client(peer, head.headers),
+            request_id=f"{self._id_prefix}-{next(self._ids):x}",
+            keep_lease=None if lease is None else lease.keep,
+        )
+
+    def route(self, request: Request) -> Route | None:
+        """Path and method; None is a preflight. Raises RequestError."""
+        match = self._router.match(request.method, request.segments)
+        request.path_values = match.path_values
+        if match.route is None and self.policy.cors is None:
+            raise errors.service_error(404, "unknown_path")
+        return match.route
+
+    def cors_lines(self, request: Request | None) -> bytes:
+        """CORS header lines for an answer to this request, or to one that could not be read."""
+        cors = self.policy.cors
+        if cors is None:
+            return b""
+        return cors.answer(request.headers.get("origin") if request is not None else None)
+
+    def preflight_lines(self, request: Request) -> bytes:
+        """CORS header lines for the answer to a preflight."""
+        cors = self.policy.cors
+        return b"" if cors is None else cors.preflight(request.headers.get("origin"))
+
+    async def admit(self, request: Request, route: Route) -> None:  # noqa: ASYNC910 - up to authorize
+        """Token, rate, scope, user and Accept, in this order. Raises RequestError."""
+        if route.scope is not None:
+            request.principal = await self._authenticate(request, route)
+            if route.rate is not None:
+                self.policy.rates[route.rate].check(request.principal, self.clock())
+            if not request.principal.may(route.scope):
+                raise errors.scope_missing(route.scope)
+            if route.own_user and not request.principal.is_user(request.path_values["user"]):
+                raise errors.forbidden("user_mismatch")
+        accept = request.headers.get("accept")
+        if route.json and accept is not None and not accepts_json(accept):
+            raise errors.service_error(406, "not_acceptable")
+
+    async def _authenticate(self, request: Request, route: Route) -> Principal:
+        try:
+            principal = await self._authorize(request, route)
+        except errors.RequestError as error:
+            if error.status == 401:
+                self.policy.failures.count(request.peer, self.clock())
+            raise
+        if principal is None:
+            raise errors.unauthorized("token_missing")
+        return principal
+
+    def _apologize(self, stream: Stream, conversation: Conversation) -> None:
+        """Answer 500 if nothing was answered yet and the kernel takes it; the connection ends."""
+        if stream.detached or conversation.answering:
+            return
+        error = errors.service_error(500, "internal")
+        answer = render(refusal(error), extra=conversation.cors_lines, connection=CLOSE)
+        conversation.report(500, error.label)
+        try:
+            stream.send_nowait(answer)
+        except HangupError:
+            return

@@ -1,0 +1,112 @@
+"""Options of the HTTP front: `[listen]`, `[limits]` (its part), `[cors]`."""
+
+import attrs
+
+from tocsin.model.option import option
+from tocsin.server.addresses import AddressError, parse_address
+from tocsin.server.peers import Networks
+
+
+def check_networks(networks: list[str]) -> str | None:
+    """What is wrong with a list of networks such as `trusted_proxies`."""
+    try:
+        Networks(networks)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _check_addresses(addresses: str | list[str]) -> str | None:
+    try:
+        for address in [addresses] if isinstance(addresses, str) else addresses:
+            parse_address(address)
+    except AddressError as error:
+        return str(error)
+    return None
+
+
+def _check_origins(origins: list[str]) -> str | None:
+    for origin in origins:
+        if origin != "*" and ("://" not in origin or not origin.isprintable()):
+            return f'"{origin}" is no origin; write "https://app.example" or "*"'
+    return None
+
+
+def _check_header_names(names: list[str]) -> str | None:
+    for name in names:
+        if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
+            return f'"{name}" is no header name'
+    return None
+
+
+@attrs.frozen
+class ListenSettings:
+    """`[listen]`"""
+
+    public: str | list[str] = option(
+        "127.0.0.1:8080",
+        "REST and sockets: host:port, [ipv6]:port, unix:/path, systemd:name, or a list of such.",
+        check=_check_addresses,
+    )
+    admin: str | list[str] = option(
+        "127.0.0.1:9464",
+        "Metrics, health, console and operator API; the same forms.",
+        check=_check_addresses,
+    )
+
+
+@attrs.frozen
+class HttpLimits:
+    """The part of `[limits]` that protects the HTTP front."""
+
+    body: int = option(
+        131_072, "Bytes of a request's body; publish.body rules publishing.", minimum=1
+    )
+    header_bytes: int = option(
+        16_384, "Bytes of a request line and its headers.", minimum=512, maximum=1_048_576
+    )
+    header_timeout: float = option(
+        10, "Seconds for a request's head to arrive, counted from its first byte.", minimum=0.1
+    )
+    body_rate: int = option(
+        1024,
+        "Bytes per second a body must arrive with and an answer be read with, after a grace; "
+        "0 is off.",
+        minimum=0,
+    )
+    body_grace: float = option(10, "Seconds before body_rate counts.", minimum=0.1)
+    idle_timeout: float = option(
+        75, "Seconds a connection may stay without a request.", minimum=0.1
+    )
+    write_timeout: float = option(
+        30, "Seconds an answer may be blocked, on top of its size at body_rate.", minimum=0.1
+    )
+    http_connections: int = option(
+        10_000, "HTTP connections open at once; more are closed at accept.", minimum=1
+    )
+    connections_per_address: int = option(
+        256, "Connections of one address (IPv6: /64); more are closed at accept.", minimum=1
+    )
+    unlimited_networks: list[str] = option(
+        ["127.0.0.0/8", "::1/128"],
+        "Networks connections_per_address and failed authentications are not counted for.",
+        check=check_networks,
+    )
+    rate: float = option(
+        20,
+        "Requests per second and token on channel resources, and failed authentications per "
+        "address; bursts of three times as many; 0 is off.",
+        minimum=0,
+    )
+
+
+@attrs.frozen
+class CorsSettings:
+    """`[cors]`"""
+
+    origins: list[str] = option(
+        ["*"], "Origins whose pages may call; * is every one.", check=_check_origins
+    )
+    headers: list[str] = option(
+        [], "Request headers allowed besides the built-in ones.", check=_check_header_names
+    )

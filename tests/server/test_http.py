@@ -1,0 +1,591 @@
+"""The HTTP server on real sockets: the order of the checks, framing, limits, time-outs, drain."""
+
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import orjson
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.fakes.http_client import Client, Front, authorize, error_code, serving
+
+from tocsin.model import errors
+from tocsin.server.http import HttpPolicy, HttpServer, Request, Response, Upgrade, json_body
+from tocsin.server.limits import ConnectionGate
+from tocsin.server.peers import Networks
+from tocsin.server.router import Router
+from tocsin.server.settings import HttpLimits
+
+LIMITS = HttpLimits()
+
+
+async def echo(request: Request) -> Response:
+    await trio.lowlevel.checkpoint()
+    return Response(200, orjson.dumps([request.method, request.target, request.body.decode()]))
+
+
+async def parsed(request: Request) -> Response:
+    await trio.lowlevel.checkpoint()
+    json_body(request)
+    return Response(204)
+
+
+async def broken(_request: Request) -> Response:
+    await trio.lowlevel.checkpoint()
+    raise OSError("a bug, not a hang-up")
+
+
+async def unwritable(_request: Request) -> Response:
+    await trio.lowlevel.checkpoint()
+    return Response(201, headers=[("Location", "a\r\nb")])
+
+
+def router() -> Router:
+    routes = Router()
+    for method in ("GET", "POST", "HEAD"):
+        routes.add(method, "/open", echo, scope=None)
+    routes.add("POST", "/json", parsed, scope=None)
+    routes.add(
+        "POST", "/v1/{user}/channels", echo, scope="channels", own_user=True, rate="channels"
+    )
+    routes.add("POST", "/small", echo, scope=None, body_limit=5)
+    routes.add("GET", "/text", echo, scope=None, json=False, cors=False)
+    routes.add("GET", "/broken", broken, scope=None)
+    routes.add("GET", "/unwritable", unwritable, scope=None)
+    return routes
+
+
+@asynccontextmanager
+async def connected(limits: HttpLimits = LIMITS) -> AsyncIterator[tuple[Front, Client]]:
+    async with serving(router(), limits=limits) as front:
+        yield front, front.connect()
+
+
+def get(target: str, *lines: str) -> bytes:
+    return "\r\n".join([f"GET {target} HTTP/1.1", "Host: x", *lines, "", ""]).encode()
+
+
+def post(target: str, body: bytes, *lines: str) -> bytes:
+    fields = ["Host: x", f"Content-Length: {len(body)}", *lines]
+    return "\r\n".join([f"POST {target} HTTP/1.1", *fields, "", ""]).encode() + body
+
+
+async def test_keep_alive_and_pipelining() -> None:
+    """Requests on one connection are answered one by one in order, sent together or not."""
+    async with connected() as (front, client):
+        await client.send(get("/open?1") + post("/open?2", b"b") + get("/open?3"))
+        answers = [await client.answer() for _ in range(3)]
+        assert [orjson.loads(a.body)[1] for a in answers] == ["/open?1", "/open?2", "/open?3"]
+        await client.send(get("/open?4"))
+        assert orjson.loads((await client.answer()).body)[1] == "/open?4"
+        assert front.reported == [(200, "ok")] * 4
+
+
+async def test_byte_by_byte() -> None:
+    """A request that drips in is answered like any other."""
+    async with connected() as (_front, client):
+        for byte in post("/open", b"ab"):
+            await client.send(bytes([byte]))
+        assert orjson.loads((await client.answer()).body) == ["POST", "/open", "ab"]
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "code"),
+    [
+        (get("/nowhere"), 404, "unknown_path"),
+        (get("/%ff"), 404, "unknown_path"),
+        (get("/small"), 405, "method"),
+        (post("/v1/alice/channels", b"x"), 401, "token_missing"),
+        (post("/v1/bob/channels", b"x", "Authorization: Bearer bad"), 401, "token_invalid"),
+        (post("/v1/bob/channels", b"x", "Authorization: Bearer publish"), 403, "scope_missing"),
+        (post("/v1/bob/channels", b"x", "Authorization: Bearer alice"), 403, "user_mismatch"),
+        (
+            post("/v1/alice/channels", b"x", "Authorization: Bearer alice", "Accept: text/html"),
+            406,
+            "not_acceptable",
+        ),
+        (post("/json", b"{"), 400, "body"),
+        (post("/json", b"{}", "Content-Type: text/plain"), 415, "media_type"),
+        (post("/small", b"123456"), 413, "too_large"),
+    ],
+)
+async def test_refusals(request_bytes: bytes, status: int, code: str) -> None:
+    """Each check refuses with its status and code, in JSON, with CORS headers (CH-6, CH-13)."""
+    async with connected() as (front, client):
+        await client.send(request_bytes)
+        answer = await client.answer()
+        assert (answer.status, error_code(answer)) == (status, code)
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["cache-control"] == "no-store"
+        assert front.reported[0][0] == status
+
+
+@pytest.mark.parametrize("user", ["alice", "%61lice"])
+async def test_what_passes_every_check(user: str) -> None:
+    """The token's own user gets through, also percent-encoded; admin acts for any (CH-12, T17)."""
+    async with connected() as (_front, client):
+        for token in ("alice", "admin"):
+            await client.send(post(f"/v1/{user}/channels", b"", f"Authorization: Bearer {token}"))
+            assert (await client.answer()).status == 200
+
+
+async def test_nobody_uploads_without_a_token() -> None:
+    """A 401 is sent when the head is there, before the body, and ends the connection (CH-13)."""
+    async with connected() as (_front, client):
+        await client.send(post("/v1/alice/channels", b"x" * 100)[:-50])
+        answer = await client.answer()
+        assert (answer.status, answer.headers["connection"]) == (401, "close")
+        assert await client.ended()
+
+
+async def test_a_refused_request_with_its_body_here_keeps_the_connection() -> None:
+    """A refused body that has arrived is stepped over, never read as the next request."""
+    async with connected() as (_front, client):
+        await client.send(post("/nowhere", get("/open?smuggled")) + get("/open?next"))
+        assert (await client.answer()).status == 404
+        assert orjson.loads((await client.answer()).body)[1] == "/open?next"
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_too_large_bodies(announced: bool) -> None:
+    """Over the route's bound: 413 and the end, whether the length is announced or not (SE-5)."""
+    framing = "Content-Length: 999999" if announced else "Transfer-Encoding: chunked"
+    async with connected() as (_front, client):
+        await client.send(f"POST /small HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode())
+        if not announced:
+            await client.send(b"6\r\n123456\r\n")
+        answer = await client.answer()
+        assert (answer.status, answer.headers["connection"]) == (413, "close")
+        assert await client.ended()
+
+
+async def test_a_bound_is_reached_exactly() -> None:
+    """A body of exactly the bound passes."""
+    async with connected() as (_front, client):
+        await client.send(post("/small", b"12345"))
+        assert (await client.answer()).status == 200
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"\x16\x03\x01", 400),
+        (post("/open", b"", "Transfer-Encoding: chunked"), 400),
+        (b"POST /open HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
+        (b"GET /open HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 16_384, 431),
+    ],
+)
+async def test_malformed_requests(request_bytes: bytes, status: int) -> None:
+    """What is no request is answered in JSON and ends the connection (CH-5, SE-6)."""
+    async with connected() as (front, client):
+        await client.send(request_bytes + get("/open?smuggled"))
+        answer = await client.answer()
+        assert (answer.status, answer.headers["connection"]) == (status, "close")
+        assert orjson.loads(answer.body)["requestError"]
+        assert await client.ended()
+        assert len(front.reported) == 1
+
+
+async def test_expect_continue() -> None:
+    """100 Continue goes out when the body is wanted, and not when it is refused."""
+    async with connected() as (_front, client):
+        whole = post("/small", b"12345", "Expect: 100-continue")
+        await client.send(whole[:-5])
+        with trio.fail_after(5):
+            assert await client.sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await client.send(whole[-5:])
+        assert (await client.answer()).status == 200
+        await client.send(post("/v1/alice/channels", b"12345", "Expect: 100-continue")[:-5])
+        answer = await client.answer()
+        assert (answer.status, answer.headers["connection"]) == (401, "close")
+
+
+async def test_http_10() -> None:
+    """An HTTP/1.0 connection ends after its answer unless it asked to stay."""
+    async with connected() as (_front, client):
+        await client.send(b"GET /open HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        assert (await client.answer()).headers["connection"] == "keep-alive"
+        await client.send(b"GET /open HTTP/1.0\r\n\r\n")
+        assert (await client.answer()).headers["connection"] == "close"
+        assert await client.ended()
+
+
+async def test_head() -> None:
+    """HEAD is a method of its own; its answer has no body, also when it is an error."""
+    async with connected() as (_front, client):
+        await client.send(
+            b"HEAD /open HTTP/1.1\r\nHost: x\r\n\r\nHEAD /small HTTP/1.1\r\nHost: x\r\n\r\n"
+        )
+        assert [(await client.answer("HEAD")).status for _ in range(2)] == [200, 405]
+
+
+async def test_preflight() -> None:
+    """OPTIONS needs no token and answers 204 with everything CH-6 lists (T12)."""
+    async with connected() as (_front, client):
+        await client.send(
+            b"OPTIONS /v1/alice/channels HTTP/1.1\r\nHost: x\r\nOrigin: https://a\r\n\r\n"
+        )
+        answer = await client.answer("OPTIONS")
+        assert answer.status == 204
+        assert answer.headers == {
+            "cache-control": "no-store",
+            "access-control-allow-origin": "*",
+            "access-control-allow-methods": "GET, POST, PUT, DELETE",
+            "access-control-allow-headers": "Authorization, Content-Type, Accept, X-Cpaas-Agent, "
+            "Idempotency-Key",
+            "access-control-max-age": "86400",
+        }
+
+
+async def test_a_route_may_decline_cors() -> None:
+    """A route without CORS says nothing of it and knows no preflight."""
+    async with connected() as (_front, client):
+        await client.send(get("/text") + b"OPTIONS /text HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert "access-control-allow-origin" not in (await client.answer()).headers
+        assert (await client.answer("OPTIONS")).status == 405
+
+
+@pytest.mark.parametrize("target", ["/broken", "/unwritable"])
+async def test_a_bug_in_a_handler_is_a_500(target: str) -> None:
+    """A handler's mistake is reported, answered 500 `internal`, and ends its connection only."""
+    async with connected() as (front, client):
+        other = front.connect()
+        await client.send(get(target))
+        answer = await client.answer()
+        assert (answer.status, error_code(answer)) == (500, "internal")
+        assert await client.ended()
+        assert (len(front.errors), front.reported) == (1, [(500, "internal")])
+        await other.send(get("/open"))
+        assert (await other.answer()).status == 200
+
+
+async def test_rates(autojump_clock: trio.testing.MockClock) -> None:
+    """Over limits.rate per token: 429 with Retry-After, and room again when time has passed."""
+    request = post("/v1/alice/channels", b"", "Authorization: Bearer alice")
+    async with connected(HttpLimits(rate=1)) as (_front, client):
+        await client.send(request * 4)
+        answers = [await client.answer() for _ in range(4)]
+        assert [a.status for a in answers] == [200, 200, 200, 429]
+        assert answers[3].headers["retry-after"] == "1"
+        await trio.sleep(1.01)
+        await client.send(request)
+        assert (await client.answer()).status == 200
+
+
+async def test_failed_authentications_are_limited_per_address() -> None:
+    """An address that keeps failing gets 429; a good token from it, and others, go on (SE-5)."""
+    bad = post("/v1/alice/channels", b"", "Authorization: Bearer bad")
+    async with connected(HttpLimits(rate=0.001)) as (front, client):
+        await client.send(bad * 2 + post("/v1/alice/channels", b"", "Authorization: Bearer alice"))
+        assert [(await client.answer()).status for _ in range(3)] == [401, 429, 200]
+        for peer, status in (("192.0.2.1", 429), ("192.0.2.2", 401)):
+            other = front.connect(peer=peer)
+            await other.send(bad)
+            assert (await other.answer()).status == status
+
+
+async def test_the_client_behind_a_trusted_proxy() -> None:
+    """X-Forwarded-For counts from a trusted proxy and from nobody else (OP-9)."""
+    seen: list[str] = []
+
+    async def note(request: Request) -> Response:
+        await trio.lowlevel.checkpoint()
+        seen.append(request.peer)
+        return Response(204)
+
+    routes = Router()
+    routes.add("GET", "/", note, scope=None)
+    async with serving(routes, trusted_proxies=("10.0.0.0/8",)) as front:
+        for peer in ("10.0.0.1", "192.0.2.1"):
+            client = front.connect(peer=peer)
+            await client.send(get("/", "X-Forwarded-For: 203.0.113.9, 198.51.100.7, 10.0.0.2"))
+            await client.answer()
+    assert seen == ["198.51.100.7", "192.0.2.1"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "label"),
+    [
+        (b"", None),
+        (b"GET /open HTT", "header_timeout"),
+        (post("/open", b"12345")[:-2], "body_timeout"),
+    ],
+)
+async def test_slow_clients(
+    sent: bytes, label: str | None, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A client that stops in the middle is closed after its bound (SE-5)."""
+    async with connected() as (front, client):
+        if sent:
+            await client.send(sent)
+        assert await client.ended()
+        assert 10 <= trio.current_time() < 11
+        assert front.reported == ([(408, label)] if label else [])
+
+
+async def test_a_dripping_body(autojump_clock: trio.testing.MockClock) -> None:
+    """Bytes that come slower than limits.body_rate do not buy time without end (SE-5)."""
+    async with connected() as (front, client):
+        await client.send(post("/open", b"x" * 60_000)[:-60_000])
+        while not front.reported:
+            await client.send(b"x")
+            await trio.sleep(1)
+        assert trio.current_time() < 12
+        assert front.reported == [(408, "body_timeout")]
+
+
+async def test_idle_connections(autojump_clock: trio.testing.MockClock) -> None:
+    """A connection without a further request is closed after limits.idle_timeout."""
+    async with connected() as (front, client):
+        await client.send(get("/open"))
+        await client.answer()
+        assert await client.ended()
+        assert 75 <= trio.current_time() < 76
+        assert front.reported == [(200, "ok")]
+
+
+async def test_a_reader_that_stops(autojump_clock: trio.testing.MockClock) -> None:
+    """An answer nobody reads is given up after limits.write_timeout, and its receipt says so."""
+    receipts: list[bool] = []
+
+    async def large(_request: Request) -> Response:
+        await trio.lowlevel.checkpoint()
+        return Response(200, b"x" * 10_000_000, receipt=receipts.append)
+
+    routes = Router()
+    routes.add("GET", "/", large, scope=None)
+    async with serving(routes, limits=HttpLimits(body_rate=0)) as front:
+        client = front.connect()
+        await client.send(get("/"))
+        await trio.sleep(31)
+        assert front.reported == [(408, "write_timeout")]
+    assert receipts == [False]
+
+
+async def test_receipts() -> None:
+    """A receipt says True when all was written, and False after a reset without a next request."""
+    receipts: list[bool] = []
+
+    async def handler(_request: Request) -> Response:
+        await trio.lowlevel.checkpoint()
+        return Response(200, b"{}", receipt=receipts.append)
+
+    routes = Router()
+    routes.add("GET", "/", handler, scope=None)
+    async with serving(routes) as front:
+        listener = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        ours = trio.socket.socket()
+        await ours.connect(listener[0].socket.getsockname())
+        theirs, _ = await listener[0].socket.accept()
+        raw = socket.socket(fileno=theirs.detach())
+        raw.setblocking(False)
+        front.nursery.start_soon(front.server.serve_connection, raw, "127.0.0.1")
+        client = front.client(ours)
+        for _ in range(2):
+            await client.send(get("/"))
+            await client.answer()
+        assert receipts == [True, True]
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        ours.close()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert receipts == [True, True, False]
+        await listener[0].aclose()
+
+
+async def test_a_held_answer_ends_with_its_client() -> None:
+    """Where the route says so, a handler is cancelled when its client hangs up (CH-68)."""
+    cancelled = trio.Event()
+
+    async def hold(_request: Request) -> Response:
+        try:
+            await trio.sleep_forever()
+        finally:
+            cancelled.set()
+        return Response(204)
+
+    routes = Router()
+    routes.add("GET", "/", hold, scope=None, ends_with_client=True)
+    async with serving(routes) as front:
+        client = front.connect()
+        await client.send(get("/"))
+        await trio.testing.wait_all_tasks_blocked()
+        client.sock.close()
+        with trio.fail_after(5):
+            await cancelled.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        assert front.reported == [(499, "hangup")]
+
+
+@pytest.mark.parametrize("error", [None, errors.not_found("channelId"), ValueError("bug")])
+async def test_a_watched_handler_answers_like_any_other(error: Exception | None) -> None:
+    """Watching the client changes neither answers, nor refusals, nor the fence, nor pipelining."""
+
+    async def answer(_request: Request) -> Response:
+        await trio.testing.wait_all_tasks_blocked()
+        if error is not None:
+            raise error
+        return Response(200, b"{}")
+
+    routes = Router()
+    routes.add("GET", "/", answer, scope=None, ends_with_client=True)
+    status = {type(None): 200, errors.RequestError: 404, ValueError: 500}[type(error)]
+    async with serving(routes) as front:
+        client = front.connect()
+        await client.send(get("/") * 2)
+        assert (await client.answer()).status == status
+        if status != 500:
+            assert (await client.answer()).status == status
+
+
+async def test_upgrade_hands_the_socket_over() -> None:
+    """After 101 the socket and the bytes behind the request belong to the adopter; the place in
+    the limits too, if it asked for it."""
+    adopted: list[tuple[socket.socket, bytes]] = []
+    gate = ConnectionGate(LIMITS, Networks([]))
+
+    async def handler(request: Request) -> Upgrade:
+        await trio.lowlevel.checkpoint()
+        assert request.keep_lease is not None
+        releases.append(request.keep_lease())
+        return Upgrade([("Upgrade", "websocket"), ("Connection", "Upgrade")], adopt)
+
+    def adopt(sock: socket.socket, leftover: bytes) -> None:
+        adopted.append((sock, leftover))
+
+    releases = []
+    routes = Router()
+    routes.add("GET", "/ws", handler, scope=None)
+    async with serving(routes) as front:
+        client = front.connect(lease=gate.admit("192.0.2.1"))
+        await client.send(get("/ws", "Connection: upgrade", "Upgrade: websocket") + b"\x81\x00")
+        answer = await client.answer("UPGRADE")
+        await trio.testing.wait_all_tasks_blocked()
+        ((sock, leftover),) = adopted
+        blocking = sock.getblocking()
+        sock.setblocking(True)
+        sock.sendall(b"frame")
+        assert await client.sock.recv(10) == b"frame"
+        sock.close()
+    assert (answer.status, leftover, blocking) == (101, b"\x81\x00", False)
+    assert front.reported == [(101, "ok")]
+    assert (gate.open, gate.per_address("192.0.2.1")) == (0, 1)
+    releases[0]()
+    assert gate.per_address("192.0.2.1") == 0
+
+
+async def test_drain() -> None:
+    """Draining closes idle connections, lets requests finish, and says so in their answers."""
+    proceed, started = trio.Event(), trio.Event()
+
+    async def slow(_request: Request) -> Response:
+        started.set()
+        await proceed.wait()
+        return Response(200, b"{}")
+
+    routes = router()
+    routes.add("GET", "/slow", slow, scope=None)
+    async with serving(routes) as front:
+        idle, busy = front.connect(), front.connect()
+        await idle.send(get("/open"))
+        await idle.answer()
+        await busy.send(get("/slow"))
+        await started.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        front.server.drain()
+        assert front.server.draining
+        assert await idle.ended()
+        proceed.set()
+        answer = await busy.answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert await busy.ended()
+
+
+async def test_cancellation_closes_the_socket() -> None:
+    """Cancelled in the middle of a handler, a connection is closed and its lease given back."""
+    gate = ConnectionGate(LIMITS, Networks([]))
+
+    async def hold(_request: Request) -> Response:
+        await trio.sleep_forever()
+        return Response(204)
+
+    routes = Router()
+    routes.add("GET", "/", hold, scope=None)
+    async with serving(routes) as front:
+        client = front.connect(lease=gate.admit("192.0.2.1"))
+        await client.send(get("/"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert gate.open == 1
+        front.nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True), trio.fail_after(5):
+            assert await client.ended()
+    assert gate.open == 0
+
+
+async def test_one_connection_does_not_hog_the_loop() -> None:
+    """Between two pipelined requests others get a turn."""
+    turns: list[str] = []
+
+    class Now:
+        """An awaitable that is done: the handler gives up no turn by itself."""
+
+        def __await__(self) -> Iterator[None]:
+            return iter(())
+
+    async def note(request: Request) -> Response:
+        turns.append(request.params["c"])
+        await Now()
+        return Response(204)
+
+    routes = Router()
+    routes.add("GET", "/", note, scope=None)
+    async with serving(routes) as front:
+        clients = [front.connect() for _ in range(2)]
+        for name, client in zip("ab", clients, strict=True):
+            await client.send(get(f"/?c={name}") * 10)
+        for client in clients:
+            for _ in range(10):
+                await client.answer()
+    assert sorted(turns[:6]) == ["a", "a", "a", "b", "b", "b"]
+
+
+def test_routes_with_unknown_rates() -> None:
+    """A rate nobody defined is found when the server is built."""
+    routes = Router()
+    routes.add("GET", "/", echo, scope="channels", rate="chanels")
+    with pytest.raises(ValueError, match="chanels"):
+        HttpServer(
+            routes,
+            authorize=authorize,
+            policy=HttpPolicy.of(LIMITS, cors=None),
+            on_request=lambda *_: None,
+            on_error=lambda *_: None,
+        )
+
+
+@given(
+    st.lists(
+        st.sampled_from([get("/open"), post("/json", b"{}"), b"\r\n", b"GET", b"\x00"])
+        | st.binary(max_size=40),
+        max_size=6,
+    )
+)
+@settings(deadline=None, max_examples=60)
+def test_random_bytes_never_break_the_server(pieces: list[bytes]) -> None:
+    """Whatever is sent: no 500, no exception, and every answer is well-formed (SE-6)."""
+
+    async def main() -> None:
+        async with connected() as (front, client):
+            await client.send(b"".join(pieces))
+            client.sock.shutdown(socket.SHUT_WR)
+            received = b""
+            while data := await client.sock.recv(65536):
+                received += data
+            assert not front.errors
+            assert all(status < 500 for status, _ in front.reported)
+            assert received.count(b"HTTP/1.1 ") >= len([s for s, _ in front.reported if s != 499])
+
+    trio.run(main)
