@@ -153,7 +153,7 @@ class Authenticator:
         except TokenError as error:
             log.debug("token.refused", reason=str(error))
             raise errors.unauthorized(error.code) from None
-        return principal  # noqa: ASYNC910 - a known token waits for nothing
+        return principal
 
     def cached(self, token: str) -> Principal | None:
         """The principal of a token that was verified lately."""

@@ -140,7 +140,7 @@ class Issuer:
             grant = await self.grant(with_basic(form, authorization), now=self._now())
         except GrantError as error:
             headers = _headers(error, authorization)
-            return Response(error.status, error.body(), headers)  # noqa: ASYNC910 - a bad form
+            return Response(error.status, error.body(), headers)
         return Response(200, grant.body(), [("Pragma", "no-cache")])
 
     async def grant(self, form: Mapping[str, str], *, now: float) -> Grant:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 import attrs
-import httpx  # noqa: ASYNC127 - a change of library is for the whole project
+import httpx
 import structlog
 import trio
 
