@@ -360,7 +360,7 @@ class App:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._queue.wait_idle)
                 await close_sockets(self._sessions, window=window, rng=self._rng)
-                while self._reactor.connections:
+                while self._reactor.connections:  # noqa: ASYNC110
                     await trio.sleep(0.02)
 
     async def _finish_requests(self, connections: trio.Nursery) -> None:

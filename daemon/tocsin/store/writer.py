@@ -161,7 +161,8 @@ class Writer:
                 commit = self._batches.run(jobs)
                 token.run_sync_soon(self._report, jobs, commit)
                 self._batches.checkpoint_if_due()
-        except BaseException as error:  # noqa: BLE001 - carried over to `run`, which raises it
+        # Carried over to `run`, which raises it.
+        except BaseException as error:  # noqa: BLE001, ASYNC103
             self._failure = error
         finally:
             self._batches.connection.close()
