@@ -207,6 +207,28 @@ async def test_a_slow_reader_fills_its_outbox_and_is_told_when_it_drained(
     assert await client.frame() == (Opcode.TEXT, "again")
 
 
+async def test_blocked_since_says_when_the_backlog_last_moved(
+    reactor: Reactor, mock_clock: MockClock
+) -> None:
+    """CH-57: a reader that is slow is told from one that has stopped."""
+    session = Recorder()
+    client = connect(reactor, session)
+    connection = connection_of(session)
+    blocked_at = trio.current_time()
+    taken = fill(connection, encode_text(b"x" * 1000))
+    full = connection.backlog
+    mock_clock.jump(3.0)
+    await wait_all_tasks_blocked()
+    assert connection.blocked_since == blocked_at
+    while connection.backlog == full:
+        await client.frame()
+        taken -= 1
+    assert 0 < connection.backlog < full
+    assert connection.blocked_since == blocked_at + 3.0
+    for _ in range(taken):
+        await client.frame()
+
+
 async def test_drained_may_fill_the_outbox_again(reactor: Reactor) -> None:
     """A session that refills from `drained` hears it again; nothing is lost or reordered."""
     counts: list[int] = []
@@ -356,6 +378,18 @@ async def test_a_peer_that_never_answers_our_close(
     await client.aclose()
 
 
+async def test_a_short_close_timeout_is_kept(nursery: trio.Nursery, mock_clock: MockClock) -> None:
+    """A reactor at rest until its next look wakes earlier for a handshake begun meanwhile."""
+    reactor, session = Reactor(close_timeout=0.2), Recorder()
+    await nursery.start(reactor.run)
+    connect(reactor, session)
+    await wait_all_tasks_blocked()
+    connection_of(session).close(1000)
+    mock_clock.jump(0.2)
+    await wait_all_tasks_blocked()
+    assert session.closings == [1000]
+
+
 async def test_a_peer_that_goes_on_after_a_violation(
     reactor: Reactor, mock_clock: MockClock
 ) -> None:
@@ -432,6 +466,19 @@ async def test_abort_with_a_backlog_frees_the_kernels_buffer() -> None:
         with pytest.raises((trio.BrokenResourceError, OSError)):
             await client.rest()
         assert reactor.statistics().backlog_bytes == 0
+        assert reactor.statistics().blocked == 0
+
+
+async def test_abort_from_another_task_is_told_at_once(
+    reactor: Reactor, mock_clock: MockClock
+) -> None:
+    """A resting reactor is woken, no second has to pass."""
+    session = Recorder()
+    connect(reactor, session)
+    await wait_all_tasks_blocked()
+    connection_of(session).abort()
+    await wait_all_tasks_blocked()
+    assert session.closings == [1006]
 
 
 async def test_a_reset_by_the_peer() -> None:

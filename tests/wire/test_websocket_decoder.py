@@ -177,6 +177,24 @@ def test_empty_fragments_without_end_hold_no_memory() -> None:
     assert kept < 4096
 
 
+def test_a_message_in_drips_is_not_copied_with_every_drip() -> None:
+    """SE-6: a long message that comes byte by byte costs a byte per byte."""
+    size = 1 << 20
+    stream = binary(b"x" * size)
+    decoder = Decoder(max_message=size)
+    list(decoder.feed(stream[:-101]))
+    copies = 0
+    tracemalloc.start()
+    for byte in stream[-101:-1]:
+        tracemalloc.reset_peak()
+        list(decoder.feed(bytes((byte,))))
+        copies += tracemalloc.get_traced_memory()[1] > size // 2
+        tracemalloc.clear_traces()
+    tracemalloc.stop()
+    assert copies < 10
+    assert list(decoder.feed(stream[-1:])) == [(BINARY, b"x" * size)]
+
+
 def chunks_of(stream: bytes, cuts: list[int]) -> list[bytes]:
     """The stream, cut at these places."""
     places = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]

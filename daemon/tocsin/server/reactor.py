@@ -164,7 +164,7 @@ class Reactor:
             connection = self._connections[descriptor]
             if event & select.EPOLLOUT:
                 self._fenced(connection, connection.flush)
-            if event != select.EPOLLOUT and not connection.is_gone:
+            if event != select.EPOLLOUT:
                 self._fenced(connection, connection.read_into, self._buffer)
         self._bury()
 
