@@ -163,6 +163,18 @@ async def test_too_large_bodies(announced: bool) -> None:
         assert await client.ended()
 
 
+async def test_a_refusal_reaches_a_client_that_is_still_sending() -> None:
+    """What still comes after a 413 is swallowed, so that no reset overtakes the answer."""
+    async with connected() as (_front, client):
+        head = b"POST /small HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n"
+        await client.send(head)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        await client.send(b"x" * 150_000)
+        assert (await client.answer()).status == 413
+        client.sock.shutdown(socket.SHUT_WR)
+        assert await client.ended()
+
+
 async def test_a_bound_is_reached_exactly() -> None:
     """A body of exactly the bound passes."""
     async with connected() as (_front, client):
@@ -346,6 +358,21 @@ async def test_idle_connections(autojump_clock: trio.testing.MockClock) -> None:
         assert await client.ended()
         assert 75 <= trio.current_time() < 76
         assert front.reported == [(200, "ok")]
+
+
+async def test_a_handler_may_take_its_time(autojump_clock: trio.testing.MockClock) -> None:
+    """No deadline of the connection runs while a handler has the request."""
+
+    async def slow(_request: Request) -> Response:
+        await trio.sleep(1000)
+        return Response(200, b"{}")
+
+    routes = Router()
+    routes.add("GET", "/", slow, scope=None)
+    async with serving(routes) as front:
+        client = front.connect()
+        await client.send(get("/"))
+        assert (await client.answer()).status == 200
 
 
 async def test_a_reader_that_stops(autojump_clock: trio.testing.MockClock) -> None:
