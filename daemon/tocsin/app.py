@@ -161,6 +161,7 @@ class App:
             metrics=self.metrics,
             clock=self._clock,
             now=trio.current_time,
+            schedule=self._wheel.add,
         )
 
     def _build_faces(self) -> None:
@@ -194,7 +195,6 @@ class App:
         WebSocketFace(
             self._directory,
             self._reactor,
-            self._wheel,
             self._context,
             cors=Cors(config.cors),
             is_draining=self._stopping.is_set,

@@ -37,7 +37,11 @@ log = structlog.get_logger()
 
 @attrs.frozen
 class SessionContext:
-    """What all sessions share. `clock` is epoch milliseconds, `now` is `trio.current_time`."""
+    """What all sessions share.
+
+    `clock` is epoch milliseconds, `now` is `trio.current_time`; `schedule(session, at)` has
+    `tick` called then.
+    """
 
     store: Store
     sessions: Sessions
@@ -45,6 +49,7 @@ class SessionContext:
     metrics: Metrics
     clock: Callable[[], int]
     now: Callable[[], float]
+    schedule: Callable[["NotificationSession", float], None]
 
 
 class NotificationSession:
@@ -58,6 +63,7 @@ class NotificationSession:
         "_checks",
         "_connection",
         "_context",
+        "_due",
         "_interval",
         "_last_check",
         "_last_ping",
@@ -88,6 +94,7 @@ class NotificationSession:
         self._behind = False
         self._loading = False
         self._unsettled_since = 0.0
+        self._due = 0.0
         now = context.now()
         self._last_ping = now
         self._last_check = now
@@ -114,6 +121,7 @@ class NotificationSession:
         self._fetch()
         if self.channel.check_role == "server":
             self._check()
+        self._schedule(self._next_tick(connection))
 
     def text(self, payload: bytes) -> None:
         """connCheck and connAck; anything else is ignored and counted (CH-53)."""
@@ -124,9 +132,8 @@ class NotificationSession:
             self._alive()
         match message:
             case ConnCheck(interval):
-                if interval is not None and self.channel.check_role == "client":
-                    self._interval = interval
                 self._offer(ACK_FRAME)
+                self._adopt(interval)
             case ConnAck():
                 self._acknowledged()
             case Ignored(legacy):
@@ -195,30 +202,65 @@ class NotificationSession:
     def tick(self, now: float) -> float | None:
         """Ping, check, and give up on a dead peer (CH-55 to CH-57); when to call again."""
         connection = self._connection
-        if connection is None:
+        if connection is None or now < self._due:
             return None
-        patience = max(3 * self._interval, SHORTEST_PATIENCE)
-        if self._is_dead(connection, now, patience):
+        if self._is_dead(connection, now):
             connection.abort(1001)
             return None
         settings = self._context.settings
         if now - self._last_ping >= settings.ping_interval:
             connection.ping(b"%d" % self._window.ping())
             self._last_ping = now
-        next_tick = min(self._last_ping + settings.ping_interval, now + patience / 2)
-        if self.channel.check_role == "server":
-            if now - self._last_check >= settings.check_interval:
-                self._check()
-            next_tick = min(next_tick, self._last_check + settings.check_interval)
+        if (
+            self.channel.check_role == "server"
+            and now - self._last_check >= settings.check_interval
+        ):
+            self._check()
         self._catch_up()
-        return next_tick
+        self._due = self._next_tick(connection)
+        return self._due
 
-    def _is_dead(self, connection: "Connection", now: float, patience: float) -> bool:
-        if connection.blocked_since is not None and now - connection.blocked_since > patience:
+    def _next_tick(self, connection: "Connection") -> float:
+        """When something may be due next: a Ping, a check, or the end of patience."""
+        settings = self._context.settings
+        due = [
+            self._last_ping + settings.ping_interval,
+            connection.last_received + self._patience,
+        ]
+        if self.channel.check_role == "server":
+            due.append(self._last_check + settings.check_interval)
+        if self._window.unsettled:
+            due.append(self._unsettled_since + self._patience)
+        if connection.blocked_since is not None:
+            due.append(connection.blocked_since + self._patience)
+        return min(due)
+
+    def _schedule(self, at: float) -> None:
+        """Be called at this time; an entry for a later time finds nothing due, and is dropped."""
+        self._due = at
+        self._context.schedule(self, at)
+
+    def _adopt(self, interval: float | None) -> None:
+        """The client says how often it checks (CH-54, CH-55)."""
+        if interval is None or self.channel.check_role != "client":
+            return
+        shorter = interval < self._interval
+        self._interval = interval
+        if shorter and self._connection is not None:
+            self._schedule(self._next_tick(self._connection))
+
+    @property
+    def _patience(self) -> float:
+        """Seconds of silence, or of a blocked write, after which a peer is dead (CH-57)."""
+        return max(3 * self._interval, SHORTEST_PATIENCE)
+
+    def _is_dead(self, connection: "Connection", now: float) -> bool:
+        patience = self._patience
+        if connection.blocked_since is not None and now - connection.blocked_since >= patience:
             self._context.metrics.ws_slow_consumers.inc()
             return True
-        silent = now - connection.last_received > patience
-        unsettled = bool(self._window.unsettled) and now - self._unsettled_since > patience
+        silent = now - connection.last_received >= patience
+        unsettled = bool(self._window.unsettled) and now - self._unsettled_since >= patience
         return silent or unsettled
 
     # -- writing -----------------------------------------------------------------------------

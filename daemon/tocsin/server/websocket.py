@@ -18,7 +18,6 @@ from tocsin.model.errors import (
 from tocsin.model.option import option
 from tocsin.server.cors import Cors
 from tocsin.server.handler import ConnectionLimits
-from tocsin.server.heartbeat import Wheel
 from tocsin.server.reactor import Reactor
 from tocsin.server.router import Router
 from tocsin.server.session import NotificationSession, SessionContext
@@ -67,7 +66,6 @@ class WebSocketFace:
         self,
         directory: Directory,
         reactor: Reactor,
-        wheel: Wheel,
         context: SessionContext,
         *,
         cors: Cors,
@@ -75,7 +73,6 @@ class WebSocketFace:
     ) -> None:
         self._directory = directory
         self._reactor = reactor
-        self._wheel = wheel
         self._context = context
         self._cors = cors
         self._is_draining = is_draining
@@ -146,7 +143,6 @@ class WebSocketFace:
             return
         session = NotificationSession(self._context, account, channel, on_closed=release)
         self._reactor.adopt(sock, session, self._limits, received=received)
-        self._wheel.add(session, self._context.now())
 
 
 def _refused(refusal: Refusal) -> RequestError:

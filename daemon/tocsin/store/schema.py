@@ -131,9 +131,12 @@ def open_database(path: str) -> apsw.Connection:
     if path != ":memory:":
         _check_file(file)
     try:
+        if path != ":memory:":
+            # Channel secrets stand in it: nobody else's to read, whatever the umask.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = apsw.Connection(path, statementcachesize=256)
         _prepare(connection, fresh=connection.pragma("application_id") != APPLICATION_ID)
-    except apsw.Error as error:
+    except (apsw.Error, OSError) as error:
         raise StartupError(f"store {path}: cannot be opened: {error}") from error
     return connection
 
