@@ -146,10 +146,13 @@ class NotificationSession:
 
     def pong(self, payload: bytes) -> None:
         """A receipt for everything written before the Ping it answers."""
+        settled = self._window.pong(payload)
         if self._connection is None:
+            # Closing, by our word: what the client did read counts all the same.
+            self._context.sessions.receipted(settled, self.channel.type)
             return
         self._alive()
-        self._settled(self._window.pong(payload))
+        self._settled(settled)
 
     def drained(self) -> None:
         """A slow reader has caught up."""
