@@ -35,6 +35,7 @@ class Client:
         self.sock = sock
         self._h11 = h11.Connection(h11.CLIENT)
         self.informational: list[int] = []
+        self.patience = 5.0
 
     async def send(self, data: bytes) -> None:
         """Send raw bytes."""
@@ -72,8 +73,9 @@ class Client:
         return Answer(head.status_code, headers, body)
 
     async def ended(self) -> bool:
-        """Whether the server ends the connection without sending more."""
-        return await self.sock.recv(1) == b""
+        """Whether the server ends the connection without sending more, within `patience`."""
+        with trio.fail_after(self.patience):
+            return await self.sock.recv(1) == b""
 
     async def _event(self) -> object:
         while (event := self._h11.next_event()) is h11.NEED_DATA:

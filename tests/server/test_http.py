@@ -332,6 +332,7 @@ async def test_slow_clients(
 ) -> None:
     """A client that stops in the middle is closed after its bound (SE-5)."""
     async with connected() as (front, client):
+        client.patience = 1000
         if sent:
             await client.send(sent)
         assert await client.ended()
@@ -355,6 +356,7 @@ async def test_idle_connections(autojump_clock: trio.testing.MockClock) -> None:
     async with connected() as (front, client):
         await client.send(get("/open"))
         await client.answer()
+        client.patience = 1000
         assert await client.ended()
         assert 75 <= trio.current_time() < 76
         assert front.reported == [(200, "ok")]
