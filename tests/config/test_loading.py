@@ -39,7 +39,6 @@ def parsed(text: str, folder: Path = Path(), **environ: str) -> Config:
         ("delivery.urgent_retries = [0, 'x']", "delivery.urgent_retries[1]: must be a number"),
         ("store.batch = 0", "store.batch: must be at least 1"),
         ("log.level = 'loud'", "log.level: must be one of debug, info, warning, error, critical"),
-        ("public_base_url = 'ftp://x'", "public_base_url: must be an http or https URL"),
         ("netapi.prefix = 'cpaas/'", "netapi.prefix: must be empty, or begin with /"),
         ("listen.publik = 'x'", "listen.publik: unknown option, did you mean listen.public?"),
         ("echo_secrets = 1", "echo_secrets: unknown option, did you mean webhooks.echo_secrets?"),
@@ -92,7 +91,7 @@ def test_whole_numbers_do_where_fractions_are_due() -> None:
 def test_nothing_is_changed_on_the_way() -> None:
     """Values of every type arrive as they stand in the file."""
     config = parsed("""
-        public_base_url = "https://push.example"
+        state_dir = "elsewhere"
         [listen]
         public = ["127.0.0.1:1", "unix:/run/x"]
         [delivery]
@@ -103,7 +102,7 @@ def test_nothing_is_changed_on_the_way() -> None:
         [auth.builtin.clients.web]
         user = "u@example"
     """)
-    assert config.public_base_url == "https://push.example"
+    assert config.state_dir == "elsewhere"
     assert config.listen.public == ["127.0.0.1:1", "unix:/run/x"]
     assert config.delivery.webhook_retries == [0, 1.5]
     assert config.limits.http.body == 5

@@ -37,6 +37,6 @@ def test_options_without_a_default_are_valid_once_uncommented() -> None:
     """A commented-out line of the sample is TOML when its mark is taken away."""
     lines = [line[2:] for line in default_toml().splitlines() if line.startswith("# ")]
     commented = [line for line in lines if " = " in line and line.split(" = ")[0].isidentifier()]
-    assert any(line.startswith("public_base_url") for line in commented)
+    assert any(line.startswith("issuer") for line in commented)
     for line in commented:
         tomllib.loads(line)

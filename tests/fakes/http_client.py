@@ -42,7 +42,7 @@ class Client:
         stream = trio.SocketStream(self.sock)
         await stream.send_all(data)
 
-    async def answer(self, method: str = "GET") -> Answer:  # noqa: ASYNC910 - it may be here
+    async def answer(self, method: str = "GET") -> Answer:
         """The next answer; `method` is what the request was, as far as framing goes."""
         if self._h11.our_state is h11.DONE:
             self._h11.start_next_cycle()

@@ -1,7 +1,6 @@
 """`Config`: every Settings class in one tree. Its field names are the keys of the file."""
 
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -19,16 +18,6 @@ from tocsin.store.sqlite import StoreSettings
 from tocsin.transports.webhook import WebhookSettings
 
 Part = TypeVar("Part", bound=attrs.AttrsInstance)
-
-
-def _base_url_problem(url: str) -> str | None:
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        return f"is no URL: {error}"
-    if parts.scheme in {"http", "https"} and parts.hostname and not parts.query + parts.fragment:
-        return None
-    return "must be an http or https URL without query and fragment"
 
 
 def _prefix_problem(prefix: str) -> str | None:
@@ -97,11 +86,6 @@ class Config:
     """The whole configuration; without a file, every option has its default."""
 
     state_dir: str = option("state", "Where the daemon keeps what is not in the store.")
-    public_base_url: str | None = option(
-        None,
-        "What absolute URLs begin with; setting it turns the oma dialect on.",
-        check=_base_url_problem,
-    )
     trusted_proxies: list[str] = option(
         [], "Networks whose Forwarded and X-Forwarded-For headers count.", check=check_networks
     )

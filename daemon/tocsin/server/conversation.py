@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from tocsin.model.errors import RequestError, service_error
+from tocsin.model.errors import RequestError, StoreError, service_error, unavailable
 from tocsin.server.limits import Lease
 from tocsin.server.router import Route
 from tocsin.server.stream import HangupError, Stream
@@ -151,7 +151,7 @@ class Conversation:
             route = self._server.route(request)
             if route is None:
                 self.cors_lines = self._server.preflight_lines(request)
-                return Response(204), OK  # noqa: ASYNC910 - a preflight waits for nothing
+                return Response(204), OK
             if not route.cors:
                 self.cors_lines = b""
             await self._server.admit(request, route)
@@ -161,7 +161,10 @@ class Conversation:
                 return await self._handle_watched(route, request), OK
             return await self._handle(route, request), OK
         except RequestError as error:
-            return refusal(error), error.label  # noqa: ASYNC910 - refused before any wait
+            return refusal(error), error.label
+        except StoreError:
+            full = unavailable("store", retry_after=1)
+            return refusal(full), full.label
 
     async def _handle(self, route: Route, request: Request) -> Answer:
         answer = await route.handler(request)
@@ -214,7 +217,7 @@ class Conversation:
             else:
                 raise HangupError("the stream ended inside a body")
         self._body_ended = True
-        return parts[0] if len(parts) == 1 else b"".join(parts)  # noqa: ASYNC910 - the body may be here
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _more_body(self, size: int) -> Event | None:
         limits = self._server.policy.limits

@@ -118,7 +118,7 @@ class HttpServer:
         """Note that it waits no longer."""
         self._idle.discard(scope)
 
-    async def serve_connection(  # noqa: ASYNC910 - run() begins with one
+    async def serve_connection(
         self, sock: socket.socket, peer: str, lease: Lease | None = None
     ) -> None:
         """Answer requests on a raw non-blocking socket until it is over; owns both.
@@ -140,7 +140,7 @@ class HttpServer:
             if lease is not None:
                 lease.finish()
 
-    async def _converse(self, conversation: Conversation, scope: trio.CancelScope) -> None:  # noqa: ASYNC910 - run() begins with one
+    async def _converse(self, conversation: Conversation, scope: trio.CancelScope) -> None:
         try:
             with scope:
                 await conversation.run()
@@ -184,7 +184,7 @@ class HttpServer:
         cors = self.policy.cors
         return b"" if cors is None else cors.preflight(request.headers.get("origin"))
 
-    async def admit(self, request: Request, route: Route) -> None:  # noqa: ASYNC910 - up to authorize
+    async def admit(self, request: Request, route: Route) -> None:
         """Token, rate, scope, user and Accept, in this order. Raises RequestError."""
         if route.scope is not None:
             request.principal = await self._authenticate(request, route)

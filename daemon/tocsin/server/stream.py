@@ -53,14 +53,14 @@ class Stream:
         self.waiting_for = "handler"
         self._scope.deadline = math.inf
 
-    async def send(self, data: bytes, *, seconds: float) -> None:  # noqa: ASYNC910 - the kernel may take it at once
+    async def send(self, data: bytes, *, seconds: float) -> None:
         """Write everything, at once if the kernel takes it, else within `seconds`.
 
         Raises HangupError when the peer is gone.
         """
         sent = self.send_nowait(data)
         if sent == len(data):
-            return  # noqa: ASYNC910 - the kernel may take it at once
+            return
         self.waiting_for = "write"
         self._scope.deadline = trio.current_time() + seconds
         view = memoryview(data)
@@ -77,7 +77,7 @@ class Stream:
         except OSError as error:
             raise HangupError(str(error)) from None
 
-    async def wait_hangup(self) -> None:  # noqa: ASYNC910 - each turn waits
+    async def wait_hangup(self) -> None:
         """Return when the peer has closed; wait for ever once further bytes from it lie ready."""
         open_and_silent = True
         while open_and_silent:
@@ -91,7 +91,7 @@ class Stream:
             except OSError:
                 open_and_silent = False
 
-    async def linger(self) -> None:  # noqa: ASYNC910 - the peer may be gone
+    async def linger(self) -> None:
         """End our side and swallow what still comes, within bounds.
 
         To close with bytes unread makes the kernel send a reset, which may overtake the answer.
@@ -105,7 +105,7 @@ class Stream:
                     return
                 swallowed += len(data)
         except (HangupError, OSError):
-            return  # noqa: ASYNC910 - the peer may be gone
+            return
 
     def detach(self) -> socket.socket:
         """Hand the socket out; it is not closed here any more."""

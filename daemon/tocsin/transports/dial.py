@@ -65,7 +65,7 @@ class PlainConnection:
         """Own a connected, non-blocking socket."""
         self._sock = sock
 
-    async def send_all(self, data: bytes) -> None:  # noqa: ASYNC910 - see its first line
+    async def send_all(self, data: bytes) -> None:
         """See Connection; does not reach the scheduler when the system takes all at once."""
         sent = self._send(data)
         while sent < len(data):
@@ -191,7 +191,7 @@ async def _connect_any(addresses: Sequence[SocketAddress]) -> socket.socket:
     return won[0]
 
 
-async def _race(  # noqa: ASYNC910 - ends or waits in _connect
+async def _race(
     address: SocketAddress, won: list[socket.socket], failed: trio.Event, race: trio.CancelScope
 ) -> None:
     try:

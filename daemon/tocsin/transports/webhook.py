@@ -169,7 +169,7 @@ class WebhookTransport:
         self._prepared[channel.id] = prepared
         return prepared
 
-    async def _carry_out(self, call: _Call) -> None:  # noqa: ASYNC910 - waits for the answer
+    async def _carry_out(self, call: _Call) -> None:
         """Send and read, and note in `call` what went wrong."""
         try:
             await self._send(call)
@@ -192,7 +192,7 @@ class WebhookTransport:
             return await self._pool.connect(endpoint)
         raise NotConnectedError("timeout")
 
-    async def _exchange(self, link: Link, call: _Call) -> None:  # noqa: ASYNC910 - waits for the answer
+    async def _exchange(self, link: Link, call: _Call) -> None:
         """Write the request and read what comes; a broken connection just ends it."""
         answer = call.answer = link.answer
         try:
