@@ -78,6 +78,7 @@ class App:
         self._rng = random.Random()  # noqa: S311 - jitter
         self._stopping = trio.Event()
         self._ready = False
+        self._refused: dict[str, int] = {}
         self._notifier = Notifier.from_environ(os.environ)
         self._lock = lock_store(config.store.path)
         self._public = open_listeners(config.listen.public)
@@ -422,8 +423,21 @@ class App:
         metrics.ws_connections.set(statistics.connections)
         metrics.ws_queue_bytes.set(statistics.backlog_bytes)
         metrics.http_connections.set(self._gate.open)
+        self._count_refused()
         for kind in ChannelType:
             metrics.queue_depth[kind].set(max(0, self.store.pending[kind]))
+
+    def _count_refused(self) -> None:
+        """The gate counts by itself, since it stands before any request; carry it over."""
+        gate = self._gate
+        now = {
+            "connections": gate.refused_full,
+            "connections_per_address": gate.refused_address,
+            "descriptors": sum(listener.paused for listener in [*self._public, *self._admin]),
+        }
+        for reason, count in now.items():
+            self.metrics.connections_refused[reason].inc(count - self._refused.get(reason, 0))
+        self._refused = now
 
 
 async def _with_progress(
