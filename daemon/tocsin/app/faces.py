@@ -1,0 +1,122 @@
+"""The two HTTP servers: everything the daemon answers, route by route."""
+
+from collections.abc import Awaitable, Callable
+
+from tocsin import __version__
+from tocsin.app.parts import Parts
+from tocsin.config import Config
+from tocsin.model.principal import Principal
+from tocsin.ops.metrics import Metrics
+from tocsin.server.admin import AdminFace
+from tocsin.server.auth import Authenticator, builtin_issuer
+from tocsin.server.channels import ChannelFace
+from tocsin.server.cors import Cors
+from tocsin.server.http import Authorize, HttpPolicy, HttpServer
+from tocsin.server.jwks import KeySource
+from tocsin.server.publish import PublishFace
+from tocsin.server.requestlog import RequestLog
+from tocsin.server.router import Route, Router
+from tocsin.server.subscriptions import SubscriptionFace
+from tocsin.server.websocket import WebSocketFace
+from tocsin.wire.netapi import NetApi
+from tocsin.wire.request import Request
+from tocsin.wire.webhook import Signer
+
+Words = Callable[[], dict[str, str]]
+
+
+def public_server(
+    config: Config,
+    parts: Parts,
+    keys: KeySource,
+    *,
+    metrics: Metrics,
+    clock: Callable[[], int],
+    is_draining: Callable[[], bool],
+) -> HttpServer:
+    """REST and the sockets' handshakes."""
+    netapi = NetApi(config.netapi.prefix, echo_secrets=config.webhooks.echo_secrets)
+    router = Router()
+    ChannelFace(
+        parts.directory,
+        netapi,
+        judge_url=_judge(parts),
+        check_secret=_check_secret,
+        clock=clock,
+    ).add_routes(router)
+    SubscriptionFace(parts.directory, prefix=netapi.prefix, clock=clock).add_routes(router)
+    PublishFace(
+        parts.ingest,
+        config.publish,
+        most_bytes=config.limits.delivery.notification,
+        metrics=metrics,
+        clock=clock,
+    ).add_routes(router)
+    WebSocketFace(
+        parts.directory,
+        parts.reactor,
+        parts.context,
+        cors=Cors(config.cors),
+        is_draining=is_draining,
+    ).add_routes(router, netapi.prefix)
+    if config.auth.builtin.enabled:
+        issuer = builtin_issuer(config.auth)
+        router.add("POST", f"{netapi.prefix}/auth/v1/token", issuer.token_endpoint, scope=None)
+    return _server(config, router, _authorize(Authenticator(config.auth, keys)), metrics)
+
+
+def admin_server(config: Config, *, metrics: Metrics, failing: Words, status: Words) -> HttpServer:
+    """Health and metrics, for loopback."""
+    router = Router()
+    AdminFace(metrics, failing=failing, status=status, version=__version__).add_routes(router)
+    return _server(config, router, _nobody, metrics, public=False)
+
+
+def _server(
+    config: Config,
+    router: Router,
+    authorize: Authorize,
+    metrics: Metrics,
+    *,
+    public: bool = True,
+) -> HttpServer:
+    requests = RequestLog(metrics)
+    return HttpServer(
+        router,
+        authorize=authorize,
+        policy=HttpPolicy.of(
+            config.limits.http,
+            cors=config.cors if public else None,
+            trusted_proxies=config.trusted_proxies,
+            publish_rate=config.publish.rate,
+        ),
+        on_request=requests.answered,
+        on_error=requests.crashed,
+    )
+
+
+def _authorize(authenticator: Authenticator) -> Authorize:
+    async def authorize(request: Request, route: Route) -> Principal:
+        """The token in the header; on the socket also in the query (CH-10)."""
+        in_query = route.pattern.endswith("/websocket")
+        return await authenticator.authenticate(
+            authorization=request.headers.get("authorization"),
+            query_token=request.params.get("access_token") if in_query else None,
+        )
+
+    return authorize
+
+
+async def _nobody(_request: Request, _route: Route) -> None:
+    """No route of the admin server has a scope yet."""
+
+
+def _judge(parts: Parts) -> Callable[[str], Awaitable[str]]:
+    async def judge(url: str) -> str:
+        return (await parts.guard.judge(url)).origin
+
+    return judge
+
+
+def _check_secret(secret: str) -> None:
+    Signer(secret)

@@ -1,0 +1,61 @@
+"""Setting gauges to what is now: at the start from the store, then before each exposition."""
+
+from collections.abc import Callable, Sequence
+
+from tocsin.app.parts import Parts
+from tocsin.model.channel import ChannelType
+from tocsin.ops.metrics import Metrics
+from tocsin.server.limits import ConnectionGate
+from tocsin.server.listener import Listener
+from tocsin.store.interface import Counts
+
+
+class Gauges:
+    """Reads off the parts what nobody counts as it happens."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        parts: Parts,
+        *,
+        gate: ConnectionGate,
+        listeners: Sequence[Listener],
+        is_ready: Callable[[], bool],
+    ) -> None:
+        self._metrics = metrics
+        self._parts = parts
+        self._gate = gate
+        self._listeners = listeners
+        self._is_ready = is_ready
+        self._refused: dict[str, int] = {}
+        metrics.sample(self._sample)
+
+    def start_from(self, counts: Counts) -> None:
+        """What the store had when it was opened."""
+        for kind in ChannelType:
+            self._metrics.channels[kind].set(counts.channels.get(kind, 0))
+            self._metrics.dead_letters[kind].set(counts.dead.get(kind, 0))
+        for service, count in counts.subscriptions.items():
+            self._metrics.subscriptions[service].set(count)
+
+    def _sample(self) -> None:
+        metrics = self._metrics
+        metrics.ready.set(self._is_ready())
+        statistics = self._parts.reactor.statistics()
+        metrics.ws_connections.set(statistics.connections)
+        metrics.ws_queue_bytes.set(statistics.backlog_bytes)
+        metrics.http_connections.set(self._gate.open)
+        for kind in ChannelType:
+            metrics.queue_depth[kind].set(max(0, self._parts.store.pending[kind]))
+        self._count_refused()
+
+    def _count_refused(self) -> None:
+        """The gate counts by itself, since it stands before any request; carry it over."""
+        now = {
+            "connections": self._gate.refused_full,
+            "connections_per_address": self._gate.refused_address,
+            "descriptors": sum(listener.paused for listener in self._listeners),
+        }
+        for reason, count in now.items():
+            self._metrics.connections_refused[reason].inc(count - self._refused.get(reason, 0))
+        self._refused = now

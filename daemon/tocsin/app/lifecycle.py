@@ -1,0 +1,266 @@
+"""Starting, serving, draining.
+
+The nurseries nest, outermost first: the store; what delivers; connections being served; the
+listeners. Stopping ends them from the inside out, each within a time.
+"""
+
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import trio
+
+from tocsin import __version__
+from tocsin.app.faces import admin_server, public_server
+from tocsin.app.gauges import Gauges
+from tocsin.app.parts import CLOSING, Parts
+from tocsin.config import Config
+from tocsin.delivery.drain import close_sockets
+from tocsin.model.errors import StartupError
+from tocsin.ops.clock import Clock
+from tocsin.ops.metrics import Metrics
+from tocsin.ops.service import Progress
+from tocsin.ops.supervisor import Run, Supervisor
+from tocsin.ops.systemd import Notifier
+from tocsin.server.auth import key_source
+from tocsin.server.heartbeat import SLOT
+from tocsin.server.http import HttpServer
+from tocsin.server.jwks import RemoteKeys
+from tocsin.server.limits import ConnectionGate
+from tocsin.server.listener import Listener, open_listeners, serve, write_addresses
+from tocsin.server.peers import Networks
+from tocsin.store.lock import lock_store
+from tocsin.store.sqlite import SqliteStore
+from tocsin.store.writer import Commit
+
+FLUSHING = 10.0
+STUCK_AFTER = 30.0
+WATCHDOG = 10.0
+
+log = structlog.get_logger()
+
+
+class App:
+    """One daemon. Opens its listeners and its store when made; `run` serves until `stop`.
+
+    Raises `StartupError` with one line when something it needs is not to be had.
+    """
+
+    def __init__(self, config: Config) -> None:
+        """Must be called inside Trio."""
+        self.config = config
+        self.metrics = Metrics()
+        self._clock = Clock.start()
+        self._rng = random.Random()  # noqa: S311 - jitter
+        self._stopping = trio.Event()
+        self._ready = False
+        self._notifier = Notifier.from_environ(os.environ)
+        self._lock = lock_store(config.store.path)
+        self._public = open_listeners(config.listen.public)
+        self._admin = open_listeners(config.listen.admin)
+        self._gate = ConnectionGate(
+            config.limits.http,
+            Networks([*config.limits.http.unlimited_networks, *config.trusted_proxies]),
+        )
+        self.store = SqliteStore(config.store, on_commit=self._note_commit)
+        self._supervisor = Supervisor(config.supervisor, metrics=self.metrics, now=self._clock)
+        self._parts = Parts(
+            config, self.store, metrics=self.metrics, clock=self._clock, rng=self._rng
+        )
+        self._keys = key_source(config.auth)
+        self._server = public_server(
+            config,
+            self._parts,
+            self._keys,
+            metrics=self.metrics,
+            clock=self._clock,
+            is_draining=self._stopping.is_set,
+        )
+        self._admin_server = admin_server(
+            config, metrics=self.metrics, failing=self.failing, status=self._supervisor.status
+        )
+        Gauges(
+            self.metrics,
+            self._parts,
+            gate=self._gate,
+            listeners=[*self._public, *self._admin],
+            is_ready=lambda: not self.failing(),
+        ).start_from(self.store.at_start)
+
+    @property
+    def public_addresses(self) -> list[str]:
+        """What the public listener is bound to."""
+        return [listener.address for listener in self._public]
+
+    @property
+    def admin_addresses(self) -> list[str]:
+        """What the admin listener is bound to."""
+        return [listener.address for listener in self._admin]
+
+    def failing(self) -> dict[str, str]:
+        """What keeps the daemon from being ready, by part; empty when it is (OP-11)."""
+        if self._stopping.is_set():
+            return {"daemon": "draining"}
+        if not self._ready:
+            return {"daemon": "starting"}
+        status = self._supervisor.status()
+        failing = {name: status[name] for name in self._supervisor.failing()}
+        if self.store.failing is not None:
+            failing["store"] = self.store.failing
+        return failing
+
+    def stop(self) -> None:
+        """Begin to drain; `run` returns when that is done."""
+        self._stopping.set()
+
+    async def run(self, *, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until `stop`, then drain. Cancelled, it ends at once and still loses nothing
+        that was answered 2xx."""
+        try:
+            async with trio.open_nursery() as storage:
+                await storage.start(self.store.run)
+                grace = self.config.channels.restart_grace * 1000
+                await self.store.grant_grace(self._clock() + grace)
+                async with trio.open_nursery() as deliverers:
+                    await self._start_delivering(deliverers)
+                    async with trio.open_nursery() as connections:
+                        await self._serve(connections, on_ready)
+                        self._finish_requests(connections)
+                    await self._flush()
+                    deliverers.cancel_scope.cancel()
+                storage.cancel_scope.cancel()
+        finally:
+            os.close(self._lock)
+        log.info("daemon.stopped")
+
+    # -- starting ----------------------------------------------------------------------------
+
+    async def _start_delivering(self, nursery: trio.Nursery) -> None:
+        parts = self._parts
+        services: dict[str, Run] = {
+            "settler": parts.settler.run,
+            "queue": parts.queue.run,
+            "handover": parts.handover.run,
+            "housekeeping": parts.housekeeping.run,
+            "webhook_pool": self._run_webhooks,
+        }
+        if isinstance(self._keys, RemoteKeys):
+            services["keys"] = self._keys.run
+        for name, run in services.items():
+            nursery.start_soon(self._supervise, name, run)
+        await nursery.start(self._supervise, "reactor", self._run_reactor)
+        every = self._supervisor.every
+        every(SLOT, lambda: parts.wheel.turn(trio.current_time()), name="wheel")
+        every(self.config.delivery.settle_interval, parts.sessions.flush_receipts, name="receipts")
+        every(self._notifier.watchdog_interval or WATCHDOG, self._feed_watchdog, name="watchdog")
+        await nursery.start(self._supervisor.run)
+
+    async def _supervise(
+        self,
+        name: str,
+        run: Run,
+        task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        await self._supervisor.supervise(name, run, bound=STUCK_AFTER, task_status=task_status)
+
+    async def _run_reactor(self, progress: Progress) -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._turn_reactor, progress)
+            progress.ready()
+
+    async def _turn_reactor(
+        self,
+        progress: Progress,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        await self._parts.reactor.run(progress=progress.beat, task_status=task_status)
+
+    async def _run_webhooks(self, progress: Progress) -> None:
+        progress.waiting("idle connections")
+        await self._parts.webhooks.run()
+
+    def _feed_watchdog(self) -> None:
+        if self._supervisor.healthy:
+            self._notifier.watchdog()
+
+    def _note_commit(self, commit: Commit) -> None:
+        self.metrics.store_commit.observe(commit.seconds)
+        self.metrics.store_commit_batch_size.observe(commit.jobs)
+
+    # -- serving -----------------------------------------------------------------------------
+
+    async def _serve(self, connections: trio.Nursery, on_ready: Callable[[], None]) -> None:
+        """Accept on both listeners until told to stop, then drain with the admin one open."""
+        async with trio.open_nursery() as admin:
+            await admin.start(self._accept, self._admin, self._admin_server, connections)
+            async with trio.open_nursery() as public:
+                await public.start(self._accept, self._public, self._server, connections)
+                self._announce()
+                on_ready()
+                await self._stopping.wait()
+                self._ready = False
+                self._notifier.stopping()
+                log.info("daemon.draining", sockets=len(self._parts.sessions))
+                public.cancel_scope.cancel()
+            await self._drain()
+            admin.cancel_scope.cancel()
+
+    async def _accept(
+        self,
+        listeners: list[Listener],
+        server: HttpServer,
+        connections: trio.Nursery,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        await serve(
+            listeners,
+            server.serve_connection,
+            gate=self._gate,
+            handler_nursery=connections,
+            task_status=task_status,
+        )
+
+    def _announce(self) -> None:
+        addresses = {"public": self.public_addresses, "admin": self.admin_addresses}
+        state_dir = Path(self.config.state_dir)
+        try:
+            state_dir.mkdir(parents=True, exist_ok=True)
+            write_addresses(state_dir / "listen.json", addresses)
+        except OSError as error:
+            raise StartupError(f"state_dir {state_dir}: {error.strerror}") from error
+        for name, bound in addresses.items():
+            for address in bound:
+                log.info("listener.started", listener=name, address=address)
+        self._ready = True
+        self._notifier.ready()
+        log.info("daemon.ready", version=__version__, pending=self.store.backlog)
+
+    # -- stopping ----------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        """Sockets closed 1012 over the window; attempts under way finished or put back."""
+        window = self.config.drain.window
+        parts = self._parts
+        self._server.drain()
+        parts.queue.stop()
+        with trio.move_on_after(window + CLOSING):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(parts.queue.wait_idle)
+                await close_sockets(parts.sessions, window=window, rng=self._rng)
+                while parts.reactor.connections:  # noqa: ASYNC110 - it has no event, and this ends
+                    await trio.sleep(0.02)
+
+    def _finish_requests(self, connections: trio.Nursery) -> None:
+        """Requests in hand get a moment; idle connections are closed already."""
+        self._admin_server.drain()
+        connections.cancel_scope.deadline = trio.current_time() + CLOSING
+
+    async def _flush(self) -> None:
+        """What is gathered in memory goes to the store."""
+        with trio.move_on_after(FLUSHING):
+            await self._parts.settler.flush()
+            self._parts.sessions.flush_receipts()
+            self.store.extend_channels(self._parts.directory.clocks())
+            await self.store.barrier()

@@ -1,0 +1,115 @@
+"""Everything that delivers, made from the configuration and tied together."""
+
+import random
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from tocsin.config import Config
+from tocsin.delivery.directory import Directory
+from tocsin.delivery.handover import Handover
+from tocsin.delivery.housekeeping import Housekeeping
+from tocsin.delivery.ingest import Ingest
+from tocsin.delivery.queue import DeliveryQueue
+from tocsin.delivery.sessions import Sessions
+from tocsin.delivery.settler import Settler
+from tocsin.model.channel import Channel, ChannelType
+from tocsin.ops.metrics import Metrics
+from tocsin.server.connection import Connection
+from tocsin.server.heartbeat import Wheel
+from tocsin.server.reactor import Reactor
+from tocsin.server.session import SessionContext
+from tocsin.store.sqlite import SqliteStore
+from tocsin.transports.guard import AddressGuard
+from tocsin.transports.webhook import WebhookTransport
+
+CLOSING = 2.0
+
+log = structlog.get_logger()
+
+
+class Parts:
+    """The straight line, assembled; nothing runs yet."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: SqliteStore,
+        *,
+        metrics: Metrics,
+        clock: Callable[[], int],
+        rng: random.Random,
+    ) -> None:
+        self.store = store
+        self.sessions = Sessions(store, metrics=metrics, clock=clock)
+        self.directory = Directory(
+            store,
+            settings=config.channels,
+            limits=config.limits.delivery,
+            metrics=metrics,
+            clock=clock,
+        )
+        self.guard = AddressGuard(config.webhooks)
+        self.webhooks = WebhookTransport(config.webhooks, guard=self.guard, now=clock)
+        self.settler = Settler(
+            ChannelType.WEBHOOKS,
+            store,
+            self.directory,
+            settings=config.delivery,
+            unanswered_retries=config.webhooks.unanswered_retries,
+            metrics=metrics,
+            clock=clock,
+            rng=rng,
+        )
+        self.queue = DeliveryQueue(
+            ChannelType.WEBHOOKS,
+            store,
+            self.directory,
+            self.webhooks,
+            self.settler,
+            settings=config.delivery,
+            width=config.webhooks.lane_width,
+            slots=config.webhooks.max_sockets,
+            metrics=metrics,
+            clock=clock,
+        )
+        self.handover = Handover(self.sessions, self.queue.wake)
+        self.ingest = Ingest(
+            store,
+            self.directory,
+            self.handover,
+            limits=config.limits.delivery,
+            metrics=metrics,
+            clock=clock,
+        )
+        self.housekeeping = Housekeeping(
+            store,
+            self.directory,
+            settings=config.delivery,
+            metrics=metrics,
+            clock=clock,
+            on_lane=self.queue.wake,
+        )
+        self.directory.on_removed = self._channel_removed
+        self.directory.on_resumed = self.queue.wake
+        self.reactor = Reactor(close_timeout=CLOSING, on_error=_session_crashed)
+        self.wheel = Wheel()
+        self.context = SessionContext(
+            store=store,
+            sessions=self.sessions,
+            settings=config.ws,
+            metrics=metrics,
+            clock=clock,
+            now=trio.current_time,
+            schedule=self.wheel.add,
+        )
+
+    def _channel_removed(self, channel: Channel) -> None:
+        session = self.sessions.of(channel)
+        if session is not None:
+            session.end(1000)
+
+
+def _session_crashed(connection: Connection, error: Exception) -> None:
+    log.error("session.crashed", exc_info=error, connection=connection.fileno())
