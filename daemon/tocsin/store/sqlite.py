@@ -212,7 +212,7 @@ class SqliteStore:
                 self.pending[kind] -= count
                 then(count)
 
-        self._writer.submit(Job(lambda db: statements.finish_polled(db, ids), done, durable=False))
+        self._submit(Job(lambda db: statements.finish_polled(db, ids), done, durable=False))
 
     # -- deliveries with lanes -------------------------------------------------------------
 

@@ -169,21 +169,23 @@ def expired_channels(db: Database, now: int, limit: int) -> list[tuple[Any, ...]
 
 
 def add_subscription(db: Database, subscription: Subscription, body: bytes, now: int) -> None:
-    """Insert a subscription."""
+    """Insert a subscription; refused where its channel was not stored after all."""
     db.execute(
         "INSERT INTO subscription(id, user, service, channel, destination, sender, created_at,"
-        " body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        " body) SELECT ?, ?, ?, key, ?, ?, ?, ? FROM channel WHERE key = ?",
         (
             subscription.id,
             subscription.user,
             subscription.service,
-            subscription.channel.key,
             subscription.destination,
             subscription.sender,
             now,
             body,
+            subscription.channel.key,
         ),
     )
+    if not db.changes():
+        raise apsw.ConstraintError("a subscription without its channel")
 
 
 def subscription_bodies(db: Database, ids: Sequence[str]) -> list[bytes]:
@@ -297,7 +299,11 @@ def claim(db: Database, lane: str, *, now: int, limit: int, provisional: int) ->
 
 def release_claims(db: Database, now: int) -> None:
     """Make due what a process that died had claimed."""
-    db.execute("UPDATE delivery SET due_at = ?, claimed = NULL WHERE claimed IS NOT NULL", (now,))
+    db.execute(
+        f"UPDATE delivery SET due_at = iif({ACTIVE}, ?, NULL), claimed = NULL"
+        " WHERE claimed IS NOT NULL",
+        (now,),
+    )
 
 
 def suspend_channel(db: Database, key: int) -> None:

@@ -199,10 +199,13 @@ class InlineWriter:
 
     def __init__(self, batches: Batches) -> None:
         self._batches = batches
+        self._closed = False
         self.failing: str | None = None
 
     def submit(self, job: Job[Any]) -> None:
-        """Run the job now and report it."""
+        """Run the job now and report it; one after closing raises `StoreError`."""
+        if self._closed:
+            raise StoreError("the store is closed")
         self.failing = self._batches.run([job]).error
         self._batches.checkpoint_if_due()
         job.report()
@@ -213,4 +216,5 @@ class InlineWriter:
         try:
             await trio.sleep_forever()
         finally:
+            self._closed = True
             self._batches.connection.close()

@@ -1,0 +1,438 @@
+"""The rules of `tocsin.store.interface`, for every store: work found, settled, expired."""
+
+from collections.abc import Callable
+
+import pytest
+import trio
+from tests.fakes.deliveries import (
+    HOOK,
+    T0,
+    WEEK,
+    notification,
+    socket_channel,
+    subscription,
+    webhook_channel,
+)
+from tests.fakes.stores import (
+    LEASE,
+    Reports,
+    accept,
+    add,
+    assert_counts_are_right,
+    claim,
+    claimed_ids,
+    letter,
+    waiting,
+)
+
+from tocsin.model.channel import Channel, ChannelState, ChannelType
+from tocsin.model.notification import Priority
+from tocsin.store.interface import (
+    Acceptance,
+    Rescheduled,
+    Settlements,
+    Store,
+)
+from tocsin.store.sqlite import SqliteStore
+
+WEBHOOKS, SOCKETS = ChannelType.WEBHOOKS, ChannelType.WEBSOCKETS
+
+OpenStore = Callable[[], SqliteStore]
+
+# -- claiming ------------------------------------------------------------------------------
+
+
+async def test_urgent_is_claimed_first_then_by_age(store: Store) -> None:
+    """Priority before age, within the limit."""
+    channel = webhook_channel()
+    await add(store, channel)
+    for id_, priority in (("l", 2), ("n1", 1), ("u1", 0), ("n2", 1), ("u2", 0)):
+        await accept(store, (notification(id_, priority=Priority(priority)), [channel]))
+    assert await claimed_ids(store, limit=3) == ["u1", "u2", "n1"]
+    assert await claimed_ids(store, limit=3) == ["n2", "l"]
+
+
+async def test_nobody_else_gets_what_is_claimed(store: Store) -> None:
+    """A claim counts the attempt and takes the delivery; it says when the next is due."""
+    channel = webhook_channel()
+    await add(store, channel)
+    await accept(store, (notification("a"), [channel]), (notification("b"), [channel]))
+    first = await store.claim(HOOK, now=T0, limit=1, provisional=LEASE)
+    assert [(one.notification.id, one.attempts) for one in first.deliveries] == [("a", 1)]
+    assert first.next_due == T0
+    second = await store.claim(HOOK, now=T0, limit=5, provisional=LEASE)
+    assert [one.notification.id for one in second.deliveries] == ["b"]
+    assert second.next_due is None
+
+
+async def test_a_lane_is_claimed_alone(store: Store) -> None:
+    """Work of one lane is not found by another; `lanes` knows both."""
+    one, other = webhook_channel(), webhook_channel(origin="https://other.example")
+    await add(store, one, other)
+    await accept(store, (notification("a"), [one]), (notification("b"), [other]))
+    found = [(lane.name, lane.due_at) for lane in await store.lanes()]
+    assert sorted(found) == [(HOOK, T0), ("https://other.example", T0)]
+    assert await claimed_ids(store) == ["a"]
+    assert [lane.name for lane in await store.lanes()] == ["https://other.example"]
+
+
+async def test_sockets_have_no_lane(store: Store) -> None:
+    """What waits for a client is nothing to claim."""
+    channel = socket_channel()
+    await add(store, channel)
+    await accept(store, (notification(), [channel]))
+    assert await store.lanes() == []
+
+
+async def test_only_the_first_of_an_order_key_is_claimed(store: Store) -> None:
+    """The next one when the first is over; urgency does not change that (delivery.md, order)."""
+    channel = webhook_channel()
+    await add(store, channel)
+    await accept(store, (notification("a", order_key="k"), [channel]))
+    await accept(
+        store,
+        (notification("b", order_key="k", priority=Priority.URGENT), [channel]),
+        (notification("c", order_key="other"), [channel]),
+    )
+    first = await claim(store)
+    assert [one.notification.id for one in first] == ["a", "c"]
+    await store.settle(Settlements(finished=[first[1].id]), now=T0)
+    assert await claimed_ids(store) == []
+    settled = await store.settle(Settlements(finished=[first[0].id]), now=T0 + 5)
+    assert settled.lanes == {HOOK: T0 + 5}
+    assert await claimed_ids(store, now=T0 + 5) == ["b"]
+
+
+async def test_an_order_key_is_a_channels_own(store: Store) -> None:
+    """The same key on two channels of a lane is two keys."""
+    one, other = webhook_channel(), webhook_channel("v")
+    await add(store, one, other)
+    await accept(store, (notification("a", order_key="k"), [one]))
+    await accept(store, (notification("b", order_key="k"), [other]))
+    assert await claimed_ids(store) == ["a", "b"]
+
+
+@pytest.mark.parametrize("key", ["a\0b", "\0", "é\U0001f600", '"\\', " ", "1", "null"])
+async def test_order_keys_are_any_text(store: Store, key: str) -> None:
+    """What waits behind such a key is found again."""
+    channel = webhook_channel()
+    await add(store, channel)
+    for id_ in "ab":
+        await accept(store, (notification(id_, order_key=key), [channel]))
+    [first] = await claim(store)
+    await store.settle(Settlements(finished=[first.id]), now=T0)
+    assert await claimed_ids(store) == ["b"]
+
+
+async def test_what_a_dead_process_had_claimed_is_due_again(
+    open_store: OpenStore, nursery: trio.Nursery
+) -> None:
+    """With its attempt counted, and still ahead of what stands behind it."""
+    first = open_store()
+    channel = webhook_channel()
+    async with trio.open_nursery() as running:
+        await running.start(first.run)
+        await add(first, channel)
+        for id_ in "ab":
+            await accept(first, (notification(id_, order_key="k"), [channel]))
+        assert await claimed_ids(first) == ["a"]
+        running.cancel_scope.cancel()
+    second = open_store()
+    await nursery.start(second.run)
+    assert await second.lanes() == []
+    await second.release_claims(T0 + 9)
+    [again] = await claim(second, now=T0 + 9)
+    assert (again.notification.id, again.attempts) == ("a", 2)
+
+
+# -- settling ------------------------------------------------------------------------------
+
+
+async def test_a_rescheduled_delivery_waits_for_its_time(store: Store) -> None:
+    """Due at the given time with the given counts; the lane's next time is told."""
+    channel = webhook_channel()
+    await add(store, channel)
+    await accept(store, (notification("a"), [channel]))
+    [one] = await claim(store)
+    settled = await store.settle(
+        Settlements(rescheduled=[Rescheduled(one.id, T0 + 5000, 4, 2)]), now=T0
+    )
+    assert (settled.ended, settled.lanes) == ({}, {HOOK: T0 + 5000})
+    early = await store.claim(HOOK, now=T0 + 4999, limit=9, provisional=LEASE)
+    assert (early.deliveries, early.next_due) == ([], T0 + 5000)
+    [again] = await claim(store, now=T0 + 5000)
+    assert (again.attempts, again.unanswered) == (5, 2)
+
+
+async def test_what_is_over_is_gone_and_counted(store: Store) -> None:
+    """Finished and dead ones end, per type, and the lane has no more work."""
+    channel = webhook_channel()
+    await add(store, channel)
+    await accept(store, *[(notification(id_), [channel]) for id_ in "abc"])
+    done, dead, _open = await claim(store)
+    settled = await store.settle(Settlements(finished=[done.id], dead=[letter(dead)]), now=T0)
+    assert (settled.ended, settled.lanes) == ({WEBHOOKS: 2}, {HOOK: None})
+    await assert_counts_are_right(store, webhooks=1)
+    assert (await store.counts()).dead == {WEBHOOKS: 1}
+
+
+async def test_what_is_gone_already_is_skipped(store: Store) -> None:
+    """A second settlement of the same delivery changes no count and revives nothing."""
+    channel = webhook_channel()
+    await add(store, channel)
+    await accept(store, (notification("a"), [channel]), (notification("b"), [channel]))
+    one, _other = await claim(store)
+    for _ in range(2):
+        await store.settle(Settlements(finished=[one.id]), now=T0)
+        await assert_counts_are_right(store, webhooks=1)
+    settled = await store.settle(Settlements(rescheduled=[Rescheduled(one.id, T0, 1, 0)]), now=T0)
+    assert (settled.ended, settled.lanes) == ({}, {})
+    assert await claimed_ids(store) == []
+
+
+async def test_dead_letters_are_pruned_by_age(store: Store) -> None:
+    """Older than `before` only, in slices."""
+    channel = webhook_channel()
+    await add(store, channel)
+    await accept(store, *[(notification(), [channel]) for _ in range(4)])
+    letters = [letter(one, died_at=T0 + n) for n, one in enumerate(await claim(store))]
+    await store.settle(Settlements(dead=letters), now=T0)
+    assert await store.prune_dead_letters(T0 + 3, limit=2) == 2
+    assert await store.prune_dead_letters(T0 + 3, limit=2) == 1
+    assert await store.prune_dead_letters(T0 + 3, limit=2) == 0
+    assert (await store.counts()).dead == {WEBHOOKS: 1}
+
+
+# -- suspended channels --------------------------------------------------------------------
+
+
+@pytest.fixture
+async def suspended(store: Store) -> Channel:
+    """A suspended webhook channel."""
+    channel = webhook_channel()
+    await add(store, channel)
+    channel.state = ChannelState.SUSPENDED
+    await store.suspend_channel(channel)
+    return channel
+
+
+async def test_a_suspended_channels_deliveries_wait(store: Store, suspended: Channel) -> None:
+    """New ones too; once resumed the first of each key is due, whatever became of it before."""
+    await accept(
+        store,
+        (notification("a", order_key="k"), [suspended]),
+        (notification("b", order_key="k"), [suspended]),
+        (notification("c"), [suspended]),
+    )
+    assert await store.lanes() == []
+    assert await claimed_ids(store) == []
+    [record] = await store.load_accounts(["u"])
+    assert record.channels[0].state is ChannelState.SUSPENDED
+    suspended.state = ChannelState.ACTIVE
+    await store.resume_channel(suspended, now=T0 + 7)
+    assert await claimed_ids(store, now=T0 + 6) == []
+    assert await claimed_ids(store, now=T0 + 7) == ["a", "c"]
+
+
+async def test_suspending_takes_what_is_due_off_the_lane(store: Store) -> None:
+    """Also what is under way: rescheduled, it waits; finished, the next in line waits."""
+    channel, neighbour = webhook_channel(), webhook_channel("v")
+    await add(store, channel, neighbour)
+    for id_, key in (("a", "k"), ("b", "k"), ("c", "l"), ("d", "m")):
+        await accept(store, (notification(id_, order_key=key), [channel]))
+    await accept(store, (notification("e"), [neighbour]))
+    first, second = await claim(store, limit=2)
+    channel.state = ChannelState.SUSPENDED
+    await store.suspend_channel(channel)
+    await store.settle(
+        Settlements(finished=[first.id], rescheduled=[Rescheduled(second.id, T0, 1, 0)]), now=T0
+    )
+    assert await claimed_ids(store) == ["e"]
+    await store.resume_channel(channel, now=T0)
+    assert await claimed_ids(store) == ["b", "c", "d"]
+
+
+async def test_resuming_does_not_give_out_what_is_under_way(store: Store) -> None:
+    """A claimed delivery stays claimed, and what stands behind it waits on."""
+    channel = webhook_channel()
+    await add(store, channel)
+    for id_ in "ab":
+        await accept(store, (notification(id_, order_key="k"), [channel]))
+    [under_way] = await claim(store)
+    await store.suspend_channel(channel)
+    await store.resume_channel(channel, now=T0)
+    assert await claimed_ids(store) == []
+    await store.settle(Settlements(finished=[under_way.id]), now=T0)
+    assert await claimed_ids(store) == ["b"]
+
+
+async def test_a_start_does_not_resume(store: Store) -> None:
+    """What a dead process had claimed of a channel suspended meanwhile is not due."""
+    channel = webhook_channel()
+    await add(store, channel)
+    await accept(store, (notification("a"), [channel]))
+    await claim(store)
+    await store.suspend_channel(channel)
+    await store.release_claims(T0)
+    assert await store.lanes() == []
+    assert await claimed_ids(store) == []
+    await store.resume_channel(channel, now=T0)
+    assert await claimed_ids(store) == ["a"]
+
+
+# -- sockets -------------------------------------------------------------------------------
+
+
+async def test_what_was_never_written_waits_urgent_first(store: Store) -> None:
+    """Then by age, within the limit, without what has expired (CH-58)."""
+    channel, other = socket_channel(), socket_channel()
+    await add(store, channel, other)
+    for id_, priority in (("l", 2), ("n1", 1), ("u", 0), ("n2", 1)):
+        await accept(store, (notification(id_, priority=Priority(priority)), [channel]))
+    await accept(store, (notification("x", expires_in=1), [channel]), (notification("y"), [other]))
+    found = await waiting(store, channel, written=False, now=T0 + 1)
+    assert [one.notification.id for one in found] == ["u", "n1", "n2", "l"]
+    found = await waiting(store, channel, written=False, now=T0 + 1, limit=2)
+    assert [one.notification.id for one in found] == ["u", "n1"]
+
+
+async def test_what_was_written_is_replayed_in_its_order(
+    open_store: OpenStore, nursery: trio.Nursery
+) -> None:
+    """By sequence, not by age or priority; it survives a restart (CH-56, CH-58)."""
+    first = open_store()
+    channel = socket_channel()
+    async with trio.open_nursery() as running:
+        await running.start(first.run)
+        await add(first, channel)
+        ids = await accept(first, *[(notification(id_), [channel]) for id_ in "abcd"])
+        channel.last_seq = 42
+        first.mark_written(channel, [(ids[2], 40), (ids[0], 41), (ids[3], 42)])
+        running.cancel_scope.cancel()
+    second = open_store()
+    await nursery.start(second.run)
+    found = await waiting(second, channel, written=True)
+    assert [(one.notification.id, one.seq) for one in found] == [("c", 40), ("a", 41), ("d", 42)]
+    assert [one.notification.id for one in await waiting(second, channel, written=False)] == ["b"]
+    [record] = await second.load_accounts(["u"])
+    assert record.channels[0].last_seq == 42
+
+
+async def test_the_last_sequence_never_goes_back(store: Store) -> None:
+    """A session that ends late does not undo a newer one's."""
+    channel = socket_channel()
+    await add(store, channel)
+    for last_seq in (9, 4):
+        channel.last_seq = last_seq
+        store.mark_written(channel, [])
+    [record] = await store.load_accounts(["u"])
+    assert record.channels[0].last_seq == 9
+
+
+async def test_receipted_deliveries_end(store: Store) -> None:
+    """Each once, however often it is receipted; what is unknown counts for nothing."""
+    channel = socket_channel()
+    await add(store, channel)
+    ids = await accept(store, *[(notification(), [channel]) for _ in range(3)])
+    counted: list[int] = []
+    store.settle_lazily([ids[0], ids[2]], SOCKETS, counted.append)
+    store.settle_lazily([ids[0], 5], SOCKETS, counted.append)
+    await store.barrier()
+    assert counted == [2, 0]
+    await assert_counts_are_right(store, websockets=1)
+
+
+async def test_one_leg_does_not_end_another(store: Store) -> None:
+    """The notification is there until its last delivery is over."""
+    socket, hook = socket_channel(), webhook_channel()
+    await add(store, socket, hook)
+    ids = await accept(store, (notification("a"), [socket, hook]))
+    store.settle_lazily(ids[:1], SOCKETS, lambda _count: None)
+    assert await claimed_ids(store) == ["a"]
+    await assert_counts_are_right(store, webhooks=1)
+
+
+# -- housekeeping --------------------------------------------------------------------------
+
+
+async def test_expired_deliveries_end_at_their_deadline(store: Store) -> None:
+    """At the deadline, not before; in slices; counted per type with their lanes."""
+    hook, socket = webhook_channel(), socket_channel()
+    await add(store, hook, socket)
+    await accept(store, (notification("a", expires_in=1000), [hook, socket]))
+    await accept(store, (notification("b", expires_in=2000), [hook]))
+    none = await store.expire_deliveries(T0 + 999, limit=9, keep=())
+    assert (none.counts, none.lanes) == ({}, frozenset())
+    ended = await store.expire_deliveries(T0 + 1000, limit=9, keep=())
+    assert (ended.counts, ended.lanes) == ({WEBHOOKS: 1, SOCKETS: 1}, frozenset({HOOK}))
+    await assert_counts_are_right(store, webhooks=1)
+    assert (await store.counts()).dead == {}
+    assert await claimed_ids(store) == ["b"]
+
+
+async def test_expiry_works_in_slices(store: Store) -> None:
+    """No more than `limit` at a time, and all in the end."""
+    channel = socket_channel()
+    await add(store, channel)
+    await accept(store, *[(notification(expires_in=1), [channel]) for _ in range(5)])
+    counts = [
+        sum((await store.expire_deliveries(T0 + 1, limit=2, keep=())).counts.values())
+        for _ in range(4)
+    ]
+    assert counts == [2, 2, 1, 0]
+
+
+async def test_what_was_attempted_and_expired_is_kept_as_a_dead_letter(store: Store) -> None:
+    """Of the types asked for; what was never tried just ends."""
+    hook, socket = webhook_channel(), socket_channel()
+    await add(store, hook, socket)
+    await accept(store, (notification("a", expires_in=1), [hook]))
+    [one] = await claim(store)
+    await store.settle(Settlements(rescheduled=[Rescheduled(one.id, T0 + 9, 1, 0)]), now=T0)
+    await accept(store, (notification("b", expires_in=1), [hook, socket]))
+    await store.expire_deliveries(T0 + 1, limit=9, keep=[WEBHOOKS])
+    assert (await store.counts()).dead == {WEBHOOKS: 1}
+    await assert_counts_are_right(store)
+
+
+async def test_expiry_makes_way_for_what_waited_behind(store: Store) -> None:
+    """The next of the order key becomes due, of an active channel."""
+    channel = webhook_channel()
+    await add(store, channel)
+    await accept(store, (notification("a", order_key="k", expires_in=1), [channel]))
+    await accept(store, (notification("b", order_key="k"), [channel]))
+    await store.expire_deliveries(T0 + 1, limit=9, keep=())
+    assert await claimed_ids(store, now=T0 + 1) == ["b"]
+
+
+async def test_oldest_is_told_per_type(store: Store) -> None:
+    """When the oldest undelivered one was accepted; no entry where there is none."""
+    hook, socket = webhook_channel(), socket_channel()
+    await add(store, hook, socket)
+    assert await store.oldest() == {}
+    await accept(store, (notification(accepted_at=T0 + 1), [hook]))
+    await accept(store, (notification(accepted_at=T0 + 2, expires_in=WEEK), [hook, socket]))
+    assert await store.oldest() == {WEBHOOKS: T0 + 1, SOCKETS: T0 + 2}
+
+
+async def test_counts_know_channels_and_subscriptions(store: Store) -> None:
+    """Per type and per service."""
+    channels = [webhook_channel(), socket_channel(), socket_channel()]
+    await add(store, *channels)
+    for service in ("sms", "chat", "sms"):
+        await store.add_subscription(subscription(channels[0], service), b"", T0, Reports())
+    counts = await store.counts()
+    assert counts.channels == {WEBHOOKS: 1, SOCKETS: 2}
+    assert counts.subscriptions == {"sms": 2, "chat": 1}
+
+
+async def test_the_backlog_counts_what_is_being_stored(store: Store) -> None:
+    """From the call on, not from the commit on, so that a limit on it holds."""
+    channel = webhook_channel()
+    await add(store, channel)
+    acceptance = Acceptance()
+    acceptance.add(notification(), [channel])
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await store.accept(acceptance, Reports())
+    assert store.backlog == 1
