@@ -52,6 +52,17 @@ async def test_urgent_is_claimed_first_then_by_age(store: Store) -> None:
     assert await claimed_ids(store, limit=3) == ["n2", "l"]
 
 
+async def test_what_is_due_longest_is_claimed_first(store: Store) -> None:
+    """Among equals by the time it became due, so that a retry does not starve."""
+    channel = webhook_channel()
+    await add(store, channel)
+    await accept(store, (notification("a"), [channel]), (notification("b"), [channel]))
+    one, other = await claim(store)
+    again = [Rescheduled(one.id, T0 + 10, 1, 0), Rescheduled(other.id, T0 + 5, 1, 0)]
+    await store.settle(Settlements(rescheduled=again), now=T0)
+    assert await claimed_ids(store, now=T0 + 10, limit=1) == ["b"]
+
+
 async def test_nobody_else_gets_what_is_claimed(store: Store) -> None:
     """A claim counts the attempt and takes the delivery; it says when the next is due."""
     channel = webhook_channel()
