@@ -27,11 +27,12 @@ class Lane:
 
     def wants(self, now: int) -> int:
         """How many deliveries to claim now; 0 while there is no room, nothing due, or a claim
-        under way. For an urgent one there is always room."""
+        under way. For urgent ones there is room for a second window."""
         if self.claiming or self.due_at is None or self.due_at > now:
             return 0
         if self.urgent:
-            return max(self.window - len(self._held), self.width)
+            room = self.window - len(self._held)
+            return max(room, min(self.width, room + self.window), 0)
         return self.window - len(self._held) if len(self._held) < self.width else 0
 
     def hold(self, claimed: list[Claimed]) -> None:

@@ -33,6 +33,11 @@ class Window:
         """Frames that may still be written."""
         return self.limit - len(self.unsettled)
 
+    @property
+    def open_pings(self) -> int:
+        """Pings that may still settle something, or just find the connection alive."""
+        return len(self._pings)
+
     def write(self, delivery: Delivery) -> int:
         """Note a frame; a delivery that was never written gets the next sequence."""
         if delivery.seq is None:
@@ -52,18 +57,17 @@ class Window:
         if not payload.isdigit() or len(payload) > 18:
             return []
         upto = int(payload)
-        if upto not in self._pings:
-            return []
-        del self._pings[: self._pings.index(upto) + 1]
-        return self.settle(upto)
+        return self.settle(upto) if upto in self._pings else []
 
     def settle(self, upto: int) -> list[Written]:
-        """Take out everything written up to a sequence."""
+        """Take out everything written up to a sequence, and the Pings that asked for it."""
         count = 0
         for written in self.unsettled:
             if written.seq > upto:
                 break
             count += 1
+        while self._pings and self._pings[0] <= upto:
+            del self._pings[0]
         settled = self.unsettled[:count]
         del self.unsettled[:count]
         return settled
