@@ -1,7 +1,8 @@
 """Starting, serving, draining.
 
 The nurseries nest, outermost first: the store; what delivers; connections being served; the
-listeners. Stopping ends them from the inside out, each within a time.
+listeners. Stopping ends them from the inside out, each within a time; what the deliverers leave
+behind is written before the store goes.
 """
 
 import os
@@ -123,13 +124,16 @@ class App:
                 await storage.start(self.store.run)
                 grace = self.config.channels.restart_grace * 1000
                 await self.store.grant_grace(self._clock() + grace)
-                async with trio.open_nursery() as deliverers:
-                    await self._start_delivering(deliverers)
-                    async with trio.open_nursery() as connections:
-                        await self._serve(connections, on_ready)
-                        self._finish_requests(connections)
+                async with trio.open_nursery() as settling:
+                    settling.start_soon(self._supervise, "settler", self._parts.settler.run)
+                    async with trio.open_nursery() as deliverers:
+                        await self._start_delivering(deliverers)
+                        async with trio.open_nursery() as connections:
+                            await self._serve(connections, on_ready)
+                            self._finish_requests(connections)
+                        deliverers.cancel_scope.cancel()
                     await self._flush()
-                    deliverers.cancel_scope.cancel()
+                    settling.cancel_scope.cancel()
                 storage.cancel_scope.cancel()
         finally:
             os.close(self._lock)
@@ -140,7 +144,6 @@ class App:
     async def _start_delivering(self, nursery: trio.Nursery) -> None:
         parts = self._parts
         services: dict[str, Run] = {
-            "settler": parts.settler.run,
             "queue": parts.queue.run,
             "handover": parts.handover.run,
             "housekeeping": parts.housekeeping.run,
@@ -153,7 +156,7 @@ class App:
         await nursery.start(self._supervise, "reactor", self._run_reactor)
         every = self._supervisor.every
         every(SLOT, lambda: parts.wheel.turn(trio.current_time()), name="wheel")
-        every(self.config.delivery.settle_interval, parts.sessions.flush_receipts, name="receipts")
+        every(self.config.delivery.settle_interval, parts.sessions.flush, name="receipts")
         every(self._notifier.watchdog_interval or WATCHDOG, self._feed_watchdog, name="watchdog")
         await nursery.start(self._supervisor.run)
 
@@ -261,6 +264,6 @@ class App:
         """What is gathered in memory goes to the store."""
         with trio.move_on_after(FLUSHING):
             await self._parts.settler.flush()
-            self._parts.sessions.flush_receipts()
+            self._parts.sessions.flush()
             self.store.extend_channels(self._parts.directory.clocks())
             await self.store.barrier()

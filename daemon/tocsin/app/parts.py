@@ -1,6 +1,7 @@
 """Everything that delivers, made from the configuration and tied together."""
 
 import random
+import time
 from collections.abc import Callable
 
 import structlog
@@ -51,7 +52,7 @@ class Parts:
             clock=clock,
         )
         self.guard = AddressGuard(config.webhooks)
-        self.webhooks = WebhookTransport(config.webhooks, guard=self.guard, now=clock)
+        self.webhooks = WebhookTransport(config.webhooks, guard=self.guard, now=_wall_clock)
         self.settler = Settler(
             ChannelType.WEBHOOKS,
             store,
@@ -109,6 +110,11 @@ class Parts:
         session = self.sessions.of(channel)
         if session is not None:
             session.end(1000)
+
+
+def _wall_clock() -> int:
+    """Epoch milliseconds of the wall: receivers compare timestamps with their own clocks."""
+    return time.time_ns() // 1_000_000
 
 
 def _session_crashed(connection: Connection, error: Exception) -> None:

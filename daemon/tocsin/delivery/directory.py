@@ -10,6 +10,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+import structlog
 import trio
 
 from tocsin.delivery.settings import ChannelSettings, DeliveryLimits
@@ -19,6 +20,8 @@ from tocsin.model.services import CHANNEL_TYPES
 from tocsin.model.subscription import Subscription
 from tocsin.ops.metrics import Metrics
 from tocsin.store.interface import AccountRecord, Ended, Store
+
+log = structlog.get_logger()
 
 
 class Account:
@@ -114,6 +117,8 @@ class Directory:
         existing = self._same_webhook(account, channel)
         if existing is not None:
             await self._resume(existing)
+            if existing.id not in account.channels:
+                raise StoreError("the channel was not stored after all")
             return existing
         now = self._clock()
         alive = sum(not one.is_over(now) for one in account.channels.values())
@@ -148,9 +153,14 @@ class Directory:
             await self._store.barrier()
             return
         channel.state = ChannelState.ACTIVE
-        await self._store.resume_channel(channel, now=self._clock())
-        if channel.lane is not None:
-            self.on_resumed(channel.lane)
+        try:
+            await self._store.resume_channel(channel, now=self._clock())
+        except StoreError:
+            channel.state = ChannelState.SUSPENDED
+            raise
+        finally:  # a caller who is cancelled has resumed it all the same
+            if channel.lane is not None:
+                self.on_resumed(channel.lane)
 
     async def suspend(self, channel: Channel) -> None:
         """Stop calling a webhook until its channel is POSTed again (CH-83, 410)."""
@@ -235,28 +245,32 @@ class Directory:
     # -- lifetime --------------------------------------------------------------------------
 
     async def expire_channels(self, limit: int = 500) -> int:
-        """End channels whose clock has run out (CH-43); how many.
+        """End channels whose clock has run out (CH-43); how many were looked at.
 
         The stored clock is a lower bound: a socket restarts its channel's clock in memory only
-        (CH-41), and the true time is written when the stored one comes up.
+        (CH-41), and the true time is written when the stored one comes up. The removals of one
+        call share their commits.
         """
         now = self._clock()
+        found = await self._store.expired_channels(now, limit=limit)
+        accounts = await self.accounts([user for user, _ in found])
         extended: list[Channel] = []
-        ended = 0
-        for user, channel_id in await self._store.expired_channels(now, limit=limit):
-            account = await self.account(user)
-            channel = account.channels.get(channel_id)
-            if channel is None:
-                continue
-            if not channel.is_over(now):
-                extended.append(channel)
-                continue
-            await self.remove_channel(account, channel, outcome="expired")
-            ended += 1
+        async with trio.open_nursery() as nursery:
+            for account, (_, channel_id) in zip(accounts, found, strict=True):
+                channel = account.channels.get(channel_id)
+                if channel is not None and channel.is_over(now):
+                    nursery.start_soon(self._expire, account, channel)
+                elif channel is not None:
+                    extended.append(channel)
         if extended:
             self._store.extend_channels(extended)
-        await trio.lowlevel.checkpoint()
-        return ended
+        return len(found)
+
+    async def _expire(self, account: Account, channel: Channel) -> None:
+        try:
+            await self.remove_channel(account, channel, outcome="expired")
+        except StoreError as error:
+            log.warning("channel.expiry_failed", channel_id=channel.id, reason=str(error))
 
     def clocks(self) -> list[Channel]:
         """Channels in memory whose clock may be newer than the stored one, for the end."""

@@ -5,8 +5,10 @@ is on its way before its second one is accepted. A large fan-out is cut into sli
 over is pushed by a task that gives way to others in between.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import structlog
 import trio
@@ -22,6 +24,15 @@ MOST_WAITING = 100_000
 log = structlog.get_logger()
 
 
+class Later(NamedTuple):
+    """A delivery whose turn comes with a later slice. `ticket` is the session's at the commit:
+    if it has changed, the session has looked into the store and may have this one already."""
+
+    session: Session
+    ticket: int
+    delivery: Delivery
+
+
 class Handover:
     """Passes committed deliveries on."""
 
@@ -29,66 +40,78 @@ class Handover:
         """`wake(lane, urgent)` nudges the queue that serves a lane."""
         self._sessions = sessions
         self._wake = wake
-        self._waiting: deque[Delivery] = deque()
+        self._later: deque[Later] = deque()
+        self._later_of: Counter[int] = Counter()
         self._more = trio.Event()
 
     def committed(self, acceptance: Acceptance) -> None:
         """Pass on what has just become durable; never raises."""
-        live: list[Delivery] = []
+        live: list[tuple[Session, Delivery]] = []
         lanes: dict[str, bool] = {}
         for legs in acceptance.deliveries:
             for delivery in legs:
                 lane = delivery.channel.lane
                 if lane is not None:
                     lanes[lane] = lanes.get(lane, False) or not delivery.notification.priority
-                elif self._sessions.of(delivery.channel) is not None:
-                    live.append(delivery)
+                elif (session := self._sessions.of(delivery.channel)) is not None:
+                    live.append((session, delivery))
         for lane, urgent in lanes.items():
             self._wake(lane, urgent)
-        if self._waiting or len(live) > SLICE:
-            self._queue(live)
-        elif live:
-            self._push(live)
+        if len(live) > SLICE:
+            self._postpone(live)
+            return
+        # A session that waits for its turn in an earlier fan-out must not be overtaken.
+        behind = [one for one in live if one[0].channel.key in self._later_of]
+        self._push([one for one in live if one[0].channel.key not in self._later_of])
+        self._postpone(behind)
 
     async def run(self, progress: Progress) -> None:
         """Push what was too much at once, a slice at a time."""
         while True:
+            while self._later:
+                progress.beat()
+                self._push_slice()
+                await trio.lowlevel.checkpoint()
             progress.waiting("large fan-outs")
             await self._more.wait()
             self._more = trio.Event()
-            while self._waiting:
-                progress.beat()
-                count = min(SLICE, len(self._waiting))
-                self._push([self._waiting.popleft() for _ in range(count)])
-                await trio.lowlevel.checkpoint()
 
-    def _queue(self, live: list[Delivery]) -> None:
-        """Beyond the bound a session is only told that the store has something for it."""
-        room = MOST_WAITING - len(self._waiting)
-        self._waiting.extend(live[:room])
+    def _postpone(self, live: list[tuple[Session, Delivery]]) -> None:
+        """Beyond the bound, a session is only told that the store has something for it."""
+        for session, delivery in live:
+            ticket = session.ticket()
+            if ticket is None or len(self._later) >= MOST_WAITING:
+                self._fenced(session.fall_behind, session)
+            else:
+                self._later.append(Later(session, ticket, delivery))
+                self._later_of[session.channel.key] += 1
         self._more.set()
-        for delivery in live[room:]:
-            session = self._sessions.of(delivery.channel)
-            if session is not None:
-                session.fall_behind()
 
-    def _push(self, deliveries: Iterable[Delivery]) -> None:
-        touched: dict[int, Session] = {}
-        for delivery in deliveries:
-            session = self._sessions.of(delivery.channel)
-            if session is not None:
-                touched[delivery.channel.key] = session
-                self._fenced(session, delivery)
-        for session in touched.values():
-            self._fenced(session, None)
+    def _push_slice(self) -> None:
+        fresh: list[tuple[Session, Delivery]] = []
+        for _ in range(min(SLICE, len(self._later))):
+            session, ticket, delivery = self._later.popleft()
+            key = session.channel.key
+            self._later_of[key] -= 1
+            if not self._later_of[key]:
+                del self._later_of[key]
+            current = self._sessions.of(delivery.channel)
+            if current is session and session.ticket() == ticket:
+                fresh.append((session, delivery))
+            elif current is not None:
+                self._fenced(current.fall_behind, current)
+        self._push(fresh)
 
-    def _fenced(self, session: Session, delivery: Delivery | None) -> None:
+    def _push(self, live: list[tuple[Session, Delivery]]) -> None:
+        for session, delivery in live:
+            self._fenced(partial(session.push, delivery), session)
+        for session in {id(session): session for session, _ in live}.values():
+            self._fenced(session.flush, session)
+
+    def _fenced(self, step: Callable[[], None], session: Session) -> None:
         """One delivery must not cost the others theirs: a crash ends that one session."""
         try:
-            if delivery is None:
-                session.flush()
-            else:
-                session.push(delivery)
+            step()
         except Exception:
             log.exception("session.crashed", channel_id=session.channel.id)
             session.end(1011)

@@ -43,28 +43,32 @@ class Housekeeping:
         self._clock = clock
         self._on_lane = on_lane
         self._next_ages = 0
-        self._next_prune = 0
+        self._next_prune = clock() + PRUNE_EVERY
 
     async def run(self, progress: Progress) -> None:
         """Sweep once a second until cancelled; a failing store is tried again."""
         while True:
             progress.beat()
             try:
-                await self.sweep()
+                await self.sweep(progress)
             except StoreError as error:
                 log.warning("housekeeping.failed", reason=str(error))
+            progress.waiting("the next second")
             await trio.sleep(1)
 
-    async def sweep(self) -> None:
+    async def sweep(self, progress: Progress) -> None:
         """Everything that is due now, in slices that let others in between."""
-        while await self._directory.expire_channels(SLICE) == SLICE:
-            pass
-        while await self._expire_deliveries() >= SLICE:
-            pass
         now = self._clock()
+        if self._store.failing is not None:
+            await self._store.probe(now)
+        while await self._directory.expire_channels(SLICE) == SLICE:
+            progress.beat()
+        while await self._expire_deliveries() >= SLICE:
+            progress.beat()
         if now >= self._next_ages:
             self._next_ages = now + AGES_EVERY
             await self._measure_ages(now)
+            await self._count_dead_letters()
         if now >= self._next_prune:
             self._next_prune = now + PRUNE_EVERY
             await self._prune(now)
@@ -87,7 +91,10 @@ class Housekeeping:
     async def _prune(self, now: int) -> None:
         before = now - self._settings.dead_letter_days * DAY
         while await self._store.prune_dead_letters(before, limit=SLICE) == SLICE:
-            pass
-        counts = await self._store.counts()
+            await trio.lowlevel.checkpoint()
+        await self._count_dead_letters()
+
+    async def _count_dead_letters(self) -> None:
+        counts = await self._store.count_dead_letters()
         for kind in ChannelType:
-            self._metrics.dead_letters[kind].set(counts.dead.get(kind, 0))
+            self._metrics.dead_letters[kind].set(counts.get(kind, 0))

@@ -6,6 +6,7 @@ cannot take stays in the store and is fetched when there is room again.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 from tocsin.delivery.window import Written
@@ -15,6 +16,7 @@ from tocsin.ops.metrics import Metrics
 from tocsin.store.interface import Store
 
 MOST_RECEIPTS = 512
+MOST_KEPT = 100_000
 
 
 class Session(Protocol):
@@ -27,6 +29,9 @@ class Session(Protocol):
 
     def fall_behind(self) -> None:
         """There is more in the store than was pushed."""
+
+    def ticket(self) -> int | None:
+        """A number that changes when the session looks into the store; None while it has to."""
 
     def flush(self) -> None:
         """Send what was pushed since the last flush, and ask for its receipt."""
@@ -45,6 +50,7 @@ class Sessions:
         self._live: dict[int, Session] = {}
         self._per_user: Counter[str] = Counter()
         self._receipts: list[int] = []
+        self._clocks: dict[int, Channel] = {}
 
     def __len__(self) -> int:
         return len(self._live)
@@ -71,7 +77,7 @@ class Sessions:
 
     def detach(self, session: Session, unsettled: Iterable[Written]) -> None:
         """A session is over. What it had written without a receipt keeps its place, and is
-        replayed to the next one (CH-58)."""
+        replayed to the next one (CH-58); the channel's clock runs down from now (CH-41)."""
         channel = session.channel
         if self._live.get(channel.key) is not session:
             return
@@ -81,6 +87,11 @@ class Sessions:
             del self._per_user[channel.user]
         self.flush_receipts()
         self._store.mark_written(channel, [(one.delivery, one.seq) for one in unsettled])
+        self._clocks.pop(channel.key, None)
+
+    def clock_moved(self, channel: Channel) -> None:
+        """The stored clock of a connected channel is getting old; written with the receipts."""
+        self._clocks[channel.key] = channel
 
     def receipted(self, written: Iterable[Written], kind: ChannelType) -> None:
         """The client has these. Written lazily: losing this causes a duplicate, not a loss."""
@@ -92,10 +103,24 @@ class Sessions:
         if len(self._receipts) >= MOST_RECEIPTS:
             self.flush_receipts()
 
+    def flush(self) -> None:
+        """Hand everything gathered to the store."""
+        self.flush_receipts()
+        if self._clocks:
+            clocks, self._clocks = self._clocks, {}
+            self._store.extend_channels(list(clocks.values()))
+
     def flush_receipts(self) -> None:
         """Hand gathered receipts to the store; also before a fetch, which must not see them."""
-        if not self._receipts:
-            return
-        receipts, self._receipts = self._receipts, []
-        delivered = self._metrics.deliveries[ChannelType.WEBSOCKETS, "delivered"]
-        self._store.settle_lazily(receipts, ChannelType.WEBSOCKETS, delivered.inc)
+        if self._receipts:
+            receipts, self._receipts = self._receipts, []
+            self._store.settle_lazily(
+                receipts, ChannelType.WEBSOCKETS, partial(self._ended, receipts)
+            )
+
+    def _ended(self, receipts: list[int], count: int | None) -> None:
+        """Count what ended; keep for later what a failing store did not take."""
+        if count is not None:
+            self._metrics.deliveries[ChannelType.WEBSOCKETS, "delivered"].inc(count)
+        elif len(self._receipts) < MOST_KEPT:
+            self._receipts += receipts

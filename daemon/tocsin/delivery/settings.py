@@ -44,7 +44,9 @@ class DeliveryLimits:
 
     channels_per_user: int = option(20, "Channels one user may have.", minimum=1, maximum=60_000)
     subscriptions_per_user: int = option(50, "Subscriptions one user may have.", minimum=1)
-    notification: int = option(65_536, "Bytes of one notification's JSON text.", minimum=1024)
+    notification: int = option(
+        65_536, "Bytes of one notification's JSON text.", minimum=1024, maximum=131_072
+    )
     backlog: int = option(
         2_000_000,
         "Undelivered deliveries in all; past it publishing is answered 503.",

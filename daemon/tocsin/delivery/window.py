@@ -46,11 +46,10 @@ class Window:
         self.unsettled.append(Written(delivery.seq, delivery.id, delivery.notification.accepted_at))
         return delivery.seq
 
-    def ping(self) -> int:
-        """The payload of a Ping sent now."""
-        if not self._pings or self._pings[-1] != self.last_seq:
-            self._pings.append(self.last_seq)
-        return self.last_seq
+    def ping(self, upto: int) -> None:
+        """Note a Ping that asks for a receipt up to a sequence."""
+        if not self._pings or self._pings[-1] != upto:
+            self._pings.append(upto)
 
     def pong(self, payload: bytes) -> list[Written]:
         """What a Pong settles; one that answers no Ping of ours settles nothing."""

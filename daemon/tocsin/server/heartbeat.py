@@ -7,8 +7,12 @@ comes up it looks after itself and says when it wants to be called again.
 from collections import defaultdict
 from typing import Protocol
 
+import structlog
+
 SLOT = 0.25
 MOST_PER_TURN = 2000
+
+log = structlog.get_logger()
 
 
 class Ticking(Protocol):
@@ -16,6 +20,9 @@ class Ticking(Protocol):
 
     def tick(self, now: float) -> float | None:
         """Do what is due; when to be called next (`trio.current_time()`), None: never again."""
+
+    def end(self, code: int) -> None:
+        """Close; it has crashed."""
 
 
 class Wheel:
@@ -45,9 +52,19 @@ class Wheel:
             del due[-len(batch) :]
             called += len(batch)
             for one in batch:
-                again = one.tick(now)
+                again = _ticked(one, now)
                 if again is not None:
                     self._slots[max(int(again / SLOT) + 1, current + 1)].append(one)
 
     def __len__(self) -> int:
         return sum(map(len, self._slots.values()))
+
+
+def _ticked(one: Ticking, now: float) -> float | None:
+    """The fence around one session: a crash ends that one, not the heartbeats of the others."""
+    try:
+        return one.tick(now)
+    except Exception:
+        log.exception("session.crashed")
+        one.end(1011)
+        return None

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
-import structlog
 
 from tocsin.delivery.directory import Account
 from tocsin.delivery.sessions import Sessions
@@ -28,11 +27,11 @@ if TYPE_CHECKING:
 
 CLIENT_INTERVAL = 120.0
 SHORTEST_PATIENCE = 2.0
-MOST_REPLAYED = 10_000
+CHUNK = 32
 MOST_CHECKS = 100
+CLOCK_SHARE = 8
+FRAME_HEAD = 32
 ACK_FRAME = encode_text(CONN_ACK)
-
-log = structlog.get_logger()
 
 
 @attrs.frozen
@@ -57,6 +56,7 @@ class NotificationSession:
 
     __slots__ = (
         "_account",
+        "_asked",
         "_behind",
         "_burst",
         "_burst_bytes",
@@ -64,11 +64,17 @@ class NotificationSession:
         "_connection",
         "_context",
         "_due",
+        "_fetches",
         "_interval",
         "_last_check",
         "_last_ping",
         "_loading",
+        "_needs",
         "_on_closed",
+        "_receipted_meanwhile",
+        "_replayed",
+        "_sent",
+        "_stored_clock_at",
         "_unsettled_since",
         "_window",
         "channel",
@@ -93,9 +99,16 @@ class NotificationSession:
         self._burst_bytes = 0
         self._behind = False
         self._loading = False
+        self._asked = 0
+        self._needs = 0
+        self._fetches = 0
+        self._replayed = 0
+        self._sent = 0
+        self._receipted_meanwhile: set[int] | None = None
         self._unsettled_since = 0.0
         self._due = 0.0
         now = context.now()
+        self._stored_clock_at = now
         self._last_ping = now
         self._last_check = now
         self._checks: list[int] | None = None
@@ -111,13 +124,6 @@ class NotificationSession:
         context.sessions.attach(self)
         self._window.last_seq = self.channel.last_seq
         self._alive()
-        context.store.fetch_waiting(
-            self.channel,
-            now=context.clock(),
-            limit=MOST_REPLAYED,
-            written=True,
-            then=self._replay,
-        )
         self._fetch()
         if self.channel.check_role == "server":
             self._check()
@@ -147,6 +153,8 @@ class NotificationSession:
     def pong(self, payload: bytes) -> None:
         """A receipt for everything written before the Ping it answers."""
         settled = self._window.pong(payload)
+        if self._receipted_meanwhile is not None:
+            self._receipted_meanwhile.update(one.delivery for one in settled)
         if self._connection is None:
             # Closing, by our word: what the client did read counts all the same.
             self._context.sessions.receipted(settled, self.channel.type)
@@ -168,8 +176,8 @@ class NotificationSession:
 
     def push(self, delivery: Delivery) -> None:
         """Write a delivery that has just become durable, or leave it in the store."""
-        if self._behind or self._loading or not self._has_room(delivery.notification.body):
-            self._behind = True
+        if self._behind or self._loading or not self._has_room(len(delivery.notification.body)):
+            self.fall_behind()
             return
         self._write(delivery)
 
@@ -178,19 +186,25 @@ class NotificationSession:
         self._behind = True
         self._catch_up()
 
+    def ticket(self) -> int | None:
+        """Changes when this session has looked into the store; None while it has to."""
+        return None if self._behind or self._loading else self._fetches
+
     def flush(self) -> None:
         """Send the burst, and behind it the Ping that asks for its receipt."""
-        if self._burst is None:
-            self._catch_up()
+        connection = self._connection
+        if self._burst is None or connection is None:
             return
         burst, self._burst = self._burst, None
         self._burst_bytes = 0
-        connection = self._connection
-        if connection is None:
+        last = self._window.unsettled[-1].seq
+        burst.append(encode_ping(b"%d" % last))
+        if not connection.offer(b"".join(burst)):
+            self.end(1011)  # nothing of it has left, and nothing of it is settled
             return
-        burst.append(encode_ping(b"%d" % self._window.ping()))
+        self._sent = last
+        self._window.ping(last)
         connection.note_ping()
-        connection.offer(b"".join(burst))
         self._last_ping = self._context.now()
 
     def end(self, code: int) -> None:
@@ -212,16 +226,24 @@ class NotificationSession:
             return None
         settings = self._context.settings
         if now - self._last_ping >= settings.ping_interval:
-            connection.ping(b"%d" % self._window.ping())
+            self._window.ping(self._sent)
+            connection.ping(b"%d" % self._sent)
             self._last_ping = now
         if (
             self.channel.check_role == "server"
             and now - self._last_check >= settings.check_interval
         ):
             self._check()
+        self._store_clock(now)
         self._catch_up()
         self._due = self._next_tick(connection)
         return self._due
+
+    def _store_clock(self, now: float) -> None:
+        """Keep the stored clock near the true one, for the day the power goes (CH-41)."""
+        if now - self._stored_clock_at >= (self.channel.lifetime or 0) / CLOCK_SHARE:
+            self._stored_clock_at = now
+            self._context.sessions.clock_moved(self.channel)
 
     def _next_tick(self, connection: "Connection") -> float:
         """When something may be due next: a Ping, a check, or the end of patience."""
@@ -268,13 +290,13 @@ class NotificationSession:
 
     # -- writing -----------------------------------------------------------------------------
 
-    def _has_room(self, body: bytes) -> bool:
+    def _has_room(self, size: int) -> bool:
         """Room in the window and in the outbox; a first frame always fits."""
         connection = self._connection
         if connection is None or self._window.room <= 0:
             return False
         waiting = connection.backlog + self._burst_bytes
-        return not waiting or waiting + len(body) + 64 <= self._context.settings.outbox_bytes
+        return not waiting or waiting + size + FRAME_HEAD <= self._context.settings.outbox_bytes
 
     def _write(self, delivery: Delivery) -> None:
         notification = delivery.notification
@@ -298,48 +320,62 @@ class NotificationSession:
 
     def _catch_up(self) -> None:
         """Fetch more from the store, if there is any and the client keeps up."""
-        if self._behind and not self._loading and self._has_room(b""):
+        if self._behind and not self._loading and self._has_room(self._needs):
             self._fetch()
 
     def _fetch(self) -> None:
-        """Ask for what was never written; what is written and unsettled comes along."""
+        """Ask for what an earlier connection wrote, then for what nobody wrote yet (CH-58).
+
+        What this one has written and not settled comes along, and is skipped.
+        """
         context = self._context
         self._loading, self._behind = True, False
+        self._needs = 0
+        self._fetches += 1
+        self._receipted_meanwhile = set()
+        self._asked = len(self._window.unsettled) + min(CHUNK, max(self._window.room, 1))
         context.sessions.flush_receipts()
-        limit = self._window.limit
         context.store.fetch_waiting(
-            self.channel, now=context.clock(), limit=limit, written=False, then=self._fetched
+            self.channel,
+            now=context.clock(),
+            after=self._replayed,
+            limit=self._asked,
+            then=self._fetched,
         )
-
-    def _replay(self, found: list[Waiting] | None, error: StoreError | None) -> None:
-        """What an earlier connection wrote comes again first, in its order (CH-58)."""
-        if self._connection is None:
-            return
-        if error is not None or found is None:
-            self.end(1011)
-            return
-        for one in found:
-            self._write(Delivery(one.id, one.notification, self.channel, seq=one.seq))
-        self._context.metrics.ws_resumes["replayed" if found else "fresh"].inc()
 
     def _fetched(self, found: list[Waiting] | None, error: StoreError | None) -> None:
         self._loading = False
+        skipped = self._receipted_meanwhile or set()
+        self._receipted_meanwhile = None
         if self._connection is None:
             return
         if error is not None or found is None:
             self.end(1011)
             return
-        written = {one.delivery for one in self._window.unsettled}
-        for one in found:
-            if one.id in written:
-                continue
-            if not self._has_room(one.notification.body):
-                self._behind = True
-                break
-            self._write(Delivery(one.id, one.notification, self.channel))
-        else:
-            self._behind = self._behind or len(found) == self._window.limit
+        if self._fetches == 1:
+            replayed = bool(found) and found[0].seq is not None
+            self._context.metrics.ws_resumes["replayed" if replayed else "fresh"].inc()
+        skipped.update(one.delivery for one in self._window.unsettled)
+        complete = self._write_found([one for one in found if one.id not in skipped])
+        self._behind = self._behind or not complete or len(found) >= self._asked
+        if not self._behind and not self._window.unsettled:
+            self._sent = self._window.last_seq
         self.flush()
+        if complete:
+            self._catch_up()
+
+    def _write_found(self, found: list[Waiting]) -> bool:
+        """Write what there is room for; whether that was all.
+
+        If not, nothing is fetched until there is room for the next one.
+        """
+        for one in found:
+            if not self._has_room(len(one.notification.body)):
+                self._needs = len(one.notification.body)
+                return False
+            self._write(Delivery(one.id, one.notification, self.channel, seq=one.seq))
+            self._replayed = max(self._replayed, one.seq or 0)
+        return True
 
     # -- receipts and checks -----------------------------------------------------------------
 
@@ -354,7 +390,7 @@ class NotificationSession:
         self._last_check = self._context.now()
         self._checks = self._checks or []
         if len(self._checks) < MOST_CHECKS:
-            self._checks.append(self._window.last_seq)
+            self._checks.append(self._sent)
             self._offer(encode_text(conn_check(self._context.settings.check_interval)))
 
     def _acknowledged(self) -> None:

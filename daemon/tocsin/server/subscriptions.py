@@ -11,6 +11,7 @@ from tocsin.model.ids import new_id
 from tocsin.model.subscription import Subscription
 from tocsin.server.http import json_body
 from tocsin.server.router import Router
+from tocsin.wire.integers import dumps
 from tocsin.wire.request import Request
 from tocsin.wire.response import Response
 from tocsin.wire.subscriptions import KINDS, Kind, parse_subscription
@@ -63,7 +64,7 @@ class SubscriptionFace:
         kept, body = await self._directory.subscribe(
             account,
             Subscription(id_, account.user, kind.service, channel, wanted.destination, sender),
-            orjson.dumps(members),
+            dumps(members),
         )
         return Response(
             201,

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable
 
 import attrs
+import trio
 
 from tocsin.delivery.directory import Account, Directory
 from tocsin.model.channel import Channel, ChannelType
@@ -55,7 +56,7 @@ class WsSettings:
     outbox_bytes: int = option(
         1_048_576,
         "Bytes waiting for one slow reader; the rest waits in the store.",
-        minimum=131_072,
+        minimum=262_144,
     )
 
 
@@ -137,12 +138,18 @@ class WebSocketFace:
         received: bytes,
     ) -> None:
         release = request.keep_lease() if request.keep_lease is not None else _nothing
-        if account.channels.get(channel.id) is not channel:
-            release()
-            sock.close()  # deleted while the 101 was on its way; the client retries and gets 404
-            return
         session = NotificationSession(self._context, account, channel, on_closed=release)
-        self._reactor.adopt(sock, session, self._limits, received=received)
+        try:
+            self._reactor.adopt(sock, session, self._limits, received=received)
+        except (trio.ClosedResourceError, OSError):
+            release()
+            sock.close()
+            return
+        # What happened while the 101 was on its way: the client is told on the socket.
+        if account.channels.get(channel.id) is not channel:
+            session.end(1000)
+        elif self._is_draining():
+            session.end(1012)
 
 
 def _refused(refusal: Refusal) -> RequestError:

@@ -157,6 +157,10 @@ class Store(Protocol):
     """Everything durable. See the module's rules."""
 
     @property
+    def failing(self) -> str | None:
+        """Why writing fails; None once it has worked again (see `probe`)."""
+
+    @property
     def backlog(self) -> int:
         """Undelivered deliveries in all, those being stored included."""
 
@@ -199,19 +203,20 @@ class Store(Protocol):
         """Write these channels' clocks."""
 
     def mark_written(self, channel: Channel, written: Sequence[tuple[int, int]]) -> None:
-        """Remember the places (delivery id, seq) of what a client may have seen."""
+        """Remember the places (delivery id, seq) of what a client may have seen, and the
+        channel's last seq and clock."""
 
     def fetch_waiting(
         self,
         channel: Channel,
         *,
         now: int,
+        after: int,
         limit: int,
-        written: bool,
         then: Callable[[list[Waiting] | None, StoreError | None], None],
     ) -> None:
-        """A socket channel's deliveries that have not expired: those written before, by seq; or
-        the others, urgent first, then by age."""
+        """A socket channel's deliveries that have not expired: first those written before, by
+        seq, from beyond `after`; then those never written, urgent first, then by age."""
 
     async def claim(self, lane: str, *, now: int, limit: int, provisional: int) -> Claim:
         """Due deliveries of a lane, urgent first, their attempts counted. Nobody else gets them
@@ -230,9 +235,10 @@ class Store(Protocol):
         """Write what became of deliveries with lanes."""
 
     def settle_lazily(
-        self, ids: Sequence[int], kind: ChannelType, then: Callable[[int], None]
+        self, ids: Sequence[int], kind: ChannelType, then: Callable[[int | None], None]
     ) -> None:
-        """End receipted deliveries of polled channels of one type; `then` gets how many."""
+        """End receipted deliveries of polled channels of one type; `then` gets how many there
+        still were, or None when that failed."""
 
     async def lanes(self) -> list[Lane]:
         """All lanes with work, for the start."""
@@ -251,6 +257,12 @@ class Store(Protocol):
 
     async def grant_grace(self, until: int) -> None:
         """No channel ends before `until` (CH-44)."""
+
+    async def probe(self, now: int) -> None:
+        """Write something, to find out whether writing works again."""
+
+    async def count_dead_letters(self) -> Mapping[ChannelType, int]:
+        """Dead letters kept, per type."""
 
     async def barrier(self) -> None:
         """Everything asked for so far is durable."""

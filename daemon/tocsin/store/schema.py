@@ -94,6 +94,7 @@ CREATE INDEX delivery_waiting ON delivery(channel, priority, id) WHERE lane IS N
 CREATE INDEX delivery_written ON delivery(channel, seq) WHERE seq IS NOT NULL;
 CREATE INDEX delivery_due ON delivery(lane, priority, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX delivery_claimed ON delivery(claimed) WHERE claimed IS NOT NULL;
+CREATE INDEX delivery_type ON delivery(type);
 CREATE INDEX delivery_order ON delivery(channel, order_key, id) WHERE lane IS NOT NULL;
 
 CREATE TABLE dead_letter(
@@ -118,6 +119,9 @@ CREATE TABLE dead_letter(
     producer TEXT NOT NULL
 );
 CREATE INDEX dead_letter_age ON dead_letter(died_at);
+CREATE INDEX dead_letter_type ON dead_letter(type);
+
+CREATE TABLE probe(key INTEGER PRIMARY KEY, at INTEGER NOT NULL);
 """
 
 
@@ -143,16 +147,17 @@ def open_database(path: str) -> apsw.Connection:
 
 def _prepare(connection: apsw.Connection, *, fresh: bool) -> None:
     connection.set_busy_timeout(5000)
+    if fresh:
+        # Before anything else is written, so that a file is either ours and whole, or empty.
+        with connection:
+            connection.execute(TABLES)
+            connection.pragma("application_id", APPLICATION_ID)
+            connection.pragma("user_version", VERSION)
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     connection.pragma("temp_store", "memory")
     connection.pragma("cache_size", -65536)
     connection.pragma("journal_size_limit", 64 << 20)
-    if fresh:
-        with connection:
-            connection.execute(TABLES)
-            connection.pragma("application_id", APPLICATION_ID)
-            connection.pragma("user_version", VERSION)
 
 
 def _check_file(file: Path) -> None:
@@ -185,7 +190,7 @@ def _check_folder(folder: Path) -> None:
 
 def _problem_in(connection: apsw.Connection, file: Path) -> str | None:
     if connection.pragma("application_id") != APPLICATION_ID:
-        return "is not a store of this daemon"
+        return None if _is_empty(connection) else "is not a store of this daemon"
     version = connection.pragma("user_version")
     if version != VERSION:
         return f"has format {version}, this daemon reads format {VERSION}"
@@ -194,3 +199,8 @@ def _problem_in(connection: apsw.Connection, file: Path) -> str | None:
         if verdict != "ok":
             return f"is damaged: {str(verdict).splitlines()[-1]}"
     return None
+
+
+def _is_empty(connection: apsw.Connection) -> bool:
+    """A file that was made, and then the power went."""
+    return not connection.execute("SELECT count(*) FROM sqlite_schema").get

@@ -25,7 +25,7 @@ from tocsin.store.interface import (
     Waiting,
 )
 from tocsin.store.schema import LEG_BITS, open_database
-from tocsin.store.writer import Batches, Commit, InlineWriter, Job, Writer
+from tocsin.store.writer import Batches, Commit, InlineWriter, Job, Writer, report
 
 T = TypeVar("T")
 Done = Callable[[T | None, StoreError | None], None]
@@ -186,31 +186,31 @@ class SqliteStore:
 
     def mark_written(self, channel: Channel, written: Sequence[tuple[int, int]]) -> None:
         """See `Store.mark_written`."""
-        key, last_seq = channel.key, channel.last_seq
-        self._later(lambda db: statements.mark_written(db, key, last_seq, written))
+        key, last_seq, expires_at = channel.key, channel.last_seq, channel.expires_at
+        self._later(lambda db: statements.mark_written(db, key, last_seq, expires_at, written))
 
     def fetch_waiting(
-        self, channel: Channel, *, now: int, limit: int, written: bool, then: Done[list[Waiting]]
+        self, channel: Channel, *, now: int, after: int, limit: int, then: Done[list[Waiting]]
     ) -> None:
         """See `Store.fetch_waiting`."""
         key = channel.key
         self._submit(
             Job(
-                lambda db: statements.waiting(db, key, now=now, limit=limit, written=written),
+                lambda db: statements.waiting(db, key, now=now, after=after, limit=limit),
                 then,
                 durable=False,
             )
         )
 
     def settle_lazily(
-        self, ids: Sequence[int], kind: ChannelType, then: Callable[[int], None]
+        self, ids: Sequence[int], kind: ChannelType, then: Callable[[int | None], None]
     ) -> None:
         """See `Store.settle_lazily`."""
 
         def done(count: int | None, error: StoreError | None) -> None:
             if count is not None and error is None:
                 self.pending[kind] -= count
-                then(count)
+            then(None if error is not None else count)
 
         self._submit(Job(lambda db: statements.finish_polled(db, ids), done, durable=False))
 
@@ -277,6 +277,16 @@ class SqliteStore:
         """See `Store.grant_grace`."""
         await self._perform(lambda db: statements.grant_grace(db, until))
 
+    async def probe(self, now: int) -> None:
+        """See `Store.probe`."""
+        await self._perform(lambda db: statements.probe(db, now))
+
+    async def count_dead_letters(self) -> Mapping[ChannelType, int]:
+        """See `Store.count_dead_letters`."""
+        return await self._perform(
+            lambda db: statements.count_by_type(db, "dead_letter"), durable=False
+        )
+
     async def barrier(self) -> None:
         """See `Store.barrier`."""
         await self._perform(lambda _db: None)
@@ -315,7 +325,7 @@ class SqliteStore:
             self._writer.submit(job)
         except StoreError as error:
             job.error = error
-            job.report()
+            report(job)
 
 
 class _Reply(Generic[T]):
@@ -331,9 +341,11 @@ class _Reply(Generic[T]):
 
     def arrived(self, result: T | None, error: StoreError | None) -> None:
         self.result, self.error = result, error
-        if self.on_done is not None:
-            self.on_done(result, error)
-        self.event.set()
+        try:
+            if self.on_done is not None:
+                self.on_done(result, error)
+        finally:
+            self.event.set()
 
 
 def _ignore(_result: None, _error: StoreError | None) -> None:

@@ -57,17 +57,19 @@ def next_keys(db: Database) -> tuple[int, int]:
 def counts(db: Database) -> Counts:
     """How much of everything there is."""
 
-    def by_type(table: str) -> dict[ChannelType, int]:
-        found = db.execute(f"SELECT type, count(*) FROM {table} GROUP BY type")
-        return {ChannelType(name): number for name, number in found}
-
     services = db.execute("SELECT service, count(*) FROM subscription GROUP BY service")
     return Counts(
-        channels=by_type("channel"),
+        channels=count_by_type(db, "channel"),
         subscriptions=dict(services),
-        pending=by_type("delivery"),
-        dead=by_type("dead_letter"),
+        pending=count_by_type(db, "delivery"),
+        dead=count_by_type(db, "dead_letter"),
     )
+
+
+def count_by_type(db: Database, table: str) -> dict[ChannelType, int]:
+    """Rows of a table, per channel type."""
+    found = db.execute(f"SELECT type, count(*) FROM {table} GROUP BY type")
+    return {ChannelType(name): number for name, number in found}
 
 
 def grant_grace(db: Database, until: int) -> None:
@@ -225,27 +227,36 @@ def insert(db: Database, notifications: Sequence[rows.Row], deliveries: Sequence
 # -- deliveries of sockets -----------------------------------------------------------------
 
 
-def waiting(
-    db: Database, channel_key: int, *, now: int, limit: int, written: bool
-) -> list[Waiting]:
-    """Deliveries of a socket channel: those once written, by seq, or the others."""
-    which, order = ("NOT NULL", "d.seq") if written else ("NULL", "d.priority, d.id")
-    found = db.execute(
-        f"SELECT d.id, d.seq, {rows.NOTIFICATION_OF_N} FROM delivery AS d"
-        f" JOIN notification AS n ON n.key = d.id >> {LEG_BITS}"
-        f" WHERE d.channel = ? AND d.lane IS NULL AND d.seq IS {which} AND n.expires_at > ?"
-        f" ORDER BY {order} LIMIT ?",
-        (channel_key, now, limit),
-    )
-    return [Waiting(row[0], row[1], rows.notification_from(row[2:])) for row in found]
+def waiting(db: Database, channel_key: int, *, now: int, after: int, limit: int) -> list[Waiting]:
+    """Deliveries of a socket channel: those once written, by seq, then the others."""
+    found: list[Waiting] = []
+    for which, order in (("> ?2", "d.seq"), ("IS NULL", "d.priority, d.id")):
+        rest = limit - len(found)
+        if rest > 0:
+            rows_found = db.execute(
+                f"SELECT d.id, d.seq, {rows.NOTIFICATION_OF_N} FROM delivery AS d"
+                f" JOIN notification AS n ON n.key = d.id >> {LEG_BITS}"
+                f" WHERE d.channel = ?1 AND d.lane IS NULL AND d.seq {which}"
+                f" AND n.expires_at > ?3 ORDER BY {order} LIMIT ?4",
+                (channel_key, after, now, rest),
+            )
+            found += [
+                Waiting(row[0], row[1], rows.notification_from(row[2:])) for row in rows_found
+            ]
+    return found
 
 
 def mark_written(
-    db: Database, channel_key: int, last_seq: int, written: Sequence[tuple[int, int]]
+    db: Database,
+    channel_key: int,
+    last_seq: int,
+    expires_at: int | None,
+    written: Sequence[tuple[int, int]],
 ) -> None:
-    """Note the seq of deliveries whose receipt is open, and the channel's last one."""
+    """Note the seq of deliveries whose receipt is open, and the channel's last one and clock."""
     db.execute(
-        "UPDATE channel SET last_seq = max(last_seq, ?) WHERE key = ?", (last_seq, channel_key)
+        "UPDATE channel SET last_seq = max(last_seq, ?), expires_at = ? WHERE key = ?",
+        (last_seq, expires_at, channel_key),
     )
     if written:
         db.execute(
@@ -403,7 +414,8 @@ def expire_deliveries(db: Database, now: int, limit: int, keep: Collection[Chann
         db.execute(
             "SELECT d.id FROM notification AS n"
             f" JOIN delivery AS d ON d.id BETWEEN n.key << {LEG_BITS}"
-            f" AND (n.key << {LEG_BITS}) + {MAX_LEGS - 1} WHERE n.expires_at <= ? LIMIT ?",
+            f" AND (n.key << {LEG_BITS}) + {MAX_LEGS - 1} WHERE n.expires_at <= ?"
+            " AND d.claimed IS NULL LIMIT ?",
             (now, limit),
         )
     )
@@ -430,6 +442,13 @@ def expire_deliveries(db: Database, now: int, limit: int, keep: Collection[Chann
     return _ended((row[1], row[2]) for row in gone)
 
 
+def probe(db: Database, now: int) -> None:
+    """Write a page."""
+    db.execute(
+        "INSERT INTO probe(key, at) VALUES (1, ?1) ON CONFLICT(key) DO UPDATE SET at = ?1", (now,)
+    )
+
+
 def prune_dead_letters(db: Database, before: int, limit: int) -> int:
     """Delete old dead letters."""
     return len(
@@ -444,18 +463,15 @@ def prune_dead_letters(db: Database, before: int, limit: int) -> int:
 
 
 def oldest(db: Database) -> dict[ChannelType, int]:
-    """When the oldest delivery of each type was accepted; walks the table in order of age."""
-    found: dict[ChannelType, int] = {}
-    for kind in ChannelType:
-        at = db.execute(
-            "SELECT n.accepted_at FROM delivery AS d"
-            f" JOIN notification AS n ON n.key = d.id >> {LEG_BITS}"
-            " WHERE d.type = ? ORDER BY d.id LIMIT 1",
-            (kind.value,),
-        ).get
-        if at is not None:
-            found[kind] = at
-    return found
+    """When the oldest delivery of each type was accepted."""
+    found = db.execute(
+        "WITH first(type, id) AS (SELECT value,"
+        " (SELECT min(id) FROM delivery WHERE delivery.type = value) FROM json_each(?))"
+        " SELECT first.type, n.accepted_at FROM first"
+        f" JOIN notification AS n ON n.key = first.id >> {LEG_BITS}",
+        (_json(kind.value for kind in ChannelType),),
+    )
+    return {ChannelType(name): at for name, at in found}
 
 
 def _forget_notifications(db: Database, delivery_ids: Sequence[int]) -> None:

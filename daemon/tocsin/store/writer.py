@@ -18,9 +18,12 @@ from typing import Any, Generic, TypeVar
 
 import apsw
 import attrs
+import structlog
 import trio
 
 from tocsin.model.errors import StoreError
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 MOST_WAITING = 20_000
@@ -48,11 +51,24 @@ class Job(Generic[T]):
 
 @attrs.frozen
 class Commit:
-    """What one commit took, for the metrics; `error` if it failed."""
+    """What one commit took, for the metrics; `error` if it failed. Only what must be durable
+    tells whether writing works: a read may succeed on a full disk."""
 
     jobs: int
     seconds: float
+    durable: bool
     error: str | None = None
+
+
+def report(job: Job[Any]) -> None:
+    """Hand a job's result to whoever asked; what that one makes of it is no concern of others.
+
+    A callback runs in the loop's own time, where an exception would end the whole process.
+    """
+    try:
+        job.report()
+    except Exception:
+        log.exception("store.callback_crashed")
 
 
 class Batches:
@@ -78,7 +94,8 @@ class Batches:
                 jobs[0].error = StoreError(failure)
             else:
                 failure = [self.run([job]).error for job in jobs][-1]
-        return Commit(len(jobs), time.perf_counter() - start, failure)
+        durable = any(job.durable for job in jobs)
+        return Commit(len(jobs), time.perf_counter() - start, durable, failure)
 
     def checkpoint_if_due(self) -> None:
         """Move the write-ahead log into the file once it has grown; never in a transaction."""
@@ -185,10 +202,11 @@ class Writer:
         return jobs
 
     def _report(self, jobs: list[Job[Any]], commit: Commit) -> None:
-        self.failing = commit.error
+        if commit.durable:
+            self.failing = commit.error
         self._on_commit(commit)
         for job in jobs:
-            job.report()
+            report(job)
 
 
 class InlineWriter:
@@ -206,9 +224,11 @@ class InlineWriter:
         """Run the job now and report it; one after closing raises `StoreError`."""
         if self._closed:
             raise StoreError("the store is closed")
-        self.failing = self._batches.run([job]).error
+        commit = self._batches.run([job])
+        if commit.durable:
+            self.failing = commit.error
         self._batches.checkpoint_if_due()
-        job.report()
+        report(job)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Nothing to keep running; closes the database when cancelled."""
