@@ -1,18 +1,21 @@
 """`tocsin listen`: open a channel's WebSocket and print what arrives."""
 
-import itertools
 import sys
 from urllib.parse import urlsplit
 
+import attrs
 import click
 import jwt
 import trio
 from trio_websocket import ConnectionClosed, HandshakeError, open_websocket_url
+from wsproto.utilities import LocalProtocolError
 
 from tocsin.wire.netapi import escaped
 
 RETRY_SECONDS = 2.0
 FINAL_CLOSE = 1000
+# Leaving at once would leave the last message without its receipt, and it would come again.
+RECEIPT_SECONDS = 0.3
 
 
 @click.command()
@@ -37,28 +40,50 @@ def listen(channel_id: str, url: str, token: str, prefix: str, count: int | None
     base = urlsplit(url)
     scheme = "wss" if base.scheme == "https" else "ws"
     try:
-        trio.run(_listen, f"{scheme}://{base.netloc}{path}", token, count)
+        trio.run(Listener(f"{scheme}://{base.netloc}{path}", token, count).run)
     except KeyboardInterrupt:
         sys.exit(0)
 
 
-async def _listen(url: str, token: str, count: int | None) -> None:
-    seen = itertools.count(1)
-    while True:
-        try:
-            async with open_websocket_url(
-                url, extra_headers=[(b"Authorization", f"Bearer {token}".encode())]
-            ) as socket:
-                click.echo(f"connected to {url}", err=True)
-                while True:
+@attrs.define
+class Listener:
+    """Prints what arrives, over as many connections as it takes, until `count` have come."""
+
+    url: str
+    token: str
+    count: int | None
+    seen: int = 0
+
+    @property
+    def has_all(self) -> bool:
+        """Whether as many have come as were asked for."""
+        return self.seen == self.count
+
+    async def run(self) -> None:
+        """Listen, and come back after every end that is not final."""
+        while not self.has_all:
+            try:
+                if await self._once():
+                    return
+            except* (HandshakeError, OSError) as errors:
+                click.echo(f"not connected: {errors.exceptions[0]!r}", err=True)
+            except* LocalProtocolError:
+                pass  # the library's, when a Ping crosses the end: it ends all the same
+            if not self.has_all:
+                await trio.sleep(RETRY_SECONDS)
+
+    async def _once(self) -> bool:
+        """One connection; whether it ended for good."""
+        headers = [(b"Authorization", f"Bearer {self.token}".encode())]
+        async with open_websocket_url(self.url, extra_headers=headers) as socket:
+            click.echo(f"connected to {self.url}", err=True)
+            try:
+                while not self.has_all:
                     click.echo(await socket.get_message())
-                    if next(seen) == count:
-                        return
-        except ConnectionClosed as closed:
-            code = closed.reason.code if closed.reason else None
-            click.echo(f"closed ({code})", err=True)
-            if code == FINAL_CLOSE:
-                return
-        except (HandshakeError, OSError) as error:
-            click.echo(f"not connected: {error!r}", err=True)
-        await trio.sleep(RETRY_SECONDS)
+                    self.seen += 1
+            except ConnectionClosed as closed:
+                code = closed.reason.code if closed.reason else None
+                click.echo(f"closed ({code})", err=True)
+                return code == FINAL_CLOSE
+            await trio.sleep(RECEIPT_SECONDS)
+        return True

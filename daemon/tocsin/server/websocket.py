@@ -56,7 +56,7 @@ class WsSettings:
     outbox_bytes: int = option(
         1_048_576,
         "Bytes waiting for one slow reader; the rest waits in the store.",
-        minimum=262_144,
+        minimum=131_072,
     )
 
 
