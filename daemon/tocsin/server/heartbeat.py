@@ -40,7 +40,7 @@ class Wheel:
         """Call what is due, at most so many; the rest follows with the next turn."""
         current = int(now / SLOT)
         if not self._next:
-            self._next = current
+            self._next = min([current, *self._slots])
         called = 0
         while self._next <= current and called < MOST_PER_TURN:
             due = self._slots.get(self._next)
