@@ -12,7 +12,7 @@ class Lane:
     """The state of one lane; the queue acts on it.
 
     `due_at` is when the store next has something for it (epoch ms, None: nothing). `claiming`
-    is true while a claim is under way; `woken` notes what arrived meanwhile.
+    is true while a claim is under way; `woken` and `heard` note what arrived meanwhile.
     """
 
     name: str
@@ -21,6 +21,7 @@ class Lane:
     due_at: int | None = None
     claiming: bool = False
     woken: bool = False
+    heard: int | None = None
     urgent: bool = False
     workers: int = 0
     _held: list[tuple[int, int, Claimed]] = attrs.field(factory=list)

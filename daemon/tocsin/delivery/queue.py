@@ -27,6 +27,7 @@ from tocsin.store.interface import Claimed, Store
 
 LEASE = 120_000
 PAUSE_AFTER_FAILURE = 1000
+MOST_STALE = 64
 RESULTS = {Delivered: "delivered", Deferred: "deferred", Refused: "refused", Gone: "gone"}
 
 log = structlog.get_logger()
@@ -89,16 +90,18 @@ class DeliveryQueue:
         if due_at is None:
             return
         lane = self._lane(name)
+        if lane.claiming and (lane.heard is None or due_at < lane.heard):
+            lane.heard = due_at  # the claim under way may not have seen it
         if lane.due_at is None or due_at < lane.due_at:
             lane.due_at = due_at
             lane.woken = True
-            heapq.heappush(self._deadlines, (due_at, name))
-            self._woken.set()
+            self._set_alarm(due_at, name)
 
     def statistics(self) -> dict[str, int]:
-        """Lanes known, attempts under way."""
+        """Lanes known, deadlines noted, attempts under way."""
         return {
             "lanes": len(self._lanes),
+            "deadlines": len(self._deadlines),
             "attempts": sum(lane.workers for lane in self._lanes.values()),
         }
 
@@ -142,7 +145,17 @@ class DeliveryQueue:
             seconds = min(seconds, max(0.0, (self._deadlines[0][0] - self._clock()) / 1000))
         with trio.move_on_after(seconds):
             await self._woken.wait()
-        self._woken = trio.Event()
+        if self._woken.is_set():
+            self._woken = trio.Event()
+
+    def _set_alarm(self, due_at: int, name: str) -> None:
+        """Deadlines that no longer hold are thrown out when they are more than the lanes."""
+        heapq.heappush(self._deadlines, (due_at, name))
+        if len(self._deadlines) > 2 * len(self._lanes) + MOST_STALE:
+            lanes = self._lanes.values()
+            self._deadlines = [(one.due_at, one.name) for one in lanes if one.due_at is not None]
+            heapq.heapify(self._deadlines)
+        self._woken.set()
 
     def _note_due(self) -> None:
         now = self._clock()
@@ -189,9 +202,11 @@ class DeliveryQueue:
             lane.hold(claim.deliveries)
             next_due = claim.next_due
         lane.claiming = False
+        heard, lane.heard = lane.heard, None
         if not lane.woken:
             lane.due_at = None
             self.due(lane.name, next_due)
+            self.due(lane.name, heard)
         if self._stopping:
             for claimed in lane.release():
                 self._settler.release(claimed)
@@ -218,9 +233,7 @@ class DeliveryQueue:
             if account is None:
                 account = await self._directory.account(claimed.owner)
             channel = account.channels.get(claimed.channel_id)
-            if channel is None:
-                self._settler.forget(claimed)
-            elif channel.state is ChannelState.SUSPENDED:
+            if channel is None or channel.state is ChannelState.SUSPENDED:
                 self._settler.release(claimed)
             elif claimed.notification.expires_at <= self._clock():
                 self._settler.expire(claimed)

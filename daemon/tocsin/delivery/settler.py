@@ -71,15 +71,13 @@ class Settler:
         self._work.set()
 
     def release(self, claimed: Claimed) -> None:
-        """Put back a delivery that was claimed and not attempted, or cut off."""
+        """Put back a delivery that was claimed and not attempted, or cut off.
+
+        If its channel has been removed meanwhile, the store skips it.
+        """
         self._gathered.rescheduled.append(
             Rescheduled(claimed.id, self._clock(), claimed.attempts - 1, claimed.unanswered)
         )
-        self._work.set()
-
-    def forget(self, claimed: Claimed) -> None:
-        """Its channel is gone, and with it the delivery; already counted."""
-        self._gathered.finished.append(claimed.id)
         self._work.set()
 
     def expire(self, claimed: Claimed) -> None:
@@ -98,37 +96,57 @@ class Settler:
     async def run(self, progress: Progress) -> None:
         """Write what is gathered; what arrives during one commit shares the next."""
         while True:
+            while not await self._write():
+                progress.waiting("the store")
+                await trio.sleep(PAUSE_AFTER_FAILURE)
             progress.waiting("outcomes")
             await self._work.wait()
             progress.beat()
             self._work = trio.Event()
-            await self.flush()
 
     async def flush(self) -> None:
         """Write everything gathered; on a failing store, try again until it works."""
+        while not await self._write():
+            await trio.sleep(PAUSE_AFTER_FAILURE)
+
+    async def _write(self) -> bool:
+        """Write everything gathered; False, with nothing lost, when the store fails.
+
+        Cancelled, what was not yet handed to the store is still gathered.
+        """
         while self._gathered or self._suspended:
-            batch, self._gathered = self._gathered, Settlements()
-            suspended, self._suspended = self._suspended, []
             try:
-                for channel in suspended:
-                    await self._directory.suspend(channel)
-                settled = await self._store.settle(batch, now=self._clock())
+                await self._suspend()
+                await self._settle()
             except StoreError as error:
                 log.warning("store.settle_failed", reason=str(error))
-                self._put_back(batch, suspended)
-                await trio.sleep(PAUSE_AFTER_FAILURE)
-                continue
-            self._room.set()
-            self._room = trio.Event()
-            for lane, due_at in settled.lanes.items():
-                self.on_due(lane, due_at)
+                return False
+        return True
 
-    def _put_back(self, batch: Settlements, suspended: list[Channel]) -> None:
+    async def _suspend(self) -> None:
+        """Before their deliveries are put back: nothing of them is to become due."""
+        while self._suspended:
+            channel = self._suspended[0]
+            await self._directory.suspend(channel)
+            self._suspended = [one for one in self._suspended if one is not channel]
+
+    async def _settle(self) -> None:
+        batch, self._gathered = self._gathered, Settlements()
+        try:
+            settled = await self._store.settle(batch, now=self._clock())
+        except StoreError:
+            self._put_back(batch)
+            raise
+        self._room.set()
+        self._room = trio.Event()
+        for lane, due_at in settled.lanes.items():
+            self.on_due(lane, due_at)
+
+    def _put_back(self, batch: Settlements) -> None:
         batch.finished += self._gathered.finished
         batch.rescheduled += self._gathered.rescheduled
         batch.dead += self._gathered.dead
         self._gathered = batch
-        self._suspended = suspended + self._suspended
 
     def _defer(self, claimed: Claimed, outcome: Deferred) -> None:
         unanswered = claimed.unanswered + 1 if outcome.unanswered else 0

@@ -1,0 +1,140 @@
+"""The delivery layer put together on a store in memory, under whatever clock Trio has."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import trio
+from tests.fakes.deliveries import HOOK, T0, WEEK, notification, subscription, webhook_channel
+from tests.fakes.transport import ScriptedTransport
+
+from tocsin.delivery.directory import Directory
+from tocsin.delivery.handover import Handover
+from tocsin.delivery.ingest import Ingest
+from tocsin.delivery.queue import DeliveryQueue
+from tocsin.delivery.sessions import Sessions
+from tocsin.delivery.settings import ChannelSettings, DeliveryLimits, DeliverySettings
+from tocsin.delivery.settler import Settler
+from tocsin.model.channel import Channel, ChannelType
+from tocsin.model.notification import Notification
+from tocsin.ops.clock import Clock
+from tocsin.ops.metrics import OUTCOMES, Metrics
+from tocsin.ops.service import Progress
+from tocsin.store.sqlite import SqliteStore, StoreSettings
+
+MEMORY = StoreSettings(path=":memory:")
+EXACT = DeliverySettings(jitter=0)
+
+
+def memory_store() -> SqliteStore:
+    """A store that commits at once and forgets at the end."""
+    return SqliteStore(MEMORY, threaded=False)
+
+
+class CountingProgress(Progress):
+    """Counts how often a service says that it moves."""
+
+    __slots__ = ("beats",)
+
+    def __init__(self) -> None:
+        super().__init__(lambda _value: None)
+        self.beats = 0
+
+    def beat(self) -> None:
+        self.beats += 1
+        super().beat()
+
+
+@attrs.define
+class World:
+    """All parts; must be made inside Trio. `start` runs them."""
+
+    store: SqliteStore = attrs.field(factory=memory_store)
+    settings: DeliverySettings = EXACT
+    channels: ChannelSettings = attrs.field(factory=ChannelSettings)
+    limits: DeliveryLimits = attrs.field(factory=DeliveryLimits)
+    width: int = 2
+    slots: int = 100
+    transport: ScriptedTransport = attrs.field(factory=ScriptedTransport)
+    metrics: Metrics = attrs.field(factory=Metrics)
+    clock: Callable[[], int] = attrs.field(factory=lambda: Clock.start(wall=lambda: T0 / 1000))
+    progress: CountingProgress = attrs.field(factory=CountingProgress)
+    directory: Directory = attrs.field(init=False)
+    sessions: Sessions = attrs.field(init=False)
+    settler: Settler = attrs.field(init=False)
+    queue: DeliveryQueue = attrs.field(init=False)
+    handover: Handover = attrs.field(init=False)
+    ingest: Ingest = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        common: dict[str, Any] = {"metrics": self.metrics, "clock": self.clock}
+        self.directory = Directory(self.store, settings=self.channels, limits=self.limits, **common)
+        self.sessions = Sessions(self.store, **common)
+        self.settler = Settler(
+            ChannelType.WEBHOOKS,
+            self.store,
+            self.directory,
+            settings=self.settings,
+            unanswered_retries=2,
+            rng=random.Random(0),
+            **common,
+        )
+        self.queue = DeliveryQueue(
+            ChannelType.WEBHOOKS,
+            self.store,
+            self.directory,
+            self.transport,
+            self.settler,
+            settings=self.settings,
+            width=self.width,
+            slots=self.slots,
+            **common,
+        )
+        self.handover = Handover(self.sessions, self.queue.wake)
+        self.directory.on_resumed = self.queue.wake
+        self.ingest = Ingest(
+            self.store, self.directory, self.handover, limits=self.limits, **common
+        )
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        """Run the store, the settler and the queue."""
+        await nursery.start(self.store.run)
+        nursery.start_soon(self.settler.run, CountingProgress())
+        nursery.start_soon(self.queue.run, self.progress)
+
+    async def subscribed(self, channel: Channel, service: str = "sms") -> Channel:
+        """The channel, stored and subscribed."""
+        account = await self.directory.account(channel.user)
+        opened = await self.directory.open_channel(account, channel)
+        await self.directory.subscribe(account, subscription(opened, service), b"{}")
+        return opened
+
+    async def hook(self, user: str = "u", origin: str = HOOK) -> Channel:
+        """A webhook channel that gets the user's sms notifications."""
+        return await self.subscribed(webhook_channel(user, origin))
+
+    def note(self, id_: str, *, expires_in: int = WEEK, **members: Any) -> Notification:
+        """A notification accepted now."""
+        return notification(id_, accepted_at=self.clock(), expires_in=expires_in, **members)
+
+    async def publish(self, *ids: str, **members: Any) -> None:
+        """Accept plain notifications, in one go."""
+        await self.ingest.accept([self.note(id_, **members) for id_ in ids])
+
+    async def dead(self) -> int:
+        """How many dead letters there are."""
+        return sum((await self.store.counts()).dead.values())
+
+    def outcomes(self) -> dict[str, int]:
+        """Webhook deliveries settled so far, by outcome."""
+        found = {name: self.count("deliveries", outcome=name) for name in OUTCOMES}
+        return {outcome: count for outcome, count in found.items() if count}
+
+    def count(self, counter: str, **labels: str) -> int:
+        """A counter of the Webhooks type."""
+        value = self.metrics.registry.get_sample_value(
+            f"tocsin_{counter}_total", {"type": "Webhooks", **labels}
+        )
+        assert value is not None
+        return int(value)
