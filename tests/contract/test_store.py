@@ -296,9 +296,7 @@ async def test_callbacks_come_in_the_order_of_the_calls(
         with trio.CancelScope() as scope:
             scope.cancel()
             await call(name)
-    store.fetch_waiting(
-        channel, now=T0, limit=1, written=False, then=lambda _f, _e: told.append("fetch")
-    )
+    store.fetch_waiting(channel, now=T0, after=0, limit=1, then=lambda _f, _e: told.append("fetch"))
     store.settle_lazily([0], SOCKETS, lambda count: told.append(f"settled {count}"))
     await call("last")
     assert told == ["channel", "a", "b", "c", "fetch", "settled 0", "last"]
@@ -311,9 +309,9 @@ async def test_a_read_sees_every_earlier_write(store: Store) -> None:
     [id_] = await accept(store, (notification("a"), [channel]))
     channel.last_seq = 1
     store.mark_written(channel, [(id_, 1)])
-    assert [one.seq for one in await waiting(store, channel, written=True)] == [1]
+    assert [one.seq for one in await waiting(store, channel)] == [1]
     store.settle_lazily([id_], SOCKETS, lambda _count: None)
-    assert await waiting(store, channel, written=True) == []
+    assert await waiting(store, channel) == []
 
 
 async def test_a_store_that_has_ended_refuses(open_store: OpenStore) -> None:
@@ -326,4 +324,6 @@ async def test_a_store_that_has_ended_refuses(open_store: OpenStore) -> None:
     with pytest.raises(StoreError):
         await store.add_channel(socket_channel(), reports)
     assert len(reports.errors) == 1
-    store.settle_lazily([1], SOCKETS, lambda _count: None)
+    counted: list[int | None] = []
+    store.settle_lazily([1], SOCKETS, counted.append)
+    assert counted == [None]

@@ -301,16 +301,17 @@ async def test_what_was_never_written_waits_urgent_first(store: Store) -> None:
     for id_, priority in (("l", 2), ("n1", 1), ("u", 0), ("n2", 1)):
         await accept(store, (notification(id_, priority=Priority(priority)), [channel]))
     await accept(store, (notification("x", expires_in=1), [channel]), (notification("y"), [other]))
-    found = await waiting(store, channel, written=False, now=T0 + 1)
+    found = await waiting(store, channel, now=T0 + 1)
     assert [one.notification.id for one in found] == ["u", "n1", "n2", "l"]
-    found = await waiting(store, channel, written=False, now=T0 + 1, limit=2)
+    found = await waiting(store, channel, now=T0 + 1, limit=2)
     assert [one.notification.id for one in found] == ["u", "n1"]
 
 
 async def test_what_was_written_is_replayed_in_its_order(
     open_store: OpenStore, nursery: trio.Nursery
 ) -> None:
-    """By sequence, not by age or priority; it survives a restart (CH-56, CH-58)."""
+    """By sequence, not by age or priority, then the rest, from any place on; it survives a
+    restart (CH-56, CH-58)."""
     first = open_store()
     channel = socket_channel()
     async with trio.open_nursery() as running:
@@ -322,22 +323,26 @@ async def test_what_was_written_is_replayed_in_its_order(
         running.cancel_scope.cancel()
     second = open_store()
     await nursery.start(second.run)
-    found = await waiting(second, channel, written=True)
-    assert [(one.notification.id, one.seq) for one in found] == [("c", 40), ("a", 41), ("d", 42)]
-    assert [one.notification.id for one in await waiting(second, channel, written=False)] == ["b"]
+    expected = [("c", 40), ("a", 41), ("d", 42), ("b", None)]
+    for after, limit in ((0, 100), (40, 100), (42, 100), (0, 2), (0, 3), (41, 1)):
+        found = await waiting(second, channel, after=after, limit=limit)
+        rest = [one for one in expected if one[1] is None or one[1] > after][:limit]
+        assert [(one.notification.id, one.seq) for one in found] == rest
     [record] = await second.load_accounts(["u"])
     assert record.channels[0].last_seq == 42
 
 
 async def test_the_last_sequence_never_goes_back(store: Store) -> None:
-    """A session that ends late does not undo a newer one's."""
+    """A session that ends late does not undo a newer one's; the clock is written along."""
     channel = socket_channel()
     await add(store, channel)
     for last_seq in (9, 4):
         channel.last_seq = last_seq
+        channel.restart_clock(T0 + last_seq)
         store.mark_written(channel, [])
     [record] = await store.load_accounts(["u"])
     assert record.channels[0].last_seq == 9
+    assert record.channels[0].expires_at == channel.expires_at
 
 
 async def test_receipted_deliveries_end(store: Store) -> None:
@@ -345,7 +350,7 @@ async def test_receipted_deliveries_end(store: Store) -> None:
     channel = socket_channel()
     await add(store, channel)
     ids = await accept(store, *[(notification(), [channel]) for _ in range(3)])
-    counted: list[int] = []
+    counted: list[int | None] = []
     store.settle_lazily([ids[0], ids[2]], SOCKETS, counted.append)
     store.settle_lazily([ids[0], 5], SOCKETS, counted.append)
     await store.barrier()
@@ -404,6 +409,28 @@ async def test_what_was_attempted_and_expired_is_kept_as_a_dead_letter(store: St
     await store.expire_deliveries(T0 + 1, limit=9, keep=[WEBHOOKS])
     assert (await store.counts()).dead == {WEBHOOKS: 1}
     await assert_counts_are_right(store)
+
+
+async def test_what_is_under_way_does_not_expire(store: Store) -> None:
+    """Its attempt may succeed yet; once it is put back its deadline counts."""
+    channel = webhook_channel()
+    await add(store, channel)
+    await accept(store, (notification("a", expires_in=1), [channel]))
+    [one] = await claim(store)
+    assert (await store.expire_deliveries(T0 + 1, limit=9, keep=())).counts == {}
+    await store.settle(Settlements(rescheduled=[Rescheduled(one.id, T0, 1, 0)]), now=T0 + 1)
+    assert (await store.expire_deliveries(T0 + 1, limit=9, keep=())).counts == {WEBHOOKS: 1}
+
+
+async def test_dead_letters_are_counted_per_type(store: Store) -> None:
+    """Without walking anything else."""
+    channel = webhook_channel()
+    await add(store, channel)
+    assert await store.count_dead_letters() == {}
+    await accept(store, (notification("a"), [channel]))
+    [one] = await claim(store)
+    await store.settle(Settlements(dead=[letter(one)]), now=T0)
+    assert await store.count_dead_letters() == {WEBHOOKS: 1}
 
 
 async def test_expiry_makes_way_for_what_waited_behind(store: Store) -> None:

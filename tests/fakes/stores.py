@@ -54,11 +54,11 @@ async def claimed_ids(store: Store, *, now: int = T0, limit: int = 100) -> list[
 
 
 async def waiting(
-    store: Store, channel: Channel, *, written: bool, now: int = T0, limit: int = 100
+    store: Store, channel: Channel, *, after: int = 0, now: int = T0, limit: int = 100
 ) -> list[Waiting]:
     """What waits for a socket."""
     reports = Reports()
-    store.fetch_waiting(channel, now=now, limit=limit, written=written, then=reports.both)
+    store.fetch_waiting(channel, now=now, after=after, limit=limit, then=reports.both)
     await store.barrier()
     assert reports.errors == [None]
     [found] = reports.results

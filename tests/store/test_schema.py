@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from tocsin.model.errors import StartupError
-from tocsin.store.schema import APPLICATION_ID, VERSION, open_database
+from tocsin.store.schema import APPLICATION_ID, MAGIC, VERSION, open_database
 
 
 @pytest.fixture
@@ -71,6 +71,16 @@ def test_an_empty_file_becomes_a_store(path: Path) -> None:
     connection.close()
 
 
+def test_what_a_power_failure_left_of_a_new_file_is_taken(path: Path) -> None:
+    """A database without anything in it."""
+    path.parent.mkdir()
+    new = apsw.Connection(str(path))
+    new.pragma("journal_mode", "wal")
+    new.close()
+    assert path.stat().st_size
+    make_store(path, channels=1)
+
+
 def test_a_store_is_opened_again(path: Path) -> None:
     """And keeps what it has."""
     make_store(path, channels=3)
@@ -104,7 +114,7 @@ def test_a_foreign_database_is_refused(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"[listen]\npublic = []\n" * 100, bytes(range(256)) * 64, b"\n", b"SQLite format 3\0"],
+    [b"[listen]\npublic = []\n" * 100, bytes(range(256)) * 64, b"\n", b"notes", MAGIC],
 )
 def test_garbage_is_refused(path: Path, content: bytes) -> None:
     """A file that is no database at all."""

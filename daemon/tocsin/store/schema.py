@@ -20,6 +20,7 @@ from tocsin.model.errors import StartupError
 
 APPLICATION_ID = 0x746F6373  # "tocs"
 VERSION = 1
+MAGIC = b"SQLite format 3\0"
 LEG_BITS = 16
 MAX_LEGS = 1 << LEG_BITS
 CHECKED_WHOLE_BELOW = 64 << 20
@@ -190,7 +191,7 @@ def _check_folder(folder: Path) -> None:
 
 def _problem_in(connection: apsw.Connection, file: Path) -> str | None:
     if connection.pragma("application_id") != APPLICATION_ID:
-        return None if _is_empty(connection) else "is not a store of this daemon"
+        return None if _is_empty(connection, file) else "is not a store of this daemon"
     version = connection.pragma("user_version")
     if version != VERSION:
         return f"has format {version}, this daemon reads format {VERSION}"
@@ -201,6 +202,8 @@ def _problem_in(connection: apsw.Connection, file: Path) -> str | None:
     return None
 
 
-def _is_empty(connection: apsw.Connection) -> bool:
-    """A file that was made, and then the power went."""
-    return not connection.execute("SELECT count(*) FROM sqlite_schema").get
+def _is_empty(connection: apsw.Connection, file: Path) -> bool:
+    """A file that was made, and then the power went. SQLite takes any few bytes for empty."""
+    with file.open("rb") as content:
+        is_database = content.read(len(MAGIC)) == MAGIC
+    return is_database and not connection.execute("SELECT count(*) FROM sqlite_schema").get
