@@ -193,6 +193,12 @@ class Daemon:
         results: list[dict[str, Any]] = answer.json
         return results
 
+    async def metric(self, series: str) -> float:
+        """The value of one series of the exposition."""
+        lines = (await self.admin("/metrics")).body.decode().splitlines()
+        [value] = [line.rpartition(" ")[2] for line in lines if line.startswith(f"{series} ")]
+        return float(value)
+
     async def stored(self) -> list[dict[Any, int]]:
         """How much of everything is in the store."""
         counts = await self.app.store.counts()
