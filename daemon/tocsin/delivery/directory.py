@@ -245,7 +245,7 @@ class Directory:
     # -- lifetime --------------------------------------------------------------------------
 
     async def expire_channels(self, limit: int = 500) -> int:
-        """End channels whose clock has run out (CH-43); how many were looked at.
+        """End channels whose clock has run out (CH-43); how many were dealt with.
 
         The stored clock is a lower bound: a socket restarts its channel's clock in memory only
         (CH-41), and the true time is written when the stored one comes up. The removals of one
@@ -255,21 +255,23 @@ class Directory:
         found = await self._store.expired_channels(now, limit=limit)
         accounts = await self.accounts([user for user, _ in found])
         extended: list[Channel] = []
+        failed: list[Channel] = []
         async with trio.open_nursery() as nursery:
             for account, (_, channel_id) in zip(accounts, found, strict=True):
                 channel = account.channels.get(channel_id)
                 if channel is not None and channel.is_over(now):
-                    nursery.start_soon(self._expire, account, channel)
+                    nursery.start_soon(self._expire, account, channel, failed)
                 elif channel is not None:
                     extended.append(channel)
         if extended:
             self._store.extend_channels(extended)
-        return len(found)
+        return len(found) - len(failed)
 
-    async def _expire(self, account: Account, channel: Channel) -> None:
+    async def _expire(self, account: Account, channel: Channel, failed: list[Channel]) -> None:
         try:
             await self.remove_channel(account, channel, outcome="expired")
         except StoreError as error:
+            failed.append(channel)
             log.warning("channel.expiry_failed", channel_id=channel.id, reason=str(error))
 
     def clocks(self) -> list[Channel]:

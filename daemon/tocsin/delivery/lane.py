@@ -56,6 +56,11 @@ class Lane:
         return min(self.width - self.workers, len(self._held))
 
     @property
+    def has_work(self) -> bool:
+        """Something is held."""
+        return bool(self._held)
+
+    @property
     def is_idle(self) -> bool:
         """Nothing held, nothing under way, nothing in the store."""
         return not (self._held or self.workers or self.claiming or self.due_at is not None)

@@ -17,6 +17,7 @@ from tocsin.delivery.directory import Directory
 from tocsin.delivery.lane import Lane
 from tocsin.delivery.settings import DeliverySettings
 from tocsin.delivery.settler import Settler
+from tocsin.delivery.slots import Slots
 from tocsin.model.channel import Channel, ChannelState, ChannelType
 from tocsin.model.delivery import Delivery
 from tocsin.model.errors import StoreError
@@ -26,6 +27,8 @@ from tocsin.ops.service import Progress
 from tocsin.store.interface import Claimed, Store
 
 LEASE = 120_000
+MOST_CLAIMS = 64
+TURN = 16
 PAUSE_AFTER_FAILURE = 1000
 MOST_STALE = 64
 RESULTS = {Delivered: "delivered", Deferred: "deferred", Refused: "refused", Gone: "gone"}
@@ -65,7 +68,9 @@ class DeliveryQueue:
         self._settler = settler
         self._window = max(settings.lane_window, width)
         self._width = width
-        self._slots = trio.Semaphore(slots)
+        self._slots = Slots(slots)
+        self._claims = 0
+        self._crowded: dict[str, None] = {}
         self._metrics = metrics
         self._clock = clock
         self._lanes: dict[str, Lane] = {}
@@ -124,11 +129,10 @@ class DeliveryQueue:
 
         What an earlier run had claimed, in this process or one that died, is due again.
         """
-        await self._settler.flush()
-        await self._store.release_claims(self._clock())
-        self._lanes.clear()
-        for found in await self._store.lanes():
-            self.due(found.name, found.due_at)
+        progress.waiting("the store")
+        while not await self._recover():
+            progress.waiting("the store")
+            await trio.sleep(PAUSE_AFTER_FAILURE / 1000)
         async with trio.open_nursery() as nursery:
             while True:
                 progress.beat()
@@ -137,6 +141,25 @@ class DeliveryQueue:
                 for name in ready:
                     self._serve(name, nursery)
                 await self._wait()
+
+    async def _recover(self) -> bool:
+        """Take up the work an earlier run has left; False when the store fails.
+
+        What is woken meanwhile is kept.
+        """
+        self._lanes.clear()
+        self._crowded.clear()
+        self._claims = self._slots.busy = 0
+        try:
+            await self._settler.flush()
+            await self._store.release_claims(self._clock())
+            lanes = await self._store.lanes()
+        except StoreError as error:
+            log.warning("store.claim_failed", reason=str(error))
+            return False
+        for found in lanes:
+            self.due(found.name, found.due_at)
+        return True
 
     async def _wait(self) -> None:
         """Until something is woken or the next deadline comes, at most a second."""
@@ -177,16 +200,37 @@ class DeliveryQueue:
         lane = self._lanes.get(name)
         if lane is None or self._stopping:
             return
+        slots = self._slots
         limit = lane.wants(self._clock())
-        if limit:
-            lane.claiming = True
-            lane.woken = lane.urgent = False
-            nursery.start_soon(self._claim, lane, limit)
-        for _ in range(lane.spare_workers):
+        if limit and (self._claims >= MOST_CLAIMS or (slots.are_taken and not lane.workers)):
+            self._crowded[name] = None
+        elif limit:
+            self._start_claim(lane, limit, nursery)
+        room = min(slots.share(lane.width) - lane.workers, slots.total - slots.busy)
+        for _ in range(min(lane.spare_workers, room)):
             lane.workers += 1
+            slots.busy += 1
             nursery.start_soon(self._work, lane)
+        if lane.has_work and not lane.workers:
+            self._crowded[name] = None
         if lane.is_idle:
             del self._lanes[name]
+
+    def _start_claim(self, lane: Lane, limit: int, nursery: trio.Nursery) -> None:
+        """Claim a window's worth, or, when slots are scarce, what can be started soon."""
+        if self._slots.are_scarce:
+            limit = min(limit, 2 * self._slots.share(lane.width))
+        lane.claiming = True
+        lane.woken = lane.urgent = False
+        self._claims += 1
+        nursery.start_soon(self._claim, lane, limit)
+
+    def _make_way(self) -> None:
+        """Something is free again: the lane that has waited longest is served next."""
+        if self._crowded:
+            name = next(iter(self._crowded))
+            del self._crowded[name]
+            self._mark_ready(name)
 
     async def _claim(self, lane: Lane, limit: int) -> None:
         """Fill a lane's window from the store."""
@@ -201,7 +245,10 @@ class DeliveryQueue:
         else:
             lane.hold(claim.deliveries)
             next_due = claim.next_due
-        lane.claiming = False
+        finally:
+            lane.claiming = False
+            self._claims -= 1
+            self._make_way()
         heard, lane.heard = lane.heard, None
         if not lane.woken:
             lane.due_at = None
@@ -214,14 +261,24 @@ class DeliveryQueue:
 
     async def _work(self, lane: Lane) -> None:
         """One worker of a lane: attempt after attempt, as long as something is held."""
+        done = 0
         try:
-            while (claimed := lane.take()) is not None:
+            while not self._should_yield(lane, done) and (claimed := lane.take()) is not None:
                 if lane.wants(self._clock()):
                     self._mark_ready(lane.name)
                 await self._handle(claimed)
+                done += 1
         finally:
             lane.workers -= 1
+            self._slots.busy -= 1
+            self._make_way()
             self._mark_ready(lane.name)
+
+    def _should_yield(self, lane: Lane, done: int) -> bool:
+        """Others wait for a slot, and this lane has more than its share, or had its turn."""
+        if not self._crowded or not done:
+            return False
+        return lane.workers > self._slots.share(lane.width) or done >= TURN
 
     # -- one delivery ------------------------------------------------------------------------
 
@@ -251,7 +308,6 @@ class DeliveryQueue:
         delivery = Delivery(
             claimed.id, claimed.notification, channel, claimed.attempts, claimed.unanswered
         )
-        await self._take_slot()
         started = time.perf_counter()
         outcome: Outcome
         try:
@@ -260,8 +316,6 @@ class DeliveryQueue:
         except Exception:  # the fence around one delivery
             log.exception("delivery.crashed", notification_id=claimed.notification.id)
             outcome, result = Deferred("internal"), "crashed"
-        finally:
-            self._slots.release()
         seconds = time.perf_counter() - started
         self._metrics.delivery_attempts[self._kind, result].inc()
         self._metrics.attempt_duration[self._kind].observe(seconds)
@@ -276,9 +330,3 @@ class DeliveryQueue:
             seconds=round(seconds, 4),
         )
         return outcome
-
-    async def _take_slot(self) -> None:
-        try:
-            self._slots.acquire_nowait()
-        except trio.WouldBlock:
-            await self._slots.acquire()
