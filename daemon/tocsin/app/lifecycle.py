@@ -19,7 +19,7 @@ from tocsin.app.gauges import Gauges
 from tocsin.app.parts import CLOSING, Parts
 from tocsin.config import Config
 from tocsin.delivery.drain import close_sockets
-from tocsin.model.errors import StartupError
+from tocsin.model.errors import StartupError, StoreError
 from tocsin.ops.clock import Clock
 from tocsin.ops.metrics import Metrics
 from tocsin.ops.service import Progress
@@ -122,8 +122,7 @@ class App:
         try:
             async with trio.open_nursery() as storage:
                 await storage.start(self.store.run)
-                grace = self.config.channels.restart_grace * 1000
-                await self.store.grant_grace(self._clock() + grace)
+                await self._grant_grace()
                 async with trio.open_nursery() as settling:
                     settling.start_soon(self._supervise, "settler", self._parts.settler.run)
                     async with trio.open_nursery() as deliverers:
@@ -138,6 +137,14 @@ class App:
         finally:
             os.close(self._lock)
         log.info("daemon.stopped")
+
+    async def _grant_grace(self) -> None:
+        """Clocks that ran out while the daemon was down get a moment more (CH-44)."""
+        grace = self.config.channels.restart_grace * 1000
+        try:
+            await self.store.grant_grace(self._clock() + grace)
+        except StoreError as error:
+            raise StartupError(f"store {self.config.store.path}: {error}") from error
 
     # -- starting ----------------------------------------------------------------------------
 
@@ -263,7 +270,11 @@ class App:
     async def _flush(self) -> None:
         """What is gathered in memory goes to the store."""
         with trio.move_on_after(FLUSHING):
-            await self._parts.settler.flush()
-            self._parts.sessions.flush()
-            self.store.extend_channels(self._parts.directory.clocks())
-            await self.store.barrier()
+            try:
+                await self._parts.settler.flush()
+                self._parts.sessions.flush()
+                self.store.extend_channels(self._parts.directory.clocks())
+                await self.store.barrier()
+            except StoreError as error:
+                # Duplicates after the next start, no loss: receipts and outcomes are lazy.
+                log.warning("store.flush_failed", reason=str(error))
