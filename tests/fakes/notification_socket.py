@@ -92,9 +92,11 @@ class NotificationSocket:
             await self.stream.send_all(data)
 
     async def is_alive(self) -> bool:
-        """Whether a connCheck is answered."""
+        """Whether a connCheck is answered; what comes before the answer is dropped."""
         await self.say({"connCheck": {"interval": 60}})
-        return bool(await self.message() == {"connAck": {}})
+        while await self.message() != {"connAck": {}}:
+            pass
+        return True
 
     def feed(self, data: bytes) -> None:
         """Take in bytes from the server."""

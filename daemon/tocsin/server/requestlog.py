@@ -3,9 +3,11 @@
 import structlog
 
 from tocsin.ops.metrics import AUTH_FAILURES, Metrics
+from tocsin.server.publish import PATH
 from tocsin.wire.request import Request
 
 OK = "ok"
+PUBLISH = tuple(PATH.strip("/").split("/"))
 LOADED = frozenset({"backlog", "store", "drain"})
 
 log = structlog.get_logger()
@@ -27,8 +29,8 @@ class RequestLog:
         if label in AUTH_FAILURES:
             metrics.auth_failures[label].inc()
         elif label == "rate_limited":
-            metrics.rate_limited["token" if request and request.principal else "address"].inc()
-        elif label in LOADED:
+            metrics.rate_limited[_counted_against(request)].inc()
+        elif label in LOADED and _publishes(request):
             metrics.notifications_rejected[label].inc()
         log.info(
             "request.refused",
@@ -49,3 +51,14 @@ class RequestLog:
             target=request.loggable_target if request else None,
             request_id=request.request_id if request else None,
         )
+
+
+def _publishes(request: Request | None) -> bool:
+    return request is not None and request.segments == PUBLISH
+
+
+def _counted_against(request: Request | None) -> str:
+    """Whose rate a 429 is about."""
+    if request is None or request.principal is None:
+        return "address"
+    return "producer" if _publishes(request) else "token"
