@@ -1,0 +1,127 @@
+"""A user's channels and subscriptions."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+
+from tocsin.model.subscription import Subscription
+from tocsin.store import rows
+from tocsin.store.interface import (
+    AccountRecord,
+    Ended,
+)
+from tocsin.store.statements.sql import Database, as_json, ended_of, fetch_all, forget_notifications
+
+
+def load_account(db: Database, user: str) -> AccountRecord:
+    """A user's channels and subscriptions."""
+    channels = {
+        row[0]: rows.channel_from(row)
+        for row in db.execute(
+            f"SELECT {rows.CHANNEL} FROM channel WHERE user = ? ORDER BY key",
+            (user,),
+        )
+    }
+    subscriptions = [
+        Subscription(id_, user, service, channels[channel], destination, sender)
+        for id_, service, channel, destination, sender in db.execute(
+            "SELECT id, service, channel, destination, sender FROM subscription"
+            " WHERE user = ? ORDER BY created_at, id",
+            (user,),
+        )
+    ]
+    return AccountRecord(user, list(channels.values()), subscriptions)
+
+
+def add_channel(db: Database, row: rows.Row) -> None:
+    """Insert a channel."""
+    places = ", ".join("?" * len(row))
+    db.execute(f"INSERT INTO channel({rows.CHANNEL}) VALUES ({places})", row)
+
+
+def extend_channels(db: Database, clocks: Sequence[tuple[int, int | None]]) -> None:
+    """Write clocks, given as (channel key, expires_at)."""
+    db.execute(
+        "UPDATE channel SET expires_at = value ->> 1 FROM json_each(?)"
+        " WHERE channel.key = value ->> 0",
+        (as_json(clocks),),
+    )
+
+
+def grant_grace(db: Database, until: int) -> None:
+    """Move every clock that stands before `until` to it."""
+    db.execute("UPDATE channel SET expires_at = ?1 WHERE expires_at < ?1", (until,))
+
+
+def remove_channel(db: Database, key: int) -> Ended:
+    """Delete a channel, its subscriptions and its deliveries."""
+    db.execute("DELETE FROM subscription WHERE channel = ?", (key,))
+    db.execute("DELETE FROM channel WHERE key = ?", (key,))
+    gone = fetch_all(
+        db.execute(
+            "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE channel = ?1"
+            " AND lane IS NULL UNION ALL SELECT id FROM delivery WHERE channel = ?1"
+            " AND lane IS NOT NULL) RETURNING id, type, lane",
+            (key,),
+        )
+    )
+    forget_notifications(db, [id_ for id_, _, _ in gone])
+    return ended_of((type_, lane) for _, type_, lane in gone)
+
+
+def expired_channels(db: Database, now: int, limit: int) -> list[tuple[Any, ...]]:
+    """(user, id) of channels whose stored clock ran out."""
+    return fetch_all(
+        db.execute(
+            "SELECT user, id FROM channel WHERE expires_at <= ? ORDER BY expires_at LIMIT ?",
+            (now, limit),
+        )
+    )
+
+
+def suspend_channel(db: Database, key: int) -> None:
+    """Take a channel's deliveries off the lane."""
+    db.execute("UPDATE channel SET state = 1 WHERE key = ?", (key,))
+    db.execute("UPDATE delivery SET due_at = NULL WHERE channel = ? AND lane IS NOT NULL", (key,))
+
+
+def resume_channel(db: Database, key: int, now: int) -> None:
+    """Put the first delivery of each order key of a channel back on the lane."""
+    db.execute("UPDATE channel SET state = 0 WHERE key = ?", (key,))
+    db.execute(
+        "UPDATE delivery SET due_at = ?1 WHERE claimed IS NULL AND id IN ("
+        " SELECT min(id) FROM delivery WHERE channel = ?2 AND lane IS NOT NULL"
+        " GROUP BY order_key)",
+        (now, key),
+    )
+
+
+def add_subscription(db: Database, subscription: Subscription, body: bytes, now: int) -> None:
+    """Insert a subscription; refused where its channel was not stored after all."""
+    db.execute(
+        "INSERT INTO subscription(id, user, service, channel, destination, sender, created_at,"
+        " body) SELECT ?, ?, ?, key, ?, ?, ?, ? FROM channel WHERE key = ?",
+        (
+            subscription.id,
+            subscription.user,
+            subscription.service,
+            subscription.destination,
+            subscription.sender,
+            now,
+            body,
+            subscription.channel.key,
+        ),
+    )
+    if not db.changes():
+        raise apsw.ConstraintError("a subscription without its channel")
+
+
+def subscription_bodies(db: Database, ids: Sequence[str]) -> list[bytes]:
+    """The texts of these subscriptions, in this order."""
+    found = db.execute(
+        "SELECT body FROM json_each(?) JOIN subscription ON subscription.id = value"
+        " ORDER BY json_each.key",
+        (as_json(ids),),
+    )
+    return [body for (body,) in found]

@@ -1,0 +1,148 @@
+"""Deliveries with lanes: found when due, claimed, settled."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from tocsin.model.channel import ChannelType
+from tocsin.store import rows
+from tocsin.store.interface import (
+    Claim,
+    Claimed,
+    DeadLetter,
+    Lane,
+    Settled,
+    Settlements,
+)
+from tocsin.store.schema import LEG_BITS
+from tocsin.store.statements.sql import (
+    ACTIVE,
+    IN_LIST,
+    Database,
+    as_json,
+    fetch_all,
+    forget_notifications,
+    promote,
+)
+
+
+def lanes(db: Database) -> list[Lane]:
+    """Every lane that has work, by hopping from one to the next in the index."""
+    found = fetch_all(
+        db.execute(
+            "WITH RECURSIVE hop(lane) AS ("
+            " SELECT min(lane) FROM delivery WHERE due_at IS NOT NULL"
+            " UNION ALL"
+            " SELECT (SELECT min(lane) FROM delivery WHERE lane > hop.lane AND due_at IS NOT NULL)"
+            " FROM hop WHERE hop.lane IS NOT NULL)"
+            " SELECT lane FROM hop WHERE lane IS NOT NULL"
+        )
+    )
+    due = [(name, next_due(db, name)) for (name,) in found]
+    return [Lane(name, due_at) for name, due_at in due if due_at is not None]
+
+
+def next_due(db: Database, lane: str) -> int | None:
+    """When the first delivery of a lane is due."""
+    due = [
+        db.execute(
+            "SELECT min(due_at) FROM delivery WHERE lane = ? AND priority = ?"
+            " AND due_at IS NOT NULL",
+            (lane, priority),
+        ).get
+        for priority in rows.PRIORITIES
+    ]
+    return min((int(at) for at in due if at is not None), default=None)
+
+
+def claim(db: Database, lane: str, *, now: int, limit: int, provisional: int) -> Claim:
+    """Take due deliveries of a lane, urgent first, and count their attempts."""
+    claimed: list[Claimed] = []
+    for priority in rows.PRIORITIES:
+        found = db.execute(
+            f"SELECT d.id, d.channel, c.id, c.user, d.attempts + 1, d.unanswered,"
+            f" {rows.NOTIFICATION_OF_N} FROM delivery AS d"
+            f" JOIN notification AS n ON n.key = d.id >> {LEG_BITS}"
+            " JOIN channel AS c ON c.key = d.channel"
+            " WHERE d.lane = ? AND d.priority = ? AND d.due_at <= ?"
+            " ORDER BY d.due_at, d.id LIMIT ?",
+            (lane, int(priority), now, limit - len(claimed)),
+        )
+        for id_, key, channel_id, owner, attempts, unanswered, *rest in found:
+            notification = rows.notification_from(tuple(rest))
+            claimed.append(Claimed(id_, key, channel_id, owner, notification, attempts, unanswered))
+        if len(claimed) >= limit:
+            break
+    if claimed:
+        db.execute(
+            "UPDATE delivery SET attempts = attempts + 1, due_at = NULL, claimed = ?"
+            f" WHERE id {IN_LIST}",
+            (provisional, as_json(one.id for one in claimed)),
+        )
+    return Claim(claimed, next_due(db, lane))
+
+
+def release_claims(db: Database, now: int) -> None:
+    """Make due what a process that died had claimed."""
+    db.execute(
+        f"UPDATE delivery SET due_at = iif({ACTIVE}, ?, NULL), claimed = NULL"
+        " WHERE claimed IS NOT NULL",
+        (now,),
+    )
+
+
+def settle(db: Database, settlements: Settlements, *, now: int) -> Settled:
+    """Write what became of attempts; promote the deliveries that waited behind finished ones."""
+    over = settlements.finished + [letter.id for letter in settlements.dead]
+    if settlements.dead:
+        _bury(db, settlements.dead)
+    gone = fetch_all(
+        db.execute(
+            f"DELETE FROM delivery WHERE id {IN_LIST} RETURNING id, type, lane, channel, order_key",
+            (as_json(over),),
+        )
+    )
+    forget_notifications(db, [row[0] for row in gone])
+    promote(db, {(row[3], row[4]) for row in gone}, now)
+    touched = {row[2] for row in gone if row[2] is not None}
+    touched |= _reschedule(db, settlements)
+    ended: dict[ChannelType, int] = defaultdict(int)
+    for row in gone:
+        ended[ChannelType(row[1])] += 1
+    return Settled(ended, {lane: next_due(db, lane) for lane in touched})
+
+
+def _reschedule(db: Database, settlements: Settlements) -> set[str]:
+    if not settlements.rescheduled:
+        return set()
+    again = as_json(
+        (one.id, one.due_at, one.attempts, one.unanswered) for one in settlements.rescheduled
+    )
+    found = db.execute(
+        "UPDATE delivery SET claimed = NULL, attempts = value ->> 2, unanswered = value ->> 3,"
+        f" due_at = iif({ACTIVE}, value ->> 1, NULL)"
+        " FROM json_each(?) WHERE delivery.id = value ->> 0 RETURNING lane",
+        (again,),
+    )
+    return {lane for (lane,) in found if lane is not None}
+
+
+def _bury(db: Database, letters: Sequence[DeadLetter]) -> None:
+    head = (
+        "INSERT OR REPLACE INTO dead_letter(delivery, channel, type, died_at, attempts, reason,"
+        f" status, {rows.NOTIFICATION}) VALUES"
+    )
+    found = [
+        (
+            one.id,
+            one.channel_id,
+            one.type.value,
+            one.died_at,
+            one.attempts,
+            one.reason,
+            one.status,
+            *rows.notification_row(0, one.notification)[1:],
+        )
+        for one in letters
+    ]
+    for sql, values in rows.in_chunks(head, 19, found):
+        db.execute(sql, values)

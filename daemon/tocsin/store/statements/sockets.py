@@ -1,0 +1,61 @@
+"""Deliveries of clients that come to us."""
+
+from collections.abc import Sequence
+
+from tocsin.store import rows
+from tocsin.store.interface import (
+    Waiting,
+)
+from tocsin.store.schema import LEG_BITS
+from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all, forget_notifications
+
+
+def waiting(db: Database, channel_key: int, *, now: int, after: int, limit: int) -> list[Waiting]:
+    """Deliveries of a socket channel: those once written, by seq, then the others."""
+    found: list[Waiting] = []
+    for which, order in (("> ?2", "d.seq"), ("IS NULL", "d.priority, d.id")):
+        rest = limit - len(found)
+        if rest > 0:
+            rows_found = db.execute(
+                f"SELECT d.id, d.seq, {rows.NOTIFICATION_OF_N} FROM delivery AS d"
+                f" JOIN notification AS n ON n.key = d.id >> {LEG_BITS}"
+                f" WHERE d.channel = ?1 AND d.lane IS NULL AND d.seq {which}"
+                f" AND n.expires_at > ?3 ORDER BY {order} LIMIT ?4",
+                (channel_key, after, now, rest),
+            )
+            found += [
+                Waiting(row[0], row[1], rows.notification_from(row[2:])) for row in rows_found
+            ]
+    return found
+
+
+def mark_written(
+    db: Database,
+    channel_key: int,
+    last_seq: int,
+    expires_at: int | None,
+    written: Sequence[tuple[int, int]],
+) -> None:
+    """Note the seq of deliveries whose receipt is open, and the channel's last one and clock."""
+    db.execute(
+        "UPDATE channel SET last_seq = max(last_seq, ?), expires_at = ? WHERE key = ?",
+        (last_seq, expires_at, channel_key),
+    )
+    if written:
+        db.execute(
+            "UPDATE delivery SET seq = value ->> 1 FROM json_each(?)"
+            " WHERE delivery.id = value ->> 0",
+            (as_json(written),),
+        )
+
+
+def finish_polled(db: Database, ids: Sequence[int]) -> int:
+    """Delete receipted deliveries that have no lane; how many there still were."""
+    gone = fetch_all(
+        db.execute(
+            f"DELETE FROM delivery WHERE id {IN_LIST} RETURNING id",
+            (as_json(ids),),
+        )
+    )
+    forget_notifications(db, [id_ for (id_,) in gone])
+    return len(gone)
