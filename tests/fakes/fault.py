@@ -11,6 +11,7 @@ WRITES = {
     "subscription": ("INSERT", "DELETE"),
     "notification": ("INSERT", "DELETE"),
     "delivery": ("INSERT", "UPDATE", "DELETE"),
+    "probe": ("INSERT", "UPDATE"),
 }
 
 

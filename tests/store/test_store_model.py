@@ -218,7 +218,7 @@ class StoreMachine(RuleBasedStateMachine):
         written.sort(key=lambda leg: leg.seq or 0)
         replayed = self._fetch(channel, 0, len(written)) if written else []
         assert replayed == [(leg.id, leg.seq) for leg in written]
-        ended: list[int] = []
+        ended: list[int | None] = []
         ids = [leg.id for leg in written[:count]]
         self.store.settle_lazily(ids, channel.type, ended.append)
         self._ask(self.store.barrier)

@@ -1,0 +1,240 @@
+"""tocsin.delivery.settler: outcomes reach the store, whatever the store does."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from tests.fakes.deliveries import HOOK
+from tests.fakes.fault import Fault
+from tests.fakes.world import CountingProgress, World
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tocsin.delivery import settler as settler_module
+from tocsin.model.channel import Channel, ChannelState
+from tocsin.model.errors import StoreError
+from tocsin.model.outcome import Deferred, Delivered, Gone
+from tocsin.store.interface import Claimed, Settled, Settlements
+from tocsin.store.sqlite import SqliteStore, StoreSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+OK = Delivered(200)
+DOWN = Deferred("HTTP 500")
+
+
+class Shaky(SqliteStore):
+    """Settling and suspending fail, or wait, as the test says."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(StoreSettings(path=path), threaded=False)
+        self.failures = 0
+        self.gate: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+        self.calls: list[int] = []
+
+    async def settle(self, settlements: Settlements, *, now: int) -> Settled:
+        self.calls.append(len(settlements))
+        await self._shake()
+        return await super().settle(settlements, now=now)
+
+    async def suspend_channel(self, channel: Channel) -> None:
+        await self._shake()
+        await super().suspend_channel(channel)
+
+    async def _shake(self) -> None:
+        await self.gate()
+        if self.failures:
+            self.failures -= 1
+            raise StoreError("busy")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Shaky:
+    """The store of the world."""
+    return Shaky(str(tmp_path / "store.db"))
+
+
+@pytest.fixture
+async def world(store: Shaky, nursery: trio.Nursery) -> World:
+    """A delivery layer of which only the store runs."""
+    await nursery.start(store.run)
+    made = World(store=store)
+    await made.hook()
+    return made
+
+
+async def claimed(world: World, *ids: str) -> list[Claimed]:
+    """Publish, and claim as the queue would."""
+    await world.publish(*ids)
+    claim = await world.store.claim(HOOK, now=world.clock(), limit=9999, provisional=0)
+    return claim.deliveries
+
+
+async def the_channel(world: World) -> Channel:
+    """The world's webhook."""
+    [channel] = (await world.directory.account("u")).channels.values()
+    return channel
+
+
+async def test_a_failing_store_is_tried_again_and_nothing_is_lost(
+    world: World, store: Shaky, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """Once a second; what is judged meanwhile joins in."""
+    store.failures = 5
+    progress = CountingProgress()
+    nursery.start_soon(world.settler.run, progress)
+    first, second = await claimed(world, "a", "b")
+    channel = await the_channel(world)
+    world.settler.judge(first, channel, OK)
+    await trio.sleep(2.5)
+    assert progress.state == "the store"
+    world.settler.judge(second, channel, OK)
+    await trio.sleep(10)
+    assert world.store.backlog == 0
+    assert len(store.calls) == 6
+    assert world.outcomes() == {"delivered": 2}
+    assert progress.state == "outcomes"
+
+
+async def test_what_is_judged_during_a_commit_shares_the_next(
+    world: World, store: Shaky, nursery: trio.Nursery
+) -> None:
+    """Batches, not one transaction each."""
+    nursery.start_soon(world.settler.run, CountingProgress())
+    deliveries = await claimed(world, *map(str, range(50)))
+    channel = await the_channel(world)
+    opened = trio.Event()
+    store.gate = opened.wait
+    for one in deliveries[:1]:
+        world.settler.judge(one, channel, OK)
+    await wait_all_tasks_blocked()
+    for one in deliveries[1:]:
+        world.settler.judge(one, channel, OK)
+    opened.set()
+    await wait_all_tasks_blocked()
+    assert store.calls == [1, 49]
+    assert world.store.backlog == 0
+
+
+async def test_who_is_started_again_writes_what_is_left(
+    world: World, store: Shaky, nursery: trio.Nursery
+) -> None:
+    """And does not wait for something new to be judged (OP-10)."""
+    [one] = await claimed(world, "a")
+    world.settler.judge(one, await the_channel(world), OK)
+    store.failures = 1
+    async with trio.open_nursery() as first:
+        first.start_soon(world.settler.run, CountingProgress())
+        await wait_all_tasks_blocked()
+        first.cancel_scope.cancel()
+    assert world.store.backlog == 1
+    nursery.start_soon(world.settler.run, CountingProgress())
+    await wait_all_tasks_blocked()
+    assert world.store.backlog == 0
+
+
+@pytest.mark.parametrize("outcome", [OK, Gone("HTTP 410")])
+async def test_cancelled_at_any_await_it_loses_nothing(
+    world: World, store: Shaky, nursery: trio.Nursery, outcome: Delivered | Gone
+) -> None:
+    """While it suspends a channel, too."""
+    [one] = await claimed(world, "a")
+    channel = await the_channel(world)
+    if isinstance(outcome, Gone):
+        store.gate = trio.Event().wait
+    world.settler.judge(one, channel, outcome)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await world.settler.flush()
+    store.gate = trio.lowlevel.checkpoint
+    await world.settler.flush()
+    if isinstance(outcome, Gone):
+        [record] = await store.load_accounts(["u"])
+        assert record.channels[0].state is ChannelState.SUSPENDED
+        await store.resume_channel(channel, now=world.clock())
+        [again] = (await store.claim(HOOK, now=world.clock(), limit=9, provisional=0)).deliveries
+        assert again.attempts == 2
+
+
+async def test_a_suspension_that_fails_is_made_up_for(
+    world: World, store: Shaky, autojump_clock: MockClock
+) -> None:
+    """Before the delivery is put back, so that it is not claimed in between (CH-83)."""
+    [one] = await claimed(world, "a")
+    world.settler.judge(one, await the_channel(world), Gone("HTTP 410"))
+    store.failures = 2
+    await world.settler.flush()
+    assert (await the_channel(world)).state is ChannelState.SUSPENDED
+    assert await store.lanes() == []
+    assert store.backlog == 1
+
+
+async def test_too_much_gathered_makes_workers_wait(
+    world: World, store: Shaky, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until some of it is written; the bound is what keeps a failing store from filling memory."""
+    monkeypatch.setattr(settler_module, "MOST_GATHERED", 2)
+    deliveries = await claimed(world, "a", "b")
+    channel = await the_channel(world)
+    await world.settler.wait_room()
+    for one in deliveries:
+        world.settler.judge(one, channel, OK)
+    passed: list[bool] = []
+
+    async def worker() -> None:
+        await world.settler.wait_room()
+        passed.append(True)
+
+    nursery.start_soon(worker)
+    await wait_all_tasks_blocked()
+    assert passed == []
+    nursery.start_soon(world.settler.run, CountingProgress())
+    await wait_all_tasks_blocked()
+    assert passed == [True]
+
+
+async def test_lanes_are_told_when_they_are_next_due(world: World) -> None:
+    """After the commit, from what the store says."""
+    told: list[tuple[str, int | None]] = []
+    world.settler.on_due = lambda lane, due_at: told.append((lane, due_at))
+    [one] = await claimed(world, "a")
+    now = world.clock()
+    world.settler.judge(one, await the_channel(world), DOWN)
+    assert told == []
+    await world.settler.flush()
+    [(lane, due_at)] = told
+    assert lane == HOOK
+    assert due_at is not None
+    assert due_at >= now + 5000
+
+
+async def test_put_back_is_not_an_attempt(world: World, store: Shaky) -> None:
+    """Due at once, the count as before; gone if its channel is."""
+    one, other = await claimed(world, "a", "b")
+    world.settler.release(one)
+    await world.settler.flush()
+    [again] = (await store.claim(HOOK, now=world.clock(), limit=9, provisional=0)).deliveries
+    assert (again.id, again.attempts) == (one.id, 1)
+    account = await world.directory.account("u")
+    await world.directory.remove_channel(account, await the_channel(world), outcome="refused")
+    world.settler.release(other)
+    await world.settler.flush()
+    assert (store.backlog, await store.lanes()) == (0, [])
+
+
+async def test_on_a_real_fault_too(
+    world: World, store: Shaky, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A store whose writes are refused by the database itself."""
+    [one] = await claimed(world, "a")
+    fault = Fault(tmp_path / "store.db")
+    fault.begin("delivery")
+    world.settler.judge(one, await the_channel(world), OK)
+    with trio.move_on_after(3):
+        await world.settler.flush()
+    assert store.backlog == 1
+    fault.end()
+    fault.close()
+    await world.settler.flush()
+    assert store.backlog == 0
