@@ -298,7 +298,7 @@ class DeliveryQueue:
                 outcome = await self._attempt(claimed, channel)
                 self._settler.judge(claimed, channel, outcome)
         except StoreError:
-            self._settler.judge(claimed, None, Deferred("store"))
+            self._settler.release(claimed, after=PAUSE_AFTER_FAILURE)
         except trio.Cancelled:
             self._settler.release(claimed)
             raise

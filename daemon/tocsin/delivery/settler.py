@@ -70,13 +70,13 @@ class Settler:
                 assert_never(outcome)
         self._work.set()
 
-    def release(self, claimed: Claimed) -> None:
-        """Put back a delivery that was claimed and not attempted, or cut off.
+    def release(self, claimed: Claimed, *, after: int = 0) -> None:
+        """Put back a delivery that was claimed and not attempted, or cut off; due in `after` ms.
 
         If its channel has been removed meanwhile, the store skips it.
         """
         self._gathered.rescheduled.append(
-            Rescheduled(claimed.id, self._clock(), claimed.attempts - 1, claimed.unanswered)
+            Rescheduled(claimed.id, self._clock() + after, claimed.attempts - 1, claimed.unanswered)
         )
         self._work.set()
 
