@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fakes import client_frames
 from tests.fakes.daemon import (
@@ -461,11 +461,11 @@ FRAMES = st.one_of(
 )
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(FRAMES, max_size=6))
-def test_no_bytes_break_the_daemon(tmp_path_factory: Any, frames: list[bytes]) -> None:
+def test_no_bytes_break_the_daemon(
+    tmp_path_factory: pytest.TempPathFactory, frames: list[bytes]
+) -> None:
     """Whatever a client sends on its socket, it is answered, ignored or closed: no session
     crashes, the neighbour lives and nothing is stored (SE-6)."""
     trio.run(_survives, tmp_path_factory.mktemp("fuzz"), b"".join(frames))
