@@ -44,7 +44,7 @@ def main() -> None:
             Figure("floor: one small write made durable", 1000 / run.syncs, "ms"),
         ]
         for name in wanted.subjects or SUBJECTS:
-            print(f"measuring {name} ...", flush=True)
+            print(f"{time.monotonic() - started:4.0f} s: measuring {name}", flush=True)
             figures += SUBJECTS[name](run)
     print(f"\n{table(figures)}\n\n{time.monotonic() - started:.0f} seconds")
 
@@ -57,9 +57,10 @@ def _prepare(folder: Path, tools: Path | None, *, quick: bool) -> Run:
     return Run(
         folder=folder,
         tools=tools,
-        seconds=1.0 if quick else 5.0,
+        seconds=0.8 if quick else 5.0,
         sockets=1000 if quick else 4000,
         crowd=1000,
+        many=2000 if quick else 5000,
         floor=floor,
         syncs=syncs_per_second(folder),
     )

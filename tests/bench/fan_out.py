@@ -14,7 +14,7 @@ WARM_UP = 3
 
 def figures(run: Run) -> list[Figure]:
     """All of them."""
-    return [*_reactor(run, 1000), *_reactor(run, 5000), *_whole_line(run)]
+    return [*_reactor(run, run.crowd), *_reactor(run, run.many), *_whole_line(run)]
 
 
 def _reactor(run: Run, sockets: int) -> list[Figure]:
@@ -64,7 +64,7 @@ def _whole_line(run: Run) -> list[Figure]:
 
 
 def _together(
-    daemon: Daemon, listeners: Crowd, run: Run, *, count: int, rate: float = 4.0
+    daemon: Daemon, listeners: Crowd, run: Run, *, count: int, rate: float = 8.0
 ) -> tuple[float, Received]:
     """Publish to all of them so many times; the CPU of one delivery and what was received."""
     load = Load(

@@ -17,8 +17,9 @@ class Run:
     """How long and how much.
 
     `seconds` of each measurement, `sockets` in the crowd of one-to-one traffic, `crowd` in that
-    of a fan-out. `floor` is the processor time of one bare `send` (microseconds), `syncs` how
-    often in a second the disk makes a small write durable, one after the other.
+    of a fan-out, `many` where the reactor is measured by itself. `floor` is the processor time
+    of one bare `send` (microseconds), `syncs` how often in a second the disk makes a small
+    write durable, one after the other.
     """
 
     folder: Path
@@ -26,6 +27,7 @@ class Run:
     seconds: float
     sockets: int
     crowd: int
+    many: int
     floor: float
     syncs: float
 
