@@ -1,10 +1,15 @@
 """Notification sessions in virtual time: receipts, window, replay, checks, dead peers, clocks."""
 
+from typing import TYPE_CHECKING
+
 import pytest
 import trio
 from tests.fakes.bench import Client, bench
 from trio.testing import MockClock
 from wsproto.frame_protocol import Opcode
+
+if TYPE_CHECKING:
+    from tocsin.store.interface import Waiting
 
 ACK: dict[str, object] = {"connAck": {}}
 SMALL = 262_144
@@ -278,8 +283,8 @@ async def test_window(autojump_clock: MockClock) -> None:
         client = await it.open(await it.channel())
         await it.publish(*"abcdef")
         await it.publish("low", priority="low")
-        await it.publish("U", priority="urgent")
-        await it.publish("V", priority="urgent")
+        await it.publish("U", priority="urgent", order_key="call U")
+        await it.publish("V", priority="urgent", order_key="call V")
         assert client.ids() == ["a", "b", "c"]
         client.pong(2)
         assert client.ids() == []
@@ -291,6 +296,45 @@ async def test_window(autojump_clock: MockClock) -> None:
         assert await it.pending() == 0
         await it.publish("g")
         assert client.ids() == ["g"]
+
+
+async def test_an_urgent_one_does_not_overtake_its_own_order_key(
+    autojump_clock: MockClock,
+) -> None:
+    """It takes along what waits before it in the same conversation (delivery.md, priority)."""
+    async with bench() as it:
+        channel = await it.channel()
+        await it.publish("low", priority="low", order_key="k")
+        await it.publish("other")
+        await it.publish("a", order_key="k")
+        await it.publish("U", priority="urgent", order_key="k")
+        client = await it.open(channel)
+        assert client.ids() == ["low", "a", "U", "other"]
+
+
+async def test_a_reader_that_keeps_up_gets_everything_at_once(autojump_clock: MockClock) -> None:
+    """More than the outbox would hold, in one burst, waits for nobody as long as the kernel
+    takes it (SE-5)."""
+    async with bench(outbox_bytes=131_072) as it:
+        client = await it.open(await it.channel())
+        await it.publish(*range(40), text="x" * 20_000)
+        assert client.ids() == [str(number) for number in range(40)]
+
+
+async def test_the_places_of_slow_receipts_survive_a_crash(autojump_clock: MockClock) -> None:
+    """What was written stays in the order written though nobody detached (CH-56)."""
+    async with bench() as it:
+        channel = await it.channel()
+        client = await it.open(channel)
+        await it.publish("n1")
+        await it.publish("u2", priority="urgent", order_key="call")
+        assert client.ids() == ["n1", "u2"]
+        it.sessions.mark()
+        found: list[Waiting] = []
+        it.store.fetch_waiting(
+            channel, now=it.clock(), after=0, limit=9, then=lambda rows, _: found.extend(rows or ())
+        )
+        assert [(one.notification.id, one.seq) for one in found] == [("n1", 1), ("u2", 2)]
 
 
 async def test_replay(autojump_clock: MockClock) -> None:
@@ -305,7 +349,7 @@ async def test_replay(autojump_clock: MockClock) -> None:
         await it.publish("c", "d")
         first.vanish()
         await it.publish("e")
-        await it.publish("U", priority="urgent")
+        await it.publish("U", priority="urgent", order_key="call U")
         second = await it.open(channel)
         assert [kind for kind, _ in second.peer.frames].count(Opcode.PING) == 1
         assert second.ids() == ["c", "d", "U", "e"]

@@ -43,6 +43,7 @@ class Leg:
     unanswered: int = 0
     claimed: bool = False
     seq: int | None = None
+    rank: int = 0
 
     @property
     def line(self) -> tuple[str, str]:
@@ -136,7 +137,10 @@ class StoreMachine(RuleBasedStateMachine):
         self._ask(lambda: self.store.accept(acceptance, lambda _error: None))
         for delivery in acceptance.deliveries[0]:
             assert all(delivery.id > earlier for earlier in self.legs)
-            self.legs[delivery.id] = leg = Leg(delivery.id, delivery.channel, one)
+            self.legs[delivery.id] = leg = Leg(delivery.id, delivery.channel, one, rank=priority)
+            for earlier in self._of(delivery.channel):
+                if earlier.line == leg.line and earlier.seq is None:
+                    earlier.rank = min(earlier.rank, priority)
             if leg in self._heads() and delivery.channel.state is ChannelState.ACTIVE:
                 leg.due = self.now
 
@@ -199,7 +203,7 @@ class StoreMachine(RuleBasedStateMachine):
         if channel.lane is not None:
             return
         fresh = [leg for leg in self._living(channel) if leg.seq is None]
-        fresh.sort(key=lambda leg: (leg.notification.priority, leg.id))
+        fresh.sort(key=lambda leg: (leg.rank, leg.id))
         found = self._fetch(channel, channel.last_seq, limit)
         assert found == [(leg.id, None) for leg in fresh[:limit]]
         for leg in fresh[:limit]:

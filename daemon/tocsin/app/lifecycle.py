@@ -39,6 +39,7 @@ from tocsin.store.writer import Commit
 FLUSHING = 10.0
 STUCK_AFTER = 30.0
 WATCHDOG = 10.0
+MARKING = 0.25
 
 log = structlog.get_logger()
 
@@ -164,6 +165,7 @@ class App:
         every = self._supervisor.every
         every(SLOT, lambda: parts.wheel.turn(trio.current_time()), name="wheel")
         every(self.config.delivery.settle_interval, parts.sessions.flush, name="receipts")
+        every(MARKING, parts.sessions.mark, name="marks")
         every(self._notifier.watchdog_interval or WATCHDOG, self._feed_watchdog, name="watchdog")
         await nursery.start(self._supervisor.run)
 

@@ -6,7 +6,7 @@ over is pushed by a task that gives way to others in between.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
@@ -78,17 +78,20 @@ class Handover:
 
     def _postpone(self, live: list[tuple[Session, Delivery]]) -> None:
         """Beyond the bound, a session is only told that the store has something for it."""
+        behind: list[Session] = []
         for session, delivery in live:
             ticket = session.ticket()
             if ticket is None or len(self._later) >= MOST_WAITING:
-                self._fenced(session.fall_behind, session)
+                behind.append(session)
             else:
                 self._later.append(Later(session, ticket, delivery))
                 self._later_of[session.channel.key] += 1
+        self._fall_behind(behind)
         self._more.set()
 
     def _push_slice(self) -> None:
         fresh: list[tuple[Session, Delivery]] = []
+        behind: list[Session] = []
         for _ in range(min(SLICE, len(self._later))):
             session, ticket, delivery = self._later.popleft()
             key = session.channel.key
@@ -99,13 +102,23 @@ class Handover:
             if current is session and session.ticket() == ticket:
                 fresh.append((session, delivery))
             elif current is not None:
-                self._fenced(current.fall_behind, current)
+                behind.append(current)
         self._push(fresh)
+        self._fall_behind(behind)
 
     def _push(self, live: list[tuple[Session, Delivery]]) -> None:
         for session, delivery in live:
             self._fenced(partial(session.push, delivery), session)
-        for session in {id(session): session for session, _ in live}.values():
+        self._flush(session for session, _ in live)
+
+    def _fall_behind(self, sessions: list[Session]) -> None:
+        for session in sessions:
+            self._fenced(session.fall_behind, session)
+        self._flush(sessions)
+
+    def _flush(self, sessions: Iterable[Session]) -> None:
+        """Each once, after all of it was pushed."""
+        for session in {id(session): session for session in sessions}.values():
             self._fenced(session.flush, session)
 
     def _fenced(self, step: Callable[[], None], session: Session) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
 
-from tocsin.delivery.window import Written
+from tocsin.delivery.window import Window, Written
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.delivery import Delivery
 from tocsin.ops.metrics import Metrics
@@ -28,7 +28,7 @@ class Session(Protocol):
         """Take a delivery that is now durable: write it, or leave it in the store."""
 
     def fall_behind(self) -> None:
-        """There is more in the store than was pushed."""
+        """There is more in the store than was pushed; a flush follows."""
 
     def ticket(self) -> int | None:
         """A number that changes when the session looks into the store; None while it has to."""
@@ -51,6 +51,7 @@ class Sessions:
         self._per_user: Counter[str] = Counter()
         self._receipts: list[int] = []
         self._clocks: dict[int, Channel] = {}
+        self._written: dict[int, tuple[Channel, Window]] = {}
 
     def __len__(self) -> int:
         return len(self._live)
@@ -88,6 +89,19 @@ class Sessions:
         self.flush_receipts()
         self._store.mark_written(channel, [(one.delivery, one.seq) for one in unsettled])
         self._clocks.pop(channel.key, None)
+        self._written.pop(channel.key, None)
+
+    def wrote(self, channel: Channel, window: Window) -> None:
+        """A burst was sent; if its receipt is slow to come, its places are stored (`mark`)."""
+        self._written[channel.key] = (channel, window)
+
+    def mark(self) -> None:
+        """Store the places of what is still unsettled, so that a replay after a crash has the
+        order in which it was written (CH-56)."""
+        written, self._written = self._written, {}
+        for channel, window in written.values():
+            if fresh := window.take_unmarked():
+                self._store.mark_written(channel, [(one.delivery, one.seq) for one in fresh])
 
     def clock_moved(self, channel: Channel) -> None:
         """The stored clock of a connected channel is getting old; written with the receipts."""

@@ -20,13 +20,21 @@ class Written(NamedTuple):
 class Window:
     """The unsettled frames of one connection, in the order written."""
 
-    __slots__ = ("_pings", "last_seq", "limit", "unsettled")
+    __slots__ = ("_marked", "_pings", "last_seq", "limit", "unsettled")
 
     def __init__(self, *, last_seq: int, limit: int) -> None:
         self.last_seq = last_seq
         self.limit = limit
         self.unsettled: list[Written] = []
         self._pings: list[int] = []
+        self._marked = last_seq
+
+    def take_unmarked(self) -> list[Written]:
+        """What is unsettled and was not taken before: its place is not yet in the store."""
+        fresh = [one for one in self.unsettled if one.seq > self._marked]
+        if fresh:
+            self._marked = fresh[-1].seq
+        return fresh
 
     @property
     def room(self) -> int:

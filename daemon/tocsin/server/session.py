@@ -122,7 +122,7 @@ class NotificationSession:
         self._connection = connection
         context = self._context
         context.sessions.attach(self)
-        self._window.last_seq = self.channel.last_seq
+        self._window = Window(last_seq=self.channel.last_seq, limit=context.settings.window)
         self._alive()
         self._fetch()
         if self.channel.check_role == "server":
@@ -177,26 +177,33 @@ class NotificationSession:
     def push(self, delivery: Delivery) -> None:
         """Write a delivery that has just become durable, or leave it in the store."""
         if self._behind or self._loading or not self._has_room(len(delivery.notification.body)):
-            self.fall_behind()
+            self._behind = True
             return
         self._write(delivery)
 
     def fall_behind(self) -> None:
         """There is something in the store for this client."""
         self._behind = True
-        self._catch_up()
 
     def ticket(self) -> int | None:
         """Changes when this session has looked into the store; None while it has to."""
         return None if self._behind or self._loading else self._fetches
 
     def flush(self) -> None:
-        """Send the burst, and behind it the Ping that asks for its receipt."""
+        """Send the burst, then look into the store if something was left there."""
+        if self._burst is not None:
+            self._send_burst(self._burst)
         connection = self._connection
-        if self._burst is None or connection is None:
-            return
-        burst, self._burst = self._burst, None
+        if connection is not None and not connection.backlog:
+            self._catch_up()  # with a backlog, `drained` will
+
+    def _send_burst(self, burst: list[bytes]) -> None:
+        """The frames, and behind them the Ping that asks for their receipt."""
+        self._burst = None
         self._burst_bytes = 0
+        connection = self._connection
+        if connection is None:
+            return
         last = self._window.unsettled[-1].seq
         burst.append(encode_ping(b"%d" % last))
         if not connection.offer(b"".join(burst)):
@@ -206,6 +213,7 @@ class NotificationSession:
         self._window.ping(last)
         connection.note_ping()
         self._last_ping = self._context.now()
+        self._context.sessions.wrote(self.channel, self._window)
 
     def end(self, code: int) -> None:
         """Close from our side; an older socket must let go before a newer one begins."""
@@ -361,8 +369,6 @@ class NotificationSession:
         if not self._behind and not self._window.unsettled:
             self._sent = self._window.last_seq
         self.flush()
-        if complete:
-            self._catch_up()
 
     def _write_found(self, found: list[Waiting]) -> bool:
         """Write what there is room for; whether that was all.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from tocsin.model.channel import Channel
+from tocsin.model.notification import Priority
 from tocsin.store import rows
 from tocsin.store.schema import LEG_BITS
 from tocsin.store.statements.sql import ACTIVE, IN_LIST, Database, as_json
@@ -28,6 +29,7 @@ def insert(db: Database, notifications: Sequence[rows.Row], deliveries: Sequence
     head = "INSERT INTO delivery(id, channel, type, priority, lane, order_key, due_at, seq) VALUES"
     for sql, values in rows.in_chunks(head, 8, deliveries):
         db.execute(sql, values)
+    _inherit_priority(db, notifications, deliveries)
     with_lane = [row[0] for row in deliveries if row[4] is not None]
     if with_lane:
         db.execute(
@@ -37,6 +39,28 @@ def insert(db: Database, notifications: Sequence[rows.Row], deliveries: Sequence
             " AND earlier.order_key = delivery.order_key AND earlier.id < delivery.id)"
             f" OR NOT {ACTIVE})",
             (as_json(with_lane),),
+        )
+
+
+def _inherit_priority(
+    db: Database, notifications: Sequence[rows.Row], deliveries: Sequence[rows.Row]
+) -> None:
+    """Let what waits for a client go before a more urgent one of its own order key: raised to
+    the same priority, it is the older of the two."""
+    order_keys = {row[0]: row[9] for row in notifications}
+    raising = [
+        (row[1], row[3], row[0], order_keys[row[0] >> LEG_BITS])
+        for row in deliveries
+        if row[4] is None and row[3] < Priority.LOW
+    ]
+    if raising:
+        db.execute(
+            "UPDATE delivery SET priority = value ->> 1 FROM json_each(?)"
+            " WHERE delivery.channel = value ->> 0 AND delivery.lane IS NULL"
+            " AND delivery.priority > value ->> 1 AND delivery.id < value ->> 2"
+            " AND delivery.seq IS NULL AND value ->> 3 = (SELECT order_key FROM notification"
+            f" WHERE notification.key = delivery.id >> {LEG_BITS})",
+            (as_json(raising),),
         )
 
 
