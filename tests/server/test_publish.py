@@ -239,12 +239,13 @@ async def test_producer_rate(tmp_path: Path) -> None:
 
 
 async def test_accepted_outlives_the_process(tmp_path: Path) -> None:
-    """What was answered 202 is delivered by the next process, in order (CH-22, CH-60)."""
+    """What was answered 202 is delivered by the next process, in order, urgent ones
+    first (CH-22, CH-60)."""
     async with daemon(tmp_path) as running:
         channel = await running.open_channel()
         await running.subscribe(channel)
         await running.publish("a", "b")
-        await running.publish("c", priority="urgent")
+        await running.publish("c", priority="urgent", order_key="call")
     async with daemon(tmp_path) as running, connected(running, channel) as client:
         assert await client.ids(3) == ["c", "a", "b"]
 
