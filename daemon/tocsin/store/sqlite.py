@@ -25,7 +25,7 @@ from tocsin.store.interface import (
     Waiting,
 )
 from tocsin.store.schema import LEG_BITS, open_database
-from tocsin.store.writer import Batches, Commit, InlineWriter, Job, Writer, report
+from tocsin.store.writer import Batches, Commit, InlineWriter, Job, Merged, Writer, report
 
 T = TypeVar("T")
 Done = Callable[[T | None, StoreError | None], None]
@@ -89,7 +89,7 @@ class SqliteStore:
 
     async def accept(self, acceptance: Acceptance, on_done: OnError) -> None:
         """See `Store.accept`."""
-        notifications, deliveries = self._number(acceptance)
+        numbered = self._number(acceptance)
         made = Counter(delivery.channel.type for legs in acceptance.deliveries for delivery in legs)
         self.pending.update(made)
 
@@ -98,7 +98,7 @@ class SqliteStore:
                 self.pending.subtract(made)
             on_done(error)
 
-        await self._perform(lambda db: statements.insert(db, notifications, deliveries), done)
+        await self._perform(Merged(statements.insert, numbered), done)
 
     def _number(self, acceptance: Acceptance) -> tuple[list[rows.Row], list[rows.Row]]:
         """Give the deliveries their ids and render all rows."""
@@ -303,7 +303,7 @@ class SqliteStore:
 
     async def _perform(
         self,
-        work: Callable[[apsw.Connection], T],
+        work: Callable[[apsw.Connection], T] | Merged,
         on_done: Done[T] | None = None,
         *,
         durable: bool = True,

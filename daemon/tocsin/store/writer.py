@@ -10,6 +10,7 @@ SQLite work is bound to statements that touch many rows: every statement gives u
 interpreter lock, and getting it back from a busy loop costs a switch interval.
 """
 
+import itertools
 import queue
 import threading
 import time
@@ -29,16 +30,24 @@ T = TypeVar("T")
 MOST_WAITING = 20_000
 
 
+@attrs.frozen(eq=False)
+class Merged:
+    """Work without a result that costs little more for many than for one."""
+
+    run: Callable[[apsw.Connection, Sequence[Any]], None]
+    item: Any
+
+
 @attrs.define(eq=False)
 class Job(Generic[T]):
     """One unit of work. `done(result, error)` is called on the loop, exactly once.
 
     `work` may run twice and must keep no state outside the database. `durable` asks for the
     commit to be on disk before `done`; otherwise it survives a crash of the process but maybe
-    not one of the machine.
+    not one of the machine. `work` as a `Merged` is run once for all such jobs in a row.
     """
 
-    work: Callable[[apsw.Connection], T]
+    work: "Callable[[apsw.Connection], T] | Merged"
     done: Callable[[T | None, StoreError | None], None]
     durable: bool = True
     result: T | None = None
@@ -111,8 +120,14 @@ class Batches:
         self._set_synchronous("full" if any(job.durable for job in jobs) else "normal")
         execute = self.connection.execute
         execute("BEGIN IMMEDIATE")
-        for job in jobs:
-            job.result = job.work(self.connection)
+        for merge, alike in itertools.groupby(jobs, _merge_of):
+            if merge is None:
+                for job in alike:
+                    if not isinstance(job.work, Merged):
+                        job.result = job.work(self.connection)
+            else:
+                works = (job.work for job in alike)
+                merge(self.connection, [work.item for work in works if isinstance(work, Merged)])
         execute("COMMIT")
 
     def _set_synchronous(self, level: str) -> None:
@@ -127,6 +142,10 @@ class Batches:
     def _note_wal_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self._wal_pages = pages
         return 0
+
+
+def _merge_of(job: Job[Any]) -> Callable[[apsw.Connection, Sequence[Any]], None] | None:
+    return job.work.run if isinstance(job.work, Merged) else None
 
 
 class Writer:

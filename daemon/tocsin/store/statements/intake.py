@@ -20,9 +20,14 @@ def next_keys(db: Database) -> tuple[int, int]:
     return int(notification), int(channel)
 
 
-def insert(db: Database, notifications: Sequence[rows.Row], deliveries: Sequence[rows.Row]) -> None:
-    """Insert notifications and their deliveries, and put those that have to wait behind an
-    earlier one of their order key."""
+Numbered = tuple[list[rows.Row], list[rows.Row]]
+
+
+def insert(db: Database, accepted: Sequence[Numbered]) -> None:
+    """Insert notifications and their deliveries, of several requests at once, and put those that
+    have to wait behind an earlier one of their order key."""
+    notifications = [row for one, _ in accepted for row in one]
+    deliveries = [row for _, one in accepted for row in one]
     head = f"INSERT INTO notification(key, {rows.NOTIFICATION}) VALUES"
     for sql, values in rows.in_chunks(head, 13, notifications):
         db.execute(sql, values)
