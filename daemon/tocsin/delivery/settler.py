@@ -106,7 +106,7 @@ class Settler:
 
     async def flush(self) -> None:
         """Write everything gathered; on a failing store, try again until it works."""
-        while not await self._write():
+        while not await self._write():  # noqa: ASYNC110 - the store tells nobody when it works
             await trio.sleep(PAUSE_AFTER_FAILURE)
 
     async def _write(self) -> bool:
