@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import trio
-from tests.fakes.daemon import CHANNELS, CHAT, HOOK, USER, Daemon, daemon, token
-from tests.fakes.notification_socket import connected
+from tests.fakes.daemon import CHANNELS, CHAT, HOOK, USER, Answer, Daemon, daemon, token
+from tests.fakes.notification_socket import connected, handshake
 
 SOCKET = {"channelType": "websockets", "clientCorrelator": "tab"}
 WEBHOOK = {"channelType": "Webhooks", "clientCorrelator": "crm"}
@@ -225,6 +225,31 @@ async def test_no_such_channel(tmp_path: Path) -> None:
             for method in ("GET", "DELETE"):
                 answer = await running.ask(method, f"{CHANNELS}/{channel_id}")
                 assert answer.refusal == (404, "SVC0004", ["channelId"]), channel_id
+
+
+async def test_an_expired_channel_is_gone_at_once(tmp_path: Path) -> None:
+    """From the instant its clock has run out it is nowhere to be found, whether or not anybody
+    has cleaned up yet, and gets nothing (CH-20, CH-43, CH-91)."""
+    async with daemon(tmp_path) as running:
+        channel = await running.open_channel()
+        subscription = await running.subscribe(channel)
+        account = await running.app._parts.directory.account(USER)
+        account.channels[channel["callbackURL"]].expires_at = 1
+        assert await listed(running) == []
+        for method in ("GET", "DELETE"):
+            answer = await running.ask(method, channel["resourceURL"])
+            assert answer.refusal == (404, "SVC0004", ["channelId"])
+            answer = await running.ask(method, subscription["resourceURL"])
+            assert answer.refusal == (404, "SVC0004", ["subscriptionId"])
+        reference = {"callbackReference": {"notifyURL": channel["callbackURL"]}}
+        answer = await running.post(CHAT, {"chatNotificationSubscription": reference})
+        assert answer.refusal == (400, "SVC0002", ["callbackReference.notifyURL"])
+        refused = await handshake(running, channel["callbackURL"])
+        assert isinstance(refused, Answer)
+        assert refused.status == 404
+        assert [one["status"] for one in await running.publish("a")] == ["no_channel"]
+        listed_too = (await running.get(CHAT)).json["chatNotificationSubscriptionList"]
+        assert listed_too["chatNotificationSubscription"] == []
 
 
 @pytest.mark.parametrize("user", [USER, "alice%40example.com", "%61lice@example.com"])

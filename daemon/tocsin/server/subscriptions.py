@@ -76,10 +76,11 @@ class SubscriptionFace:
         """GET the collection; the list is always there."""
         account = await self._directory.account(request.path_values["user"])
         sender = request.path_values.get("sender")
+        now = self._clock()
         ids = [
             one.id
             for one in account.subscriptions.values()
-            if one.service == kind.service and one.sender == sender
+            if one.service == kind.service and one.sender == sender and not one.channel.is_over(now)
         ]
         bodies = await self._directory.bodies(ids)
         return Response(
