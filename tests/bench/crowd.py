@@ -89,7 +89,10 @@ class Crowd:
         return bool(mark)
 
     def _receive(self, descriptor: int) -> None:
-        data = self._sockets[descriptor].recv(RECEIVE)
+        try:
+            data = self._sockets[descriptor].recv(RECEIVE, socket.MSG_DONTWAIT)
+        except BlockingIOError:  # read already, while a command was obeyed
+            return
         if not data:
             raise SystemExit("the daemon closed a socket")
         data = self._rest[descriptor] + data
