@@ -25,10 +25,9 @@ def test_the_commands() -> None:
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
-@pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_help(words: tuple[str, ...], flag: str) -> None:
+def test_help(words: tuple[str, ...]) -> None:
     """Every command explains itself in its own words (OP-3)."""
-    result = CliRunner().invoke(tocsin, [*words, flag])
+    result = CliRunner().invoke(tocsin, [*words, "--help"])
     assert result.exit_code == 0
     assert result.output.startswith(f"Usage: tocsin {' '.join(words)}")
     assert len(result.output.splitlines()) >= 5

@@ -4,6 +4,7 @@ import gc
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 from tests.fakes.deliveries import HOOK, T0, socket_channel, subscription, webhook_channel
@@ -101,6 +102,33 @@ async def test_the_same_webhook_is_one_channel(world: World, account: Account) -
     for other in (webhook_channel(path="/else"), webhook_channel(correlator="else")):
         assert await world.directory.open_channel(account, other) is other
     assert len(await stored_channels(world)) == 3
+
+
+async def test_the_secret_of_the_latest_post_signs(
+    world: World, account: Account, fault: Fault
+) -> None:
+    """Another secret replaces the old one, none keeps it, and a refused one changes nothing
+    (CH-80, PU-77)."""
+
+    def posted(secret: str | None) -> Channel:
+        channel = webhook_channel()
+        channel.webhook = attrs.evolve(channel.webhook, secret=secret)
+        return channel
+
+    async def secrets() -> list[str | None]:
+        stored = [one.webhook for one in await stored_channels(world)]
+        return [one.secret for one in [first.webhook, *stored] if one is not None]
+
+    first = await world.directory.open_channel(account, posted("whsec_a"))
+    await world.directory.open_channel(account, posted("whsec_b"))
+    assert await secrets() == ["whsec_b"] * 2
+    await world.directory.open_channel(account, posted(None))
+    assert await secrets() == ["whsec_b"] * 2
+    fault.begin("channel")
+    with pytest.raises(StoreError):
+        await world.directory.open_channel(account, posted("whsec_c"))
+    fault.end()
+    assert await secrets() == ["whsec_b"] * 2
 
 
 async def test_an_upsert_of_what_the_store_then_refuses_fails_too(

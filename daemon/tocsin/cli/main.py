@@ -9,7 +9,7 @@ from tocsin.cli.token import token
 from tocsin.cli.version import version
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 def tocsin() -> None:
     """Deliver notifications: over WebSockets, to phones, to webhooks.
 

@@ -116,6 +116,7 @@ class Directory:
         """
         existing = self._same_webhook(account, channel)
         if existing is not None:
+            await self._renew_secret(existing, channel)
             await self._resume(existing)
             if existing.id not in account.channels:
                 raise StoreError("the channel was not stored after all")
@@ -147,6 +148,19 @@ class Directory:
             ):
                 return one
         return None
+
+    async def _renew_secret(self, existing: Channel, wanted: Channel) -> None:
+        """The signing secret of the latest POST counts; one without keeps the old (PU-77)."""
+        old, new = existing.webhook, wanted.webhook
+        if old is None or new is None or new.secret in {None, old.secret}:
+            return
+        existing.webhook = new
+
+        def stored(error: StoreError | None) -> None:
+            if error is not None:
+                existing.webhook = old
+
+        await self._store.change_secret(existing, stored)
 
     async def _resume(self, channel: Channel) -> None:
         if channel.state is ChannelState.ACTIVE:

@@ -177,6 +177,11 @@ class Store(Protocol):
     ) -> None:
         """Store a channel; its `key` is set at once."""
 
+    async def change_secret(
+        self, channel: Channel, on_done: Callable[[StoreError | None], None]
+    ) -> None:
+        """Store the signing secret a webhook channel has now."""
+
     async def remove_channel(
         self, channel: Channel, on_done: Callable[[Ended | None, StoreError | None], None]
     ) -> None:

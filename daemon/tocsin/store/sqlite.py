@@ -137,6 +137,14 @@ class SqliteStore:
             lambda db: statements.add_channel(db, row), lambda _result, error: on_done(error)
         )
 
+    async def change_secret(self, channel: Channel, on_done: OnError) -> None:
+        """See `Store.change_secret`."""
+        key, secret = channel.key, channel.webhook.secret if channel.webhook else None
+        await self._perform(
+            lambda db: statements.change_secret(db, key, secret),
+            lambda _result, error: on_done(error),
+        )
+
     async def remove_channel(self, channel: Channel, on_done: Done[Ended]) -> None:
         """See `Store.remove_channel`."""
 

@@ -1,16 +1,14 @@
 """What a publisher hands in, and the JSON text that goes over every wire (channels.md, 11, 12)."""
 
-import json
 import re
 from typing import Any
 
-import orjson
 
 from tocsin.model.errors import RequestError, invalid, not_one_of, service_error
 from tocsin.model.ids import new_id
 from tocsin.model.notification import Notification, Priority
 from tocsin.model.services import SERVICES, Body, defaults
-from tocsin.wire.integers import integer
+from tocsin.wire.integers import dumps, integer
 
 ROOT_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 RESERVED = frozenset({"connCheck", "connAck", "channelResumed"})
@@ -93,17 +91,10 @@ def render(root_key: str, body: Body, *, id_: str, now: int, most_bytes: int) ->
     if body.get("dateTime") is None:
         body["dateTime"] = now
         added += len(str(now)) + 12
-    text = _encode({root_key: body})
+    text = dumps({root_key: body})
     if len(text) - added > most_bytes:
         raise service_error(413, "too_large")
     return text
-
-
-def _encode(value: object) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # integers beyond 64 bits stay exact (CH-100)
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _user(value: object) -> str:

@@ -6,6 +6,7 @@ Statements take lists as JSON, so that one statement touches many rows (see `wri
 from tocsin.store.statements.accounts import (
     add_channel,
     add_subscription,
+    change_secret,
     expired_channels,
     extend_channels,
     grant_grace,
@@ -30,6 +31,7 @@ from tocsin.store.statements.upkeep import (
 __all__ = [
     "add_channel",
     "add_subscription",
+    "change_secret",
     "claim",
     "count_by_type",
     "counts",

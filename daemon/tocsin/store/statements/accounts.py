@@ -40,6 +40,11 @@ def add_channel(db: Database, row: rows.Row) -> None:
     db.execute(f"INSERT INTO channel({rows.CHANNEL}) VALUES ({places})", row)
 
 
+def change_secret(db: Database, key: int, secret: str | None) -> None:
+    """Replace a webhook's signing secret."""
+    db.execute("UPDATE channel SET secret = ? WHERE key = ?", (secret, key))
+
+
 def extend_channels(db: Database, clocks: Sequence[tuple[int, int | None]]) -> None:
     """Write clocks, given as (channel key, expires_at)."""
     db.execute(
