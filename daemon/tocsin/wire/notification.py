@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-
 from tocsin.model.errors import RequestError, invalid, not_one_of, service_error
 from tocsin.model.ids import new_id
 from tocsin.model.notification import Notification, Priority
