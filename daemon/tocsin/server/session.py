@@ -153,8 +153,6 @@ class NotificationSession:
     def pong(self, payload: bytes) -> None:
         """A receipt for everything written before the Ping it answers."""
         settled = self._window.pong(payload)
-        if self._receipted_meanwhile is not None:
-            self._receipted_meanwhile.update(one.delivery for one in settled)
         if self._connection is None:
             # Closing, by our word: what the client did read counts all the same.
             self._context.sessions.receipted(settled, self.channel.type)
@@ -387,6 +385,8 @@ class NotificationSession:
 
     def _settled(self, written: list[Written]) -> None:
         if written:
+            if self._receipted_meanwhile is not None:
+                self._receipted_meanwhile.update(one.delivery for one in written)
             self._unsettled_since = self._context.now()
             self._context.sessions.receipted(written, self.channel.type)
             self._catch_up()
