@@ -1,6 +1,5 @@
 """Accepting notifications: routed, stored in one transaction, then handed over."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from tocsin.delivery.directory import Directory
@@ -53,7 +52,10 @@ class Ingest:
                 acceptance.add(notification, channels)
         if legs:
             await self._store_all(acceptance, legs)
-        for service, count in Counter(one.service for one in notifications).items():
+        accepted: dict[str, int] = {}
+        for notification in notifications:
+            accepted[notification.service] = accepted.get(notification.service, 0) + 1
+        for service, count in accepted.items():
             self._metrics.notifications_accepted[service].inc(count)
         return counts
 

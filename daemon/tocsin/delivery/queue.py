@@ -62,6 +62,8 @@ class DeliveryQueue:
     ) -> None:
         """`width` is how many attempts a lane has under way at most, `slots` all lanes."""
         self._kind = kind
+        # Bound once, a call below the level does nothing at all.
+        self._log = log.bind()
         self._store = store
         self._directory = directory
         self._transport = transport
@@ -319,7 +321,7 @@ class DeliveryQueue:
         seconds = time.perf_counter() - started
         self._metrics.delivery_attempts[self._kind, result].inc()
         self._metrics.attempt_duration[self._kind].observe(seconds)
-        log.debug(
+        self._log.debug(
             "delivery.attempted",
             notification_id=claimed.notification.id,
             channel_id=claimed.channel_id,

@@ -41,6 +41,8 @@ class Proxies:
         `X-Forwarded-For` is preferred over `Forwarded`, since a proxy that writes one of them
         passes the other one through as the client sent it, and most write the former.
         """
+        if "x-forwarded-for" not in headers and "forwarded" not in headers:
+            return peer
         for hop in reversed(_hops(headers)):
             if peer not in self._trusted:
                 break

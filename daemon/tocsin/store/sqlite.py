@@ -90,8 +90,13 @@ class SqliteStore:
     async def accept(self, acceptance: Acceptance, on_done: OnError) -> None:
         """See `Store.accept`."""
         numbered = self._number(acceptance)
-        made = Counter(delivery.channel.type for legs in acceptance.deliveries for delivery in legs)
-        self.pending.update(made)
+        made: dict[ChannelType, int] = {}
+        for legs in acceptance.deliveries:
+            for delivery in legs:
+                kind = delivery.channel.type
+                made[kind] = made.get(kind, 0) + 1
+        for kind, count in made.items():
+            self.pending[kind] += count
 
         def done(_result: None, error: StoreError | None) -> None:
             if error is not None:

@@ -1,10 +1,11 @@
 """One thread owns the database; requests that wait together share one commit.
 
-Callers on the event loop submit a `Job`; the thread takes whatever has gathered, runs it in one
-transaction, commits, and reports the whole batch back with a single wake-up. Jobs run, and are
-reported, strictly in the order of submission: what was submitted earlier is seen by what is
-submitted later. A batch that fails is rolled back and its jobs are run again one by one, so that
-one bad job costs only itself.
+Callers on the event loop submit a `Job`; what gathers during one turn of the loop, or while the
+thread is busy, is handed to the thread as one list, which runs it in one transaction, commits,
+and reports it back with a single wake-up. So the thread is woken once per commit, and a loop
+that is busy makes commits larger instead of more. Jobs run, and are reported, strictly in the
+order of submission: what was submitted earlier is seen by what is submitted later. A batch that
+fails is rolled back and its jobs are run again one by one, so that one bad job costs only itself.
 
 SQLite work is bound to statements that touch many rows: every statement gives up the
 interpreter lock, and getting it back from a busy loop costs a switch interval.
@@ -14,6 +15,7 @@ import itertools
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -157,7 +159,10 @@ class Writer:
         self._batches = batches
         self._most = most_per_commit
         self._on_commit = on_commit
-        self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
+        self._waiting: deque[Job[Any]] = deque()
+        self._wanted = trio.Event()
+        self._is_busy = False
+        self._handed: queue.SimpleQueue[list[Job[Any]] | None] = queue.SimpleQueue()
         self._failure: BaseException | None = None
         self._closed = False
         self.failing: str | None = None
@@ -166,9 +171,10 @@ class Writer:
         """Queue a job; one too many, or one after closing, raises `StoreError` at once."""
         if self._closed:
             raise StoreError("the store is closed")
-        if self._jobs.qsize() >= MOST_WAITING:
+        if len(self._waiting) >= MOST_WAITING:
             raise StoreError("the store is too far behind")
-        self._jobs.put(job)
+        self._waiting.append(job)
+        self._wanted.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep the thread until cancelled; then finish what was submitted and close.
@@ -182,18 +188,30 @@ class Writer:
         thread.start()
         task_status.started()
         try:
-            await ended.wait()
+            while not ended.is_set():
+                await self._wanted.wait()
+                self._wanted = trio.Event()
+                if not self._is_busy:
+                    self._hand_over()
         finally:
             self._closed = True
-            self._jobs.put(None)
+            while self._waiting:
+                self._hand_over()
+            self._handed.put(None)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 30):
                 await ended.wait()
         if self._failure is not None:
             raise self._failure
 
+    def _hand_over(self) -> None:
+        count = min(self._most, len(self._waiting))
+        if count:
+            self._is_busy = True
+            self._handed.put([self._waiting.popleft() for _ in range(count)])
+
     def _loop(self, token: trio.lowlevel.TrioToken, ended: trio.Event) -> None:
         try:
-            while (jobs := self._gather()) is not None:
+            while (jobs := self._handed.get()) is not None:
                 commit = self._batches.run(jobs)
                 token.run_sync_soon(self._report, jobs, commit)
                 self._batches.checkpoint_if_due()
@@ -202,30 +220,20 @@ class Writer:
             self._failure = error
         finally:
             self._batches.connection.close()
-            token.run_sync_soon(ended.set)
-
-    def _gather(self) -> list[Job[Any]] | None:
-        first = self._jobs.get()
-        if first is None:
-            return None
-        jobs = [first]
-        while len(jobs) < self._most:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                self._jobs.put(None)
-                break
-            jobs.append(job)
-        return jobs
+            token.run_sync_soon(self._end, ended)
 
     def _report(self, jobs: list[Job[Any]], commit: Commit) -> None:
+        self._is_busy = False
+        self._wanted.set()
         if commit.durable:
             self.failing = commit.error
         self._on_commit(commit)
         for job in jobs:
             report(job)
+
+    def _end(self, ended: trio.Event) -> None:
+        ended.set()
+        self._wanted.set()
 
 
 class InlineWriter:
