@@ -68,7 +68,6 @@ async def test_type_is_answered_in_one_spelling(tmp_path: Path, spelling: str) -
 @pytest.mark.parametrize(
     ("wanted", "granted"),
     [
-        (None, 3600),
         (1, 60),
         (60, 60),
         (86_400, 86_400),
@@ -98,6 +97,7 @@ REFUSED = [
     (body(SOCKET, clientCorrelator=7), "SVC0002", ["clientCorrelator"]),
     (body(SOCKET, applicationTag={}), "SVC0002", ["applicationTag"]),
     (body(SOCKET, channelLifetime=0), "SVC0002", ["channelLifetime"]),
+    (body(SOCKET, channelLifetime=None), "SVC0002", ["channelLifetime"]),
     (body(SOCKET, channelLifetime=-5), "SVC0002", ["channelLifetime"]),
     (body(SOCKET, channelLifetime=1.5), "SVC0002", ["channelLifetime"]),
     (body(SOCKET, channelLifetime=True), "SVC0002", ["channelLifetime"]),

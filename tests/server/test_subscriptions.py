@@ -136,6 +136,10 @@ def refused(channel_id: str, envelope: str) -> list[tuple[Any, str, list[str]]]:
         (body({"notifyURL": channel_id, "notificationFormat": "XML"}), "SVC0003", [form, "JSON"]),
         (body({"notifyURL": channel_id, "notificationFormat": 1}), "SVC0003", [form, "JSON"]),
         *((body(clientCorrelator=v), "SVC0002", ["clientCorrelator"]) for v in (1, "", "c" * 257)),
+        *(
+            (body(**{"x-deliveryPolicy": v}), "SVC0003", ["x-deliveryPolicy", "all, escalate"])
+            for v in ("zz", 1, ["all"])
+        ),
         *((body(duration=v), "SVC0002", ["duration"]) for v in (0, -1, 1.5, True, "x", "0")),
     ]
     if envelope != "chatNotificationSubscription":

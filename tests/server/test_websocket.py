@@ -130,6 +130,9 @@ async def test_refused_for_the_upgrade(tmp_path: Path) -> None:
         for key in (None, "", "x", "dGhlIHNhbXBsZQ=="):
             answer = await refusal(running, channel_id, headers=upgrade(Sec_WebSocket_Key=key))
             assert answer.refusal == (400, "SVC0002", ["Sec-WebSocket-Key"])
+        for since in ("", "zz", "a:", ":1", "a:-1", "a:1:2", "a%20b:1"):
+            answer = await refusal(running, channel_id, query=f"?since={since}")
+            assert answer.refusal == (400, "SVC0002", ["since"])
         answer = await running.post(f"{CHANNELS}/{channel_id}/websocket", {})
         assert answer.refusal == (405, "SVC0001", ["method"])
         assert answer.headers["allow"] == "GET"

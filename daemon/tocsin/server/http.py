@@ -161,6 +161,7 @@ class HttpServer:
             headers=head.headers,
             peer=self.policy.proxies.client(peer, head.headers),
             request_id=f"{self._id_prefix}-{next(self._ids):x}",
+            http_version="1.0" if head.http_10 else "1.1",
             keep_lease=None if lease is None else lease.keep,
         )
 

@@ -1,5 +1,6 @@
 """`GET {channel}/websocket`: from an upgrade request to a live session (channels.md, section 6)."""
 
+import re
 import socket
 from collections.abc import Callable
 
@@ -26,6 +27,8 @@ from tocsin.wire.handshake import Refusal, answer
 from tocsin.wire.request import Request
 from tocsin.wire.response import Upgrade
 
+# <epoch>:<seq>; it is only checked, resuming from a position is not built yet.
+POSITION = re.compile(r"[0-9A-Za-z_-]{1,64}:[0-9]{1,18}")
 SPARE_OUTBOX = 131_072
 DRAIN_RETRY = 5
 FULL_RETRY = 30
@@ -103,9 +106,12 @@ class WebSocketFace:
         channel = account.channel(request.path_values["channelId"], self._context.clock())
         if channel is None or channel.type is not ChannelType.WEBSOCKETS:
             raise not_found("channelId")
-        accept = answer(request.method, request.headers)
+        accept = answer(request.method, request.headers, http_version=request.http_version)
         if isinstance(accept, Refusal):
             raise _refused(accept)
+        since = request.params.get("since")
+        if since is not None and not POSITION.fullmatch(since):
+            raise invalid("since")
         self._check_room(channel)
         headers = (
             ("Upgrade", "websocket"),

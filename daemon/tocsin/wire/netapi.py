@@ -54,7 +54,7 @@ def parse_channel(document: object, *, check_secret: Callable[[str], None]) -> C
         type=kind,
         client_correlator=_required_text(members, "clientCorrelator"),
         application_tag=_text(members, "applicationTag"),
-        lifetime=_lifetime(members.get("channelLifetime")) if is_socket else None,
+        lifetime=_lifetime(members) if is_socket else None,
         check_role=_role(members.get("x-connCheckRole")) if is_socket else None,
         webhook=None if is_socket else _webhook(members.get("channelData"), check_secret),
     )
@@ -85,11 +85,11 @@ def _text(members: dict[str, Any], name: str) -> str | None:
     return value
 
 
-def _lifetime(value: object) -> int | None:
-    """A positive integer, however large (CH-40)."""
-    if value is None:
+def _lifetime(members: dict[str, Any]) -> int | None:
+    """A positive integer, however large (CH-40); null is not one."""
+    if "channelLifetime" not in members:
         return None
-    seconds = integer(value)
+    seconds = integer(members["channelLifetime"])
     if seconds is None or seconds <= 0:
         raise invalid("channelLifetime")
     return seconds

@@ -32,6 +32,7 @@ class Request:
     principal: Principal | None = None
     path_values: dict[str, str] = attrs.field(factory=dict)
     request_id: str = ""
+    http_version: str = "1.1"
     keep_lease: Callable[[], Callable[[], None]] | None = attrs.field(default=None, repr=False)
     _params: dict[str, str] | None = attrs.field(default=None, init=False, repr=False)
 

@@ -12,6 +12,7 @@ from tocsin.wire.netapi import escaped
 
 IN_URL = re.compile(r"/channels/([^/?#]+)")
 ADDRESS_LIMIT = 256
+POLICIES = ("all", "escalate")
 
 
 @attrs.frozen
@@ -70,6 +71,9 @@ def parse_subscription(document: object, kind: Kind) -> SubscriptionRequest:
         raise not_one_of("callbackReference.notificationFormat", ["JSON"])
     _check_correlator(members.get("clientCorrelator"))
     _check_duration(members.get("duration"))
+    policy = members.get("x-deliveryPolicy")
+    if policy is not None and policy not in POLICIES:
+        raise not_one_of("x-deliveryPolicy", POLICIES)
     destination = _destination(members.get("destinationAddress")) if kind.filtered else None
     return SubscriptionRequest(channel_id, destination, members)
 
