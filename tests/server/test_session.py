@@ -458,3 +458,16 @@ async def test_heartbeats_end_with_the_session(autojump_clock: MockClock) -> Non
         await trio.sleep(60)
         assert client.peer.take() == []
         assert len(it.wheel) == 0
+
+
+async def test_the_clock_at_the_end_of_a_socket_is_stored(autojump_clock: MockClock) -> None:
+    """One lifetime from the last sign of life, though the account has left memory (CH-41)."""
+    async with bench() as it:
+        client = await it.open(await it.channel(lifetime=3600))
+        await trio.sleep(1800)
+        client.pong(0)
+        client.vanish()
+        [record] = await it.store.load_accounts(["alice"])
+        [channel] = record.channels
+        assert channel.expires_at is not None
+        assert channel.expires_at - it.clock() == pytest.approx(3_600_000, abs=1000)

@@ -27,6 +27,8 @@ from trio.testing import MockClock
 from trio_websocket import open_websocket_url
 from wsproto.frame_protocol import Opcode
 
+from tocsin.server.reactor import Reactor
+
 UNKNOWN = "ws-00000000-0000-4000-8000-000000000000"
 
 
@@ -485,3 +487,24 @@ async def _survives(folder: Path, data: bytes) -> None:
             assert await neighbour.is_alive()
         assert await running.stored() == before
         assert await running.metric('tocsin_ws_closed_total{code="1011"}') == 0
+
+
+async def test_a_socket_the_reactor_cannot_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is closed, its place among its address's connections is free again, and the daemon goes
+    on (SE-5)."""
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise trio.ClosedResourceError
+
+    limits = {"unlimited_networks": [], "connections_per_address": 4}
+    async with daemon(tmp_path, limits=limits) as running:
+        channel = await running.open_channel()
+        with monkeypatch.context() as patched:
+            patched.setattr(Reactor, "adopt", refuse)
+            for _ in range(8):
+                async with connected(running, channel) as client:
+                    assert await client.stream.receive_some() == b""
+        async with connected(running, channel) as client:
+            assert await client.is_alive()

@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 import pytest
 import trio
+from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
 from tocsin.model.errors import StoreError
@@ -297,3 +298,23 @@ async def test_the_inline_writer_keeps_the_same_rules(
     assert writer.failing is None
     assert numbers(path) == [1, 2]
     await wait_all_tasks_blocked()
+
+
+async def test_a_crashing_callback_costs_nobody_else_anything(
+    connection: apsw.Connection,
+) -> None:
+    """It runs in the loop's own time, where an exception would end the process."""
+    bench = Bench(connection)
+
+    def crash(_result: object, _error: StoreError | None) -> None:
+        raise RuntimeError("a bug in a session")
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(bench.writer.run)
+        with capture_logs() as logs:
+            bench.writer.submit(Job(lambda _db: None, crash))
+            bench.submit("next", lambda _db: 7)
+            await bench.until(1)
+        nursery.cancel_scope.cancel()
+    assert bench.reports == [("next", 7, None)]
+    assert [entry["event"] for entry in logs] == ["store.callback_crashed"]
