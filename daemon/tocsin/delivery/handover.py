@@ -60,10 +60,12 @@ class Handover:
         if len(live) > SLICE:
             self._postpone(live)
             return
+        if not self._later:
+            self._push(live)
+            return
         # A session that waits for its turn in an earlier fan-out must not be overtaken.
-        behind = [one for one in live if one[0].channel.key in self._later_of]
         self._push([one for one in live if one[0].channel.key not in self._later_of])
-        self._postpone(behind)
+        self._postpone([one for one in live if one[0].channel.key in self._later_of])
 
     async def run(self, progress: Progress) -> None:
         """Push what was too much at once, a slice at a time."""
