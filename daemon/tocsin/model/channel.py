@@ -52,13 +52,45 @@ class Webhook:
     secret: str | None = attrs.field(default=None, repr=False)
 
 
+@attrs.frozen
+class Device:
+    """The app on the phone an `OMAPush` channel is for (section 8). The token is a secret.
+
+    `registered_at`: when the token was last given, epoch milliseconds (CH-76).
+    """
+
+    provider: str
+    app: str
+    token: str = attrs.field(repr=False)
+    registered_at: int = 0
+
+    @property
+    def is_voip(self) -> bool:
+        """A PushKit channel: calls only (CH-73)."""
+        return self.app.endswith(".voip")
+
+    @property
+    def lane(self) -> str:
+        """The provider app, which shares a fate."""
+        return f"{self.provider}/{self.app}"
+
+
 @attrs.define(eq=False)
 class Channel:
     """One channel; there is one object of it per process.
 
     `key` is the store's own short name for it, 0 until it is stored. Times are epoch
     milliseconds, `lifetime` is seconds. `expires_at` and `state` change as the channel lives;
-    `last_seq` numbers what was written to its client (CH-56).
+    `last_seq` numbers what was written to its client (CH-56). `echoed` are members that mean
+    nothing to us and are answered as they came. `used_at`: when a webhook was last asked for or
+    lost a subscription (CH-42).
+
+    `reserved` is set once the client has been told a position: no sequence beyond it is given
+    before the store knows a higher one, so that none is given twice. 0: it never asked.
+
+    Of this process alone: since when it has neither socket nor poll (`left_at`, None while it
+    has), whether its client said good-bye (`left_cleanly`), and up to which sequence an answer
+    to a poll has gone out whole (`answered_seq`, CH-67).
     """
 
     id: str
@@ -72,8 +104,18 @@ class Channel:
     expires_at: int | None = None
     check_role: str | None = None
     webhook: Webhook | None = None
+    device: Device | None = None
+    max_notifications: int | None = None
+    echoed: dict[str, str] | None = None
+    used_at: int | None = None
     state: ChannelState = ChannelState.ACTIVE
     last_seq: int = 0
+    reserved: int = 0
+    left_at: int | None = attrs.field(
+        default=attrs.Factory(lambda self: self.created_at, takes_self=True)
+    )
+    left_cleanly: bool = False
+    answered_seq: int = 0
     key: int = 0
 
     @classmethod
@@ -84,7 +126,14 @@ class Channel:
     @property
     def lane(self) -> str | None:
         """The far side it shares a fate with; None where the client comes to us."""
-        return self.webhook.origin if self.webhook else None
+        if self.webhook is not None:
+            return self.webhook.origin
+        return self.device.lane if self.device is not None else None
+
+    @property
+    def epoch(self) -> str:
+        """Names the numbering of what was written to its client; one for its whole life."""
+        return f"{self.created_at:x}"
 
     def is_over(self, now: int) -> bool:
         """Its clock has run out, whether or not anyone has cleaned up yet (CH-43)."""

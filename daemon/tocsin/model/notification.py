@@ -17,7 +17,8 @@ class Priority(enum.IntEnum):
 class Notification:
     """One event, as it goes over every wire.
 
-    `body` is the exact JSON text (CH-100). Times are epoch milliseconds.
+    `body` is the exact JSON text (CH-100). Times are epoch milliseconds. `is_named`: its producer
+    chose the id, so that the same id again is the same notification (CH-115).
     """
 
     id: str
@@ -32,3 +33,4 @@ class Notification:
     collapse_key: str | None = None
     destination: str | None = None
     producer: str = ""
+    is_named: bool = False

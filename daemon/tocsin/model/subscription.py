@@ -5,11 +5,14 @@ import attrs
 from tocsin.model.channel import Channel
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Subscription:
     """What routing needs of a subscription; its JSON text stays in the store.
 
-    `sender` is set for a receipt subscription (CH-94), `destination` is the sms filter.
+    `sender` is set for a receipt subscription (CH-94), `destination` is the sms filter, `listing`
+    the presence list or, under a project, its path. `user` is whose notifications it is for,
+    `channel.user` may be another one (CH-96). `policy` is `all`, `escalate` or not said (CH-98);
+    `expires_at` is epoch milliseconds, for webhooks alone (CH-95), and moves with a renewal.
     """
 
     id: str
@@ -18,8 +21,20 @@ class Subscription:
     channel: Channel
     destination: str | None = None
     sender: str | None = None
+    listing: str | None = None
+    policy: str | None = None
+    expires_at: int | None = None
 
     @property
-    def identity(self) -> tuple[str, str, str | None, str | None]:
+    def filter(self) -> tuple[str, str | None, str | None, str | None]:
+        """What it lets through: service, destination, sender, list."""
+        return (self.service, self.destination, self.sender, self.listing)
+
+    @property
+    def identity(self) -> tuple[str, tuple[str, str | None, str | None, str | None]]:
         """Two with the same identity are one subscription (CH-92)."""
-        return (self.service, self.channel.id, self.destination, self.sender)
+        return (self.channel.id, self.filter)
+
+    def is_over(self, now: int) -> bool:
+        """Its own time or its channel's is up."""
+        return (self.expires_at is not None and self.expires_at <= now) or self.channel.is_over(now)
