@@ -1,15 +1,17 @@
-"""The services: what carries them (CH-93), and their notifications' defaults (CH-101)."""
+"""The services: what carries them (CH-93, CH-97), and their notifications' defaults (CH-101)."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import attrs
 
-from tocsin.model.channel import ChannelType
+from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.notification import Priority
 
 SERVICES = ("sms", "chat", "call", "presence", "account")
 WEEK = 7 * 86_400
+REMEMBERED_ROOT_KEYS = 1024
 
 _EVERY = frozenset(ChannelType)
 CHANNEL_TYPES: Mapping[str, frozenset[ChannelType]] = {
@@ -31,6 +33,16 @@ class Defaults:
     expires_in: int
     order_key: Callable[[Body], str | None]
     collapses: bool = False
+
+
+@attrs.frozen
+class Declared:
+    """A service the operator has added (CH-97): what carries it, its root keys' defaults."""
+
+    channel_types: frozenset[ChannelType] = _EVERY
+    root_keys: frozenset[str] = frozenset()
+    priority: Priority = Priority.NORMAL
+    expires_in: int = WEEK
 
 
 def _text(value: object) -> str | None:
@@ -104,18 +116,69 @@ _OF_SERVICE = {
 }
 
 
-def defaults(service: str, root_key: str, body: Body) -> Defaults:
-    """The row of CH-101's table for a root key; an unknown root key gets its service's."""
+@lru_cache(maxsize=REMEMBERED_ROOT_KEYS)
+def _row(root_key: str) -> tuple[str, Defaults] | None:
+    """Service and defaults of a root key in CH-101's table; None if it is in no row."""
     if root_key == "wrtcsSessionInvitationNotification":
-        return _INVITATION
+        return "call", _INVITATION
     if root_key.startswith("wrtcs") or root_key == "gone":
-        return _CALL
-    if root_key == "chatMessageNotification" and "isComposing" in body:
-        return _COMPOSING
+        return "call", _CALL
     if root_key.startswith(("chat", "groupChat", "multimediaChat")):
-        return _CHAT
+        return "chat", _CHAT
     if "SMS" in root_key or root_key.startswith(("sms", "deliveryInfo")):
-        return _SMS
+        return "sms", _SMS
     if root_key.startswith("presence"):
-        return _PRESENCE
-    return _OF_SERVICE[service]
+        return "presence", _PRESENCE
+    return ("account", _ACCOUNT) if root_key == "userStatusNotification" else None
+
+
+class Services:
+    """The standard services and those declared beside them; immutable."""
+
+    __slots__ = ("_of_root_key", "_of_service", "_types", "names")
+
+    def __init__(self, declared: Mapping[str, Declared] | None = None) -> None:
+        added = declared or {}
+        self.names = (*SERVICES, *added)
+        self._types = {**CHANNEL_TYPES, **{name: one.channel_types for name, one in added.items()}}
+        rows = {
+            name: Defaults(one.priority, one.expires_in, _nobody) for name, one in added.items()
+        }
+        self._of_service = {**_OF_SERVICE, **rows}
+        self._of_root_key = {
+            root_key: (name, rows[name])
+            for name, one in added.items()
+            for root_key in one.root_keys
+        }
+
+    def types_of(self, service: str) -> frozenset[ChannelType]:
+        """The channel types that may carry a service (CH-93); none for an unknown one."""
+        return self._types.get(service, frozenset())
+
+    def allows(self, service: str, channel: Channel) -> bool:
+        """Whether a channel may carry a service: its type (CH-93), and PushKit only calls (CH-73).
+
+        False for a service that is declared no more.
+        """
+        types = self._types.get(service)
+        if types is None or channel.type not in types:
+            return False
+        return channel.device is None or service == "call" or not channel.device.is_voip
+
+    def defaults(self, service: str, root_key: str, body: Body) -> Defaults:
+        """The row of CH-101's table for a root key; an unknown root key gets its service's."""
+        found = self._of_root_key.get(root_key) or _row(root_key)
+        if found is None:
+            return self._of_service[service]
+        if root_key == "chatMessageNotification" and "isComposing" in body:
+            return _COMPOSING
+        return found[1]
+
+    def of_root_key(self, root_key: str) -> str | None:
+        """The service a root key belongs to (CH-101, CH-116); None if that is not known."""
+        found = self._of_root_key.get(root_key) or _row(root_key)
+        return found[0] if found is not None else None
+
+
+STANDARD = Services()
+defaults = STANDARD.defaults

@@ -6,7 +6,7 @@ from typing import Any
 from tocsin.model.errors import RequestError, invalid, not_one_of, service_error
 from tocsin.model.ids import new_id
 from tocsin.model.notification import Notification, Priority
-from tocsin.model.services import SERVICES, Body, defaults
+from tocsin.model.services import STANDARD, Body, Services
 from tocsin.wire.integers import dumps, integer
 
 ROOT_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
@@ -30,7 +30,14 @@ MEMBERS = frozenset(
 )
 
 
-def parse_item(item: object, *, now: int, producer: str, most_bytes: int) -> Notification:
+def parse_item(
+    item: object,
+    *,
+    now: int,
+    producer: str,
+    most_bytes: int,
+    services: Services = STANDARD,
+) -> Notification:
     """One item of a publish request (CH-110, CH-112) as a notification accepted at `now`.
 
     Raises `RequestError` naming the first bad member, in the order of CH-110's table.
@@ -38,11 +45,12 @@ def parse_item(item: object, *, now: int, producer: str, most_bytes: int) -> Not
     if not isinstance(item, dict):
         raise invalid("body")
     user = _user(item.get("user"))
-    service = _service(item.get("service"))
+    service = _service(item.get("service"), services)
     root_key, body = root_of(item.get("notification"))
-    id_ = _id(item.get("id"), body.get("id"))
+    named = _id(item.get("id"), body.get("id"))
+    id_ = named or new_id()
     text = render(root_key, body, id_=id_, now=now, most_bytes=most_bytes)
-    standard = defaults(service, root_key, body)
+    standard = services.defaults(service, root_key, body)
     priority = _priority(item.get("priority"), standard.priority)
     expires_in = _seconds(item.get("expires_in"), standard.expires_in)
     collapse_key = _key(item, "collapse_key")
@@ -65,6 +73,7 @@ def parse_item(item: object, *, now: int, producer: str, most_bytes: int) -> Not
         collapse_key or (natural if standard.collapses else None),
         destination,
         producer,
+        is_named=named is not None,
     )
 
 
@@ -102,23 +111,23 @@ def _user(value: object) -> str:
     return value
 
 
-def _service(value: object) -> str:
+def _service(value: object, services: Services) -> str:
     if value is None:
         raise invalid("service")
-    if not isinstance(value, str) or value not in SERVICES:
-        raise not_one_of("service", SERVICES)
+    if not isinstance(value, str) or value not in services.names:
+        raise not_one_of("service", services.names)
     return value
 
 
-def _id(outer: object, inner: object) -> str:
-    """The outer id, else the inner one, else a fresh one; they must not differ."""
+def _id(outer: object, inner: object) -> str | None:
+    """The outer id, else the inner one; they must not differ."""
     for value in (outer, inner):
         if value is not None and not (isinstance(value, str) and ID.fullmatch(value)):
             raise invalid("id")
     if outer is not None and inner is not None and outer != inner:
         raise invalid("id")
     chosen = outer if outer is not None else inner
-    return chosen if isinstance(chosen, str) else new_id()
+    return chosen if isinstance(chosen, str) else None
 
 
 def _priority(value: object, default: Priority) -> Priority:
