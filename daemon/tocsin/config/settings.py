@@ -1,10 +1,13 @@
 """`Config`: every Settings class in one tree. Its field names are the keys of the file."""
 
+import re
 from typing import Any, TypeVar
 
 import attrs
 
 from tocsin.config.strict import Checks
+from tocsin.delivery import pushapps
+from tocsin.delivery.pushapps import PushSettings
 from tocsin.delivery.settings import ChannelSettings, DeliveryLimits, DeliverySettings
 from tocsin.model.option import option, section
 from tocsin.ops.log import LogSettings
@@ -16,6 +19,9 @@ from tocsin.server.settings import CorsSettings, HttpLimits, ListenSettings, che
 from tocsin.server.websocket import WsSettings
 from tocsin.store.sqlite import StoreSettings
 from tocsin.transports.webhook import WebhookSettings
+from tocsin.wire.endpoint import normal_host
+
+BASE_URL = re.compile(r"https?://(?P<host>\[[^\]]+\]|[^:/]+)(?::(?P<port>[0-9]{1,5}))?/?")
 
 Part = TypeVar("Part", bound=attrs.AttrsInstance)
 
@@ -24,6 +30,17 @@ def _prefix_problem(prefix: str) -> str | None:
     if prefix == "" or (prefix.startswith("/") and not prefix.endswith("/")):
         return None
     return "must be empty, or begin with / and not end with it"
+
+
+def _base_url_problem(url: str) -> str | None:
+    match = BASE_URL.fullmatch(url)
+    if match is None or not 0 < int(match["port"] or 1) < 65_536:
+        return "must be http://host[:port] or https://host[:port], without a path"
+    try:
+        normal_host(match["host"])
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _merged(*parts: type) -> dict[str, Any]:
@@ -67,6 +84,11 @@ class NetapiSettings:
     prefix: str = option(
         "/cpaas", "What every path of the REST API begins with.", check=_prefix_problem
     )
+    native_app_id: str | None = option(
+        None,
+        "The FCM app of [push.apps] that a NativeChannel of the strict dialect is for; not set, "
+        "there are none.",
+    )
 
 
 @attrs.frozen
@@ -86,6 +108,12 @@ class Config:
     """The whole configuration; without a file, every option has its default."""
 
     state_dir: str = option("state", "Where the daemon keeps what is not in the store.")
+    public_base_url: str | None = option(
+        None,
+        "http(s)://host[:port] that clients reach the daemon by; set, it turns on the strict "
+        "dialect with absolute URLs, whose paths have no prefix.",
+        check=_base_url_problem,
+    )
     trusted_proxies: list[str] = option(
         [], "Networks whose Forwarded and X-Forwarded-For headers count.", check=check_networks
     )
@@ -99,6 +127,7 @@ class Config:
     publish: PublishSettings = section(PublishSettings, "The publish API.")
     ws: WsSettings = section(WsSettings, "The notification WebSocket.")
     webhooks: WebhookSettings = section(WebhookSettings, "Calling webhooks.")
+    push: PushSettings = section(PushSettings, "Pushing to apps on phones.")
     delivery: DeliverySettings = section(DeliverySettings, "Attempts and retries.")
     drain: DrainSettings = section(DrainSettings, "Stopping.")
     log: LogSettings = section(LogSettings, "The log on standard output.")
@@ -107,5 +136,21 @@ class Config:
     )
 
 
-CHECKS: Checks = {AuthSettings: auth.check}
+def _check_dialects(config: Config) -> list[str]:
+    """What the dialects need of one another and of the rest, one line each."""
+    problems = []
+    if config.public_base_url is not None and not config.netapi.prefix:
+        problems.append("netapi.prefix: must not be empty next to public_base_url")
+    native = config.netapi.native_app_id
+    app = None if native is None else config.push.apps.get(native)
+    if native is not None and (app is None or app.provider != "fcm"):
+        problems.append("netapi.native_app_id: must be an FCM app of [push.apps]")
+    return problems
+
+
+CHECKS: Checks = {
+    AuthSettings: auth.check,
+    PushSettings: pushapps.check,
+    Config: _check_dialects,
+}
 """Rules across the fields of one table, by its Settings class."""

@@ -1,0 +1,86 @@
+"""Rules that options of different tables make for one another."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tocsin.config import Config, ConfigError, parse
+
+SECRET = {"auth": {"shared_secret": "0123456789abcdef0123456789abcdef"}}
+PUSH = """
+[push.apps."com.x.android"]
+provider = "fcm"
+[push.apps."com.x"]
+provider = "apns"
+"""
+
+
+def parsed(text: str) -> Config:
+    return parse({**tomllib.loads(text), **SECRET}, folder=Path(), environ={})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            'netapi.prefix = ""\npublic_base_url = "https://x"',
+            "netapi.prefix: must not be empty next to public_base_url",
+        ),
+        (
+            f'netapi.native_app_id = "com.x"\n{PUSH}',
+            "netapi.native_app_id: must be an FCM app of [push.apps]",
+        ),
+        (
+            'netapi.native_app_id = "com.x"',
+            "netapi.native_app_id: must be an FCM app of [push.apps]",
+        ),
+        (
+            '[push.apps."a.b"]\nprovider = "apns"\ntopic = "a.voip"',
+            "push.apps.a.b.topic: must not end in .voip where kind is alert",
+        ),
+        ("[push.apps.a]", "push.apps.a.provider: is missing"),
+        (
+            "push.apps.a = {provider = 'gcm'}",
+            "push.apps.a.provider: must be one of apns, fcm",
+        ),
+    ],
+)
+def test_impossible_together(text: str, problem: str) -> None:
+    """Dialects that would share their paths, a native app nobody registered and impossible apps
+    keep the daemon from starting, each with its path (CH-1, CH-33, PU-20)."""
+    with pytest.raises(ConfigError) as caught:
+        parsed(text)
+    assert caught.value.problems == [problem]
+
+
+def test_possible_together() -> None:
+    """Both dialects and a native app that is registered (CH-1, CH-33)."""
+    config = parsed(
+        f'public_base_url = "https://x"\nnetapi.native_app_id = "com.x.android"\n{PUSH}'
+    )
+    assert config.push.apps["com.x"].provider == "apns"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://x.example", "http://x:8080/", "https://[2001:db8::1]:8443", "http://127.0.0.1"],
+)
+def test_public_base_urls(url: str) -> None:
+    """Scheme, host and port, with or without a slash at the end (CH-1)."""
+    assert parsed(f'public_base_url = "{url}"').public_base_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "x.example", "//x", "ftp://x", "wss://x", "https://", "https:///", "https://x//"),
+        *("https://x/path", "https://x?q", "https://x#f", "https://u:p@x", "https://u@x"),
+        *("https://x:0", "https://x:65536", "https://x:", "https://a b", "https://1.2.3", "h"),
+    ],
+)
+def test_what_is_no_public_base_url(url: str) -> None:
+    """Anything that would make crooked URLs in answers is told at start (CH-1, OP-6)."""
+    with pytest.raises(ConfigError) as caught:
+        parsed(f'public_base_url = "{url}"')
+    assert [line.partition(":")[0] for line in caught.value.problems] == ["public_base_url"]
