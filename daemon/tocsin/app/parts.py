@@ -17,7 +17,7 @@ from tocsin.delivery.sessions import Sessions
 from tocsin.delivery.settler import Settler
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.ops.metrics import Metrics
-from tocsin.server.connection import Connection
+from tocsin.server.handler import Link
 from tocsin.server.heartbeat import Wheel
 from tocsin.server.reactor import Reactor
 from tocsin.server.session import SessionContext
@@ -117,5 +117,5 @@ def _wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _session_crashed(connection: Connection, error: Exception) -> None:
+def _session_crashed(connection: Link, error: Exception) -> None:
     log.error("session.crashed", exc_info=error, connection=connection.fileno())

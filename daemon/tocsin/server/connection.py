@@ -1,154 +1,26 @@
-"""One WebSocket inside the reactor: frames in, bytes out, the closing handshake.
+"""The reactor's kind of link: frames are read by our own decoder, out of a shared buffer."""
 
-A connection is passive. The reactor calls `receive` and `flush` when the kernel says so; the
-session calls `offer`, `close` and `abort` whenever it likes, from its own callbacks or from any
-task of the same thread. Nothing here waits, and nothing here calls the session back from inside
-one of those three.
-
-    OPEN ──close()──> CLOSING ──peer's Close──> FLUSHING ──outbox empty──> GONE
-      ├──peer's Close (echoed)──────────────────────^                       ^
-      └──fail(): a violation, 1002 to 1011──> LINGERING ──peer's FIN────────┤
-    any ──end of stream, error, abort(), close_timeout──────────────────────┘
-
-In CLOSING the peer may not have seen our Close yet: what it sent before is still delivered, so
-that a receipt on its way is not lost, and the session ends with the peer's Close. LINGERING
-throws away what arrives: closing a socket with unread bytes makes the kernel send RST, which
-would destroy the Close that says what was wrong. The session hears `closed` when it can hear
-nothing else any more, with the code of the first Close frame in either direction.
-
-Buffers: the outbox has at most `outbox_bytes` and one Close; when a frame does not fit, `offer`
-says no and queues nothing. A Pong that does not fit is dropped: that peer is not reading.
-"""
-
-import contextlib
 import socket
-import struct
 
-import trio
-
-from tocsin.server.handler import NOBODY, ConnectionLimits, Handler, Host
-from tocsin.server.outbox import Outbox
-from tocsin.wire.websocket import (
-    BINARY,
-    CLOSE,
-    PING,
-    PONG,
-    TEXT,
-    CloseCode,
-    close_code,
-    encode_close,
-    encode_ping,
-    encode_pong,
-)
+from tocsin.server.handler import ConnectionLimits, Handler, Host
+from tocsin.server.link import CLOSING, SocketLink
 from tocsin.wire.websocket_decoder import Decoder, ProtocolViolation
 
-OPEN, CLOSING, FLUSHING, LINGERING, GONE = range(5)
 
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+class Connection(SocketLink):
+    """One WebSocket inside the reactor, which calls `read_into` and `flush`."""
 
-
-class Connection:
-    """One peer. `offer`, `ping`, `note_ping`, `close` and `abort` are for the session."""
-
-    __slots__ = (
-        "_decoder",
-        "_frames",
-        "_handler",
-        "_host",
-        "_outbox",
-        "_pings",
-        "_second",
-        "_socket",
-        "_state",
-        "blocked_since",
-        "code",
-        "last_received",
-        "limits",
-    )
+    __slots__ = ("_decoder",)
 
     def __init__(
         self, sock: socket.socket, handler: Handler, limits: ConnectionLimits, host: Host
     ) -> None:
-        self.limits = limits
-        self.blocked_since: float | None = None
-        self.last_received = host.now
-        self.code = 0
-        self._socket = sock
-        self._handler = handler
-        self._host = host
+        super().__init__(sock, handler, limits, host)
         self._decoder = Decoder(max_message=limits.max_message)
-        self._outbox: Outbox | None = None
-        self._state = OPEN
-        self._pings = 0
-        self._frames = 0
-        self._second = host.now
-
-    # For the session.
-
-    @property
-    def backlog(self) -> int:
-        """Bytes that wait because the peer does not read."""
-        return self._outbox.size if self._outbox is not None else 0
-
-    def offer(self, data: bytes) -> bool:
-        """Send encoded frames, now or when what waits before them has left.
-
-        False, and nothing sent or queued, if the outbox bound would be passed or the
-        connection is closing. A frame larger than the bound never leaves.
-        """
-        waiting = self._outbox.size if self._outbox is not None else 0
-        if self._state != OPEN or waiting + len(data) > self.limits.outbox_bytes:
-            return False
-        self._put(data)
-        return self._state == OPEN
-
-    def ping(self, payload: bytes = b"") -> bool:
-        """Send a Ping; the Pong that answers it is not counted as a client's frame."""
-        if not self.offer(encode_ping(payload)):
-            return False
-        self.note_ping()
-        return True
-
-    def note_ping(self) -> None:
-        """A Ping has left as part of what was offered: its Pong is expected."""
-        self._pings += 1
-
-    def close(self, code: int, reason: str = "") -> None:
-        """Start the closing handshake behind what waits; no-op when already closing.
-
-        ValueError: a code that no Close frame may carry.
-        """
-        frame = encode_close(code, reason)
-        if self._state == OPEN:
-            self._enter(CLOSING, code)
-            self._put(frame)
-
-    def abort(self, code: int = CloseCode.ABNORMAL) -> None:
-        """Drop the connection now, without waiting for anybody.
-
-        With a code other than 1006 a Close is tried, but not behind a backlog: the peer has
-        stopped reading.
-        """
-        frame = b"" if code == CloseCode.ABNORMAL else encode_close(code)
-        if frame and self._state == OPEN and self._outbox is None:
-            with contextlib.suppress(OSError):
-                self._socket.send(frame)
-        self._drop(code)
-
-    # For the reactor.
-
-    @property
-    def is_gone(self) -> bool:
-        """Nothing is left to do but to close the socket."""
-        return self._state == GONE
-
-    def fileno(self) -> int:
-        """The descriptor, -1 after `shut`."""
-        return self._socket.fileno()
 
     def start(self, received: bytes) -> None:
         """Tell the session, then process what came with the handshake."""
-        self._handler.opened(self)
+        self.open()
         if received:
             self.receive(received)
 
@@ -163,7 +35,7 @@ class Connection:
         if size:
             self.receive(buffer[:size])
         else:
-            self._drop(CloseCode.ABNORMAL)
+            self.expire()
 
     def receive(self, data: bytes | memoryview) -> None:
         """Process bytes of the peer; `data` is not used after the call."""
@@ -172,142 +44,9 @@ class Connection:
             return
         try:
             for opcode, payload in self._decoder.feed(data):
-                self._dispatch(opcode, payload)
+                if self.admit(opcode):
+                    self.deliver(opcode, payload)
                 if self._state > CLOSING:
                     return
         except ProtocolViolation as violation:
             self.fail(violation.code, violation.reason)
-
-    def flush(self) -> None:
-        """Send what waits, as many frames at once as the kernel takes."""
-        if self._outbox is None:
-            return
-        try:
-            self._outbox.send(self._socket)
-        except BlockingIOError:
-            return
-        except OSError:
-            self._drop(CloseCode.ABNORMAL)
-            return
-        if self._outbox.size:
-            self.blocked_since = self._host.now
-        else:
-            self._unblock()
-
-    def fail(self, code: int, reason: str = "") -> None:
-        """Say what is wrong and hear no more (section 7.1.7)."""
-        was = self._state
-        if was > CLOSING:
-            return
-        self._enter(LINGERING, code)
-        self._host.retire(self)
-        if was == OPEN:
-            self._put(encode_close(code, reason))
-        if self._outbox is None:
-            self._finish()
-
-    def expire(self) -> None:
-        """close_timeout has passed."""
-        self._drop(CloseCode.ABNORMAL)
-
-    def take_handler(self) -> Handler:
-        """The session that is to hear `closed`; a second call gives one that does not care."""
-        handler, self._handler = self._handler, NOBODY
-        return handler
-
-    def shut(self) -> None:
-        """Close the socket."""
-        self._socket.close()
-
-    # Inside.
-
-    def _dispatch(self, opcode: int, payload: bytes) -> None:
-        if opcode == PONG and self._pings:
-            self._pings -= 1
-        elif not self._within_rate():
-            self.fail(CloseCode.POLICY, "too many frames")
-            return
-        if opcode == TEXT:
-            self._handler.text(payload)
-        elif opcode == PONG:
-            self._handler.pong(payload)
-        elif opcode == PING:
-            self.offer(encode_pong(payload))
-        elif opcode == BINARY:
-            self._handler.binary(payload)
-        elif opcode == CLOSE:
-            self._peer_closed(close_code(payload))
-
-    def _within_rate(self) -> bool:
-        now = self._host.now
-        if now - self._second >= 1.0:
-            self._second = now
-            self._frames = 0
-        self._frames += 1
-        return self._frames <= self.limits.frames_per_second
-
-    def _peer_closed(self, code: int) -> None:
-        was = self._state
-        self._enter(FLUSHING, code)
-        self._host.retire(self)
-        if was == OPEN:
-            self._put(encode_close(code))
-        if self._outbox is None:
-            self._finish()
-
-    def _enter(self, state: int, code: int) -> None:
-        """Begin to end: from here on close_timeout runs, and the code is settled."""
-        if self._state == OPEN:
-            self.code = code
-            self._host.expect_end(self)
-        self._state = state
-
-    def _finish(self) -> None:
-        """The last byte has left."""
-        if self._state == FLUSHING:
-            self._drop(self.code)
-        elif self._state == LINGERING:
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_WR)
-
-    def _drop(self, code: int) -> None:
-        if self._state == GONE:
-            return
-        self.code = self.code or code
-        self._state = GONE
-        if self._outbox is not None:
-            # Otherwise the kernel keeps a full send buffer for minutes for a peer that is dead.
-            with contextlib.suppress(OSError):
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-            self._host.watch(self, writable=False)
-        self._outbox = None
-        self.blocked_since = None
-        self._host.retire(self)
-
-    def _put(self, data: bytes) -> None:
-        if self._outbox is not None:
-            self._outbox.put(data)
-            return
-        try:
-            sent = self._socket.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._drop(CloseCode.ABNORMAL)
-            return
-        if sent < len(data):
-            self._block(memoryview(data)[sent:])
-
-    def _block(self, rest: memoryview) -> None:
-        self._outbox = Outbox(rest)
-        self.blocked_since = trio.current_time()
-        self._host.watch(self, writable=True)
-
-    def _unblock(self) -> None:
-        self._outbox = None
-        self.blocked_since = None
-        self._host.watch(self, writable=False)
-        if self._state == OPEN:
-            self._handler.drained()
-        else:
-            self._finish()

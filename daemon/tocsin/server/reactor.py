@@ -11,55 +11,25 @@ Fairness: a connection is read once a batch, at most `receive_bytes`; epoll is l
 so what is left comes round again behind the others. Sockets are closed only between batches:
 within one, no descriptor can be given to a new connection while an event for the old one is
 still in the list.
-
-There is no timer either. All closing handshakes have the same timeout, so their deadlines are a
-queue; the task looks at its head, and otherwise wakes once a second.
 """
 
 import select
 import socket
-from collections import deque
 from collections.abc import Callable
-from typing import NoReturn, TypeVarTuple
+from typing import NoReturn
 
-import attrs
 import trio
 
 from tocsin.server.connection import Connection
-from tocsin.server.handler import ConnectionLimits, Handler
-from tocsin.wire.websocket import CloseCode
+from tocsin.server.engine import Engine, ignore_error
+from tocsin.server.handler import ConnectionLimits, Handler, Link
+from tocsin.server.link import SocketLink
 
-__all__ = ["Connection", "ConnectionLimits", "Handler", "Reactor", "ReactorStatistics"]
-
-READABLE = select.EPOLLIN
-READABLE_AND_WRITABLE = select.EPOLLIN | select.EPOLLOUT
-LOOK_INTERVAL = 1.0
-
-Arguments = TypeVarTuple("Arguments")
+__all__ = ["Connection", "ConnectionLimits", "Handler", "Reactor"]
 
 
-@attrs.frozen
-class ReactorStatistics:
-    """Open connections, those with a backlog and its bytes; then totals since the start."""
-
-    connections: int
-    blocked: int
-    backlog_bytes: int
-    adopted: int
-    handler_errors: int
-    close_timeouts: int
-
-
-def _ignore_error(_connection: Connection, _error: Exception) -> None:
-    """Nobody asked to hear of it; `statistics` has counted it."""
-
-
-class Reactor:
-    """Serves adopted sockets while `run` runs. Everything but `run` is synchronous.
-
-    `on_error(connection, error)` hears of every session that raised; such a connection closes
-    with 1011 and nothing else is touched.
-    """
+class Reactor(Engine[Connection]):
+    """The engine where there is epoll."""
 
     def __init__(
         self,
@@ -67,38 +37,13 @@ class Reactor:
         close_timeout: float = 5.0,
         batch: int = 256,
         receive_bytes: int = 65536,
-        on_error: Callable[[Connection, Exception], None] = _ignore_error,
+        on_error: Callable[[Link, Exception], None] = ignore_error,
     ) -> None:
+        super().__init__(close_timeout=close_timeout, on_error=on_error)
         self.now = 0.0
-        self._close_timeout = close_timeout
         self._batch = batch
-        self._on_error = on_error
         self._buffer = memoryview(bytearray(receive_bytes))
         self._epoll: select.epoll | None = None
-        self._rest = trio.CancelScope()
-        self._connections: dict[int, Connection] = {}
-        self._blocked: set[Connection] = set()
-        self._retired: deque[Connection] = deque()
-        self._ending: deque[tuple[float, Connection]] = deque()
-        self._adopted = 0
-        self._handler_errors = 0
-        self._close_timeouts = 0
-
-    @property
-    def connections(self) -> int:
-        """Open sockets, those that are closing included."""
-        return len(self._connections)
-
-    def statistics(self) -> ReactorStatistics:
-        """A snapshot; costs a step per connection with a backlog."""
-        return ReactorStatistics(
-            connections=len(self._connections),
-            blocked=len(self._blocked),
-            backlog_bytes=sum(connection.backlog for connection in self._blocked),
-            adopted=self._adopted,
-            handler_errors=self._handler_errors,
-            close_timeouts=self._close_timeouts,
-        )
 
     async def run(
         self,
@@ -106,11 +51,7 @@ class Reactor:
         progress: Callable[[], object] = lambda: None,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> NoReturn:
-        """Serve until cancelled; `progress` is called each turn and at least once a second.
-
-        When it ends, for whatever reason, all sockets are closed at once and their sessions
-        told; a drain closes them with 1012 first. May be run again afterwards.
-        """
+        """Serve until cancelled; `progress` is called each turn and at least once a second."""
         with select.epoll() as epoll:
             self._epoll = epoll
             self.now = trio.current_time()
@@ -118,10 +59,12 @@ class Reactor:
             try:
                 while True:
                     progress()
-                    self._look_after()
-                    with trio.CancelScope(deadline=self._next_look()) as self._rest:
+                    self.now = trio.current_time()
+                    self._look_after(self.now)
+                    with trio.CancelScope(deadline=self._next_look(self.now)) as self._rest:
                         await self._serve(epoll, progress)
             finally:
+                self._epoll = None
                 self._close_all()
 
     def adopt(
@@ -132,15 +75,10 @@ class Reactor:
         *,
         received: bytes = b"",
     ) -> Connection:
-        """Take over a non-blocking socket on which 101 has been sent.
-
-        `received` is what was read beyond the handshake: it is processed before anything else,
-        after `opened`. Raises trio.ClosedResourceError while the reactor is not running, and
-        OSError if the kernel will not watch the socket; then it stays the caller's.
-        """
+        """See `Engine.adopt`; `received` is processed before this returns."""
         if self._epoll is None:
             raise trio.ClosedResourceError("the reactor is not running")
-        self._epoll.register(sock, READABLE)
+        self._epoll.register(sock, select.EPOLLIN)
         self.now = trio.current_time()
         connection = Connection(sock, handler, limits, self)
         self._connections[sock.fileno()] = connection
@@ -168,68 +106,13 @@ class Reactor:
                 self._fenced(connection, connection.read_into, self._buffer)
         self._bury()
 
-    def _look_after(self) -> None:
-        self.now = trio.current_time()
-        while self._ending and self._ending[0][0] <= self.now:
-            connection = self._ending.popleft()[1]
-            if not connection.is_gone:
-                self._close_timeouts += 1
-                connection.expire()
-        self._bury()
-
-    def _next_look(self) -> float:
-        look = self.now + LOOK_INTERVAL
-        return min(look, self._ending[0][0]) if self._ending else look
-
-    def _bury(self) -> None:
-        """Tell the sessions that have ended, close the sockets that are done with."""
-        while self._retired:
-            connection = self._retired.popleft()
-            self._fenced(connection, connection.take_handler().closed, connection.code)
-            # A connection that lingered comes here twice.
-            if connection.is_gone and connection.fileno() in self._connections:
-                del self._connections[connection.fileno()]
-                if self._epoll is not None:
-                    self._epoll.unregister(connection)
-                connection.shut()
-
-    def _close_all(self) -> None:
-        self._epoll = None
-        for connection in self._connections.values():
-            connection.abort()
-        self._bury()
-        self._ending.clear()
-
-    def _fenced(
-        self, connection: Connection, step: Callable[[*Arguments], None], *arguments: *Arguments
-    ) -> None:
-        try:
-            step(*arguments)
-        # The fence around one session: whatever is wrong with it, the other connections of
-        # this task must not notice.
-        except Exception as error:  # noqa: BLE001
-            self._handler_errors += 1
-            connection.fail(CloseCode.INTERNAL_ERROR)
-            self._on_error(connection, error)
-
-    # What a connection asks for (`Host`).
-
-    def watch(self, connection: Connection, *, writable: bool) -> None:
-        """Arm EPOLLOUT while there is a backlog."""
-        if writable:
-            self._blocked.add(connection)
-        else:
-            self._blocked.discard(connection)
+    def _forget(self, link: SocketLink) -> None:
         if self._epoll is not None:
-            self._epoll.modify(connection, READABLE_AND_WRITABLE if writable else READABLE)
+            self._epoll.unregister(link)
 
-    def expect_end(self, connection: Connection) -> None:
-        """Queue the deadline of a closing handshake."""
-        deadline = trio.current_time() + self._close_timeout
-        self._ending.append((deadline, connection))
-        self._rest.deadline = min(self._rest.deadline, deadline)
-
-    def retire(self, connection: Connection) -> None:
-        """Have `_bury` look at the connection, soon also where another task did it."""
-        self._retired.append(connection)
-        self._rest.cancel()
+    def watch(self, link: SocketLink, *, writable: bool) -> None:
+        """Arm EPOLLOUT while there is a backlog."""
+        super().watch(link, writable=writable)
+        if self._epoll is not None:
+            events = select.EPOLLIN | select.EPOLLOUT if writable else select.EPOLLIN
+            self._epoll.modify(link, events)

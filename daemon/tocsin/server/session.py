@@ -1,6 +1,6 @@
 """A notification socket: what its client is sent, and what it has receipted.
 
-Synchronous: frames and the time in, `Connection.offer` out. Deliveries come from memory right
+Synchronous: frames and the time in, `Link.offer` out. Deliveries come from memory right
 after their commit (`push`) as long as the client keeps up; once something had to be left in the
 store, everything follows through the store, so nothing overtakes what waits (CH-56, CH-58).
 """
@@ -22,7 +22,7 @@ from tocsin.wire.conncheck import CONN_ACK, ConnAck, ConnCheck, Ignored, conn_ch
 from tocsin.wire.websocket import encode_ping, encode_text
 
 if TYPE_CHECKING:
-    from tocsin.server.connection import Connection
+    from tocsin.server.handler import Link
     from tocsin.server.websocket import WsSettings
 
 CLIENT_INTERVAL = 120.0
@@ -93,7 +93,7 @@ class NotificationSession:
         self._account = account
         self.channel = channel
         self._on_closed = on_closed
-        self._connection: Connection | None = None
+        self._connection: Link | None = None
         self._window = Window(last_seq=channel.last_seq, limit=context.settings.window)
         self._burst: list[bytes] | None = None
         self._burst_bytes = 0
@@ -117,7 +117,7 @@ class NotificationSession:
 
     # -- the connection's side ---------------------------------------------------------------
 
-    def opened(self, connection: "Connection") -> None:
+    def opened(self, connection: "Link") -> None:
         """The client is here: it takes over from an older socket and gets what waits for it."""
         self._connection = connection
         context = self._context
@@ -251,7 +251,7 @@ class NotificationSession:
             self._stored_clock_at = now
             self._context.sessions.clock_moved(self.channel)
 
-    def _next_tick(self, connection: "Connection") -> float:
+    def _next_tick(self, connection: "Link") -> float:
         """When something may be due next: a Ping, a check, or the end of patience."""
         settings = self._context.settings
         due = [
@@ -285,7 +285,7 @@ class NotificationSession:
         """Seconds of silence, or of a blocked write, after which a peer is dead (CH-57)."""
         return max(3 * self._interval, SHORTEST_PATIENCE)
 
-    def _is_dead(self, connection: "Connection", now: float) -> bool:
+    def _is_dead(self, connection: "Link", now: float) -> bool:
         patience = self._patience
         if connection.blocked_since is not None and now - connection.blocked_since >= patience:
             self._context.metrics.ws_slow_consumers.inc()
