@@ -1,32 +1,52 @@
 """Which channels a notification goes to: a pure function of subscriptions and time."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from tocsin.model.channel import Channel
+from tocsin.model.channel import Channel, Device
 from tocsin.model.notification import Notification
-from tocsin.model.services import CHANNEL_TYPES
+from tocsin.model.services import STANDARD, Services, app_carries
 from tocsin.model.subscription import Subscription
 
 RECEIPTS = "deliveryInfoNotification"
+VOIP_ROOT_KEYS = ("wrtcsSessionInvitationNotification",)
 
 
 def fan_out(
-    notification: Notification, subscriptions: Iterable[Subscription], now: int
+    notification: Notification,
+    subscriptions: Iterable[Subscription],
+    now: int,
+    *,
+    services: Services = STANDARD,
+    voip_root_keys: Collection[str] = VOIP_ROOT_KEYS,
 ) -> list[Channel]:
-    """The channels of every matching subscription, each once (CH-92 to CH-94)."""
-    allowed = CHANNEL_TYPES[notification.service]
+    """The channels of every matching subscription, each once (CH-92 to CH-95).
+
+    A PushKit channel gets only `voip_root_keys` (CH-73).
+    """
+    service = notification.service
+    types = services.types_of(service)
     chosen: dict[int, Channel] = {}
     for subscription in subscriptions:
         channel = subscription.channel
         if (
-            subscription.service == notification.service
+            subscription.service == service
             and channel.key not in chosen
-            and channel.type in allowed
-            and not channel.is_over(now)
-            and _passes(subscription, notification)
+            and channel.type in types
+            and not subscription.is_over(now)
+            and (
+                (subscription.destination is None and subscription.sender is None)
+                or _passes(subscription, notification)
+            )
+            and (channel.device is None or _reaches(channel.device, notification, voip_root_keys))
         ):
             chosen[channel.key] = channel
     return list(chosen.values())
+
+
+def _reaches(device: Device, notification: Notification, voip_root_keys: Collection[str]) -> bool:
+    return app_carries(notification.service, device) and (
+        not device.is_voip or notification.root_key in voip_root_keys
+    )
 
 
 def _passes(subscription: Subscription, notification: Notification) -> bool:

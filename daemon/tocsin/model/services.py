@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from tocsin.model.channel import Channel, ChannelType
+from tocsin.model.channel import Channel, ChannelType, Device
 from tocsin.model.notification import Priority
 
 SERVICES = ("sms", "chat", "call", "presence", "account")
@@ -132,6 +132,11 @@ def _row(root_key: str) -> tuple[str, Defaults] | None:
     return ("account", _ACCOUNT) if root_key == "userStatusNotification" else None
 
 
+def app_carries(service: str, device: Device) -> bool:
+    """Whether an app may carry a service: a PushKit app carries calls alone (CH-73)."""
+    return service == "call" or not device.is_voip
+
+
 class Services:
     """The standard services and those declared beside them; immutable."""
 
@@ -152,18 +157,14 @@ class Services:
         }
 
     def types_of(self, service: str) -> frozenset[ChannelType]:
-        """The channel types that may carry a service (CH-93); none for an unknown one."""
+        """The channel types that may carry a service (CH-93); none for one that is not known."""
         return self._types.get(service, frozenset())
 
     def allows(self, service: str, channel: Channel) -> bool:
-        """Whether a channel may carry a service: its type (CH-93), and PushKit only calls (CH-73).
-
-        False for a service that is declared no more.
-        """
-        types = self._types.get(service)
-        if types is None or channel.type not in types:
-            return False
-        return channel.device is None or service == "call" or not channel.device.is_voip
+        """Whether a channel may carry a service, by its type (CH-93) and its device (CH-73)."""
+        return channel.type in self.types_of(service) and (
+            channel.device is None or app_carries(service, channel.device)
+        )
 
     def defaults(self, service: str, root_key: str, body: Body) -> Defaults:
         """The row of CH-101's table for a root key; an unknown root key gets its service's."""

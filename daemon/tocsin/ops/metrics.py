@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import Metric
 
 from tocsin import __version__
 from tocsin.model.channel import ChannelType
-from tocsin.model.services import SERVICES
+from tocsin.model.services import STANDARD
 
 PREFIX = "tocsin"
 OTHER = "other"
@@ -79,10 +79,14 @@ class Registry(CollectorRegistry):
 
 
 class Metrics:
-    """All metrics of one daemon, in a registry of its own."""
+    """All metrics of one daemon, in a registry of its own.
 
-    def __init__(self) -> None:
+    `services` are the labels of what is counted by service.
+    """
+
+    def __init__(self, services: Sequence[str] = STANDARD.names) -> None:
         self.registry = Registry()
+        self._services = services
         self._samplers: list[Callable[[], None]] = []
         ProcessCollector(registry=self.registry)
         self._channels_and_sockets()
@@ -110,7 +114,7 @@ class Metrics:
 
     def _channels_and_sockets(self) -> None:
         self.channels = self._gauges("channels", "Channels.", type=TYPES)
-        self.subscriptions = self._gauges("subscriptions", "Subscriptions.", service=SERVICES)
+        self.subscriptions = self._gauges("subscriptions", "Subscriptions.", service=self._services)
         self.ws_connections = self._gauge("ws_connections", "Sockets open.")
         self.ws_closed = self._counters(
             "ws_closed", "Sockets closed, by close code.", code=CLOSE_CODES
@@ -128,7 +132,7 @@ class Metrics:
 
     def _notifications(self) -> None:
         self.notifications_accepted = self._counters(
-            "notifications_accepted", "Notifications answered 2xx.", service=SERVICES
+            "notifications_accepted", "Notifications answered 2xx.", service=self._services
         )
         self.notifications_rejected = self._counters(
             "notifications_rejected", "Notifications refused.", reason=REJECTIONS
