@@ -84,7 +84,7 @@ async def test_subscriptions_point_to_the_channels_of_their_record(store: Store)
     channel = socket_channel()
     stored = subscription(channel, destination="+1", sender="+2")
     await add(store, channel)
-    await store.add_subscription(stored, b"{}", T0, Reports())
+    await store.add_subscription(stored, b"{}", T0, Reports().both)
     [record] = await store.load_accounts(["u"])
     [loaded] = record.subscriptions
     assert loaded.channel is record.channels[0]
@@ -97,7 +97,7 @@ async def test_texts_of_subscriptions_come_in_the_order_asked_for(store: Store) 
     await add(store, channel)
     stored = [subscription(channel) for _ in range(3)]
     for number, one in enumerate(stored):
-        await store.add_subscription(one, b'{"n": %d}' % number, T0, Reports())
+        await store.add_subscription(one, b'{"n": %d}' % number, T0, Reports().both)
     await store.remove_subscription(stored[1], Reports())
     ids = [stored[2].id, stored[1].id, stored[0].id]
     assert await store.subscription_bodies(ids) == [b'{"n": 2}', b'{"n": 0}']
@@ -108,7 +108,7 @@ async def test_a_subscription_needs_its_channel(store: Store) -> None:
     channel = socket_channel()
     reports = Reports()
     with pytest.raises(StoreError):
-        await store.add_subscription(subscription(channel), b"{}", T0, reports)
+        await store.add_subscription(subscription(channel), b"{}", T0, reports.both)
     assert isinstance(reports.errors[0], StoreError)
     [record] = await store.load_accounts(["u"])
     assert record.subscriptions == []
@@ -120,7 +120,7 @@ async def test_removing_a_channel_takes_everything_of_it_along(store: Store) -> 
     await add(store, gone, stays)
     kept = subscription(stays)
     for one in (subscription(gone), kept):
-        await store.add_subscription(one, b"{}", T0, Reports())
+        await store.add_subscription(one, b"{}", T0, Reports().both)
     await accept(store, (notification("a"), [gone, stays]), (notification("b"), [gone]))
     await claim(store, limit=1)
     reports = Reports()
@@ -297,9 +297,9 @@ async def test_callbacks_come_in_the_order_of_the_calls(
             scope.cancel()
             await call(name)
     store.fetch_waiting(channel, now=T0, after=0, limit=1, then=lambda _f, _e: told.append("fetch"))
-    store.settle_lazily([0], SOCKETS, lambda count: told.append(f"settled {count}"))
+    store.settle_lazily([0], lambda count: told.append(f"settled {count}"))
     await call("last")
-    assert told == ["channel", "a", "b", "c", "fetch", "settled 0", "last"]
+    assert told == ["channel", "a", "b", "c", "fetch", "settled {}", "last"]
 
 
 async def test_a_read_sees_every_earlier_write(store: Store) -> None:
@@ -310,7 +310,7 @@ async def test_a_read_sees_every_earlier_write(store: Store) -> None:
     channel.last_seq = 1
     store.mark_written(channel, [(id_, 1)])
     assert [one.seq for one in await waiting(store, channel)] == [1]
-    store.settle_lazily([id_], SOCKETS, lambda _count: None)
+    store.settle_lazily([id_], lambda _count: None)
     assert await waiting(store, channel) == []
 
 
@@ -325,5 +325,5 @@ async def test_a_store_that_has_ended_refuses(open_store: OpenStore) -> None:
         await store.add_channel(socket_channel(), reports)
     assert len(reports.errors) == 1
     counted: list[int | None] = []
-    store.settle_lazily([1], SOCKETS, counted.append)
+    store.settle_lazily([1], counted.append)
     assert counted == [None]

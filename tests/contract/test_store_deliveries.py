@@ -350,11 +350,11 @@ async def test_receipted_deliveries_end(store: Store) -> None:
     channel = socket_channel()
     await add(store, channel)
     ids = await accept(store, *[(notification(), [channel]) for _ in range(3)])
-    counted: list[int | None] = []
-    store.settle_lazily([ids[0], ids[2]], SOCKETS, counted.append)
-    store.settle_lazily([ids[0], 5], SOCKETS, counted.append)
+    counted: list[object] = []
+    store.settle_lazily([ids[0], ids[2]], counted.append)
+    store.settle_lazily([ids[0], 5], counted.append)
     await store.barrier()
-    assert counted == [2, 0]
+    assert counted == [{SOCKETS: 2}, {}]
     await assert_counts_are_right(store, websockets=1)
 
 
@@ -363,7 +363,7 @@ async def test_one_leg_does_not_end_another(store: Store) -> None:
     socket, hook = socket_channel(), webhook_channel()
     await add(store, socket, hook)
     ids = await accept(store, (notification("a"), [socket, hook]))
-    store.settle_lazily(ids[:1], SOCKETS, lambda _count: None)
+    store.settle_lazily(ids[:1], lambda _count: None)
     assert await claimed_ids(store) == ["a"]
     await assert_counts_are_right(store, webhooks=1)
 
@@ -458,7 +458,7 @@ async def test_counts_know_channels_and_subscriptions(store: Store) -> None:
     channels = [webhook_channel(), socket_channel(), socket_channel()]
     await add(store, *channels)
     for service in ("sms", "chat", "sms"):
-        await store.add_subscription(subscription(channels[0], service), b"", T0, Reports())
+        await store.add_subscription(subscription(channels[0], service), b"", T0, Reports().both)
     counts = await store.counts()
     assert counts.channels == {WEBHOOKS: 1, SOCKETS: 2}
     assert counts.subscriptions == {"sms": 2, "chat": 1}

@@ -81,7 +81,7 @@ async def test_what_was_not_receipted_keeps_its_place(world: World, channel: Cha
     channel.last_seq = 3
     session = MemorySession(world.sessions, channel)
     world.sessions.attach(session)
-    world.sessions.receipted(frames[:1], SOCKETS)
+    world.sessions.receipted(frames[:1], channel)
     world.sessions.detach(session, frames[1:])
     found = await waiting(world.store, channel)
     assert [(one.notification.id, one.seq) for one in found] == [("b", 2), ("c", 3)]
@@ -91,7 +91,7 @@ async def test_what_was_not_receipted_keeps_its_place(world: World, channel: Cha
 async def test_receipts_are_written_before_a_fetch(world: World, channel: Channel) -> None:
     """What a client has is not fetched for it again."""
     frames = await written(world, channel, "a", "b")
-    world.sessions.receipted(frames[:1], SOCKETS)
+    world.sessions.receipted(frames[:1], channel)
     assert len(await waiting(world.store, channel)) == 2
     world.sessions.flush_receipts()
     assert [one.notification.id for one in await waiting(world.store, channel)] == ["b"]
@@ -101,9 +101,9 @@ async def test_receipts_are_written_before_a_fetch(world: World, channel: Channe
 async def test_many_receipts_do_not_wait(world: World, channel: Channel) -> None:
     """The buffer is bounded: full, it is written."""
     frames = await written(world, channel, *map(str, range(MOST_RECEIPTS)))
-    world.sessions.receipted(frames[:-1], SOCKETS)
+    world.sessions.receipted(frames[:-1], channel)
     assert world.store.backlog == MOST_RECEIPTS
-    world.sessions.receipted(frames[-1:], SOCKETS)
+    world.sessions.receipted(frames[-1:], channel)
     assert world.store.backlog == 0
 
 
@@ -111,7 +111,7 @@ async def test_a_receipt_given_twice_counts_once(world: World, channel: Channel)
     """An older socket's and a newer one's, say."""
     frames = await written(world, channel, "a")
     for _ in range(2):
-        world.sessions.receipted(frames, SOCKETS)
+        world.sessions.receipted(frames, channel)
         world.sessions.flush()
     assert delivered(world) == 1
 
@@ -121,7 +121,7 @@ async def test_receipts_a_failing_store_did_not_take_are_kept(
 ) -> None:
     """And written when it works again."""
     frames = await written(world, channel, "a")
-    world.sessions.receipted(frames, SOCKETS)
+    world.sessions.receipted(frames, channel)
 
     def refuse(_self: object, _job: object) -> None:
         raise StoreError("too far behind")

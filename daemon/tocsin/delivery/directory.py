@@ -160,7 +160,7 @@ class Directory:
             if error is not None:
                 existing.webhook = old
 
-        await self._store.change_secret(existing, stored)
+        await self._store.change_channel(existing, stored)
 
     async def _resume(self, channel: Channel) -> None:
         if channel.state is ChannelState.ACTIVE:
@@ -231,7 +231,7 @@ class Directory:
             raise forbidden("quota_subscriptions")
         account.subscriptions[subscription.id] = subscription
 
-        def stored(error: StoreError | None) -> None:
+        def stored(_ended: Ended | None, error: StoreError | None) -> None:
             if error is not None:
                 account.subscriptions.pop(subscription.id, None)
             else:

@@ -5,7 +5,7 @@ cannot take stays in the store and is fetched when there is room again.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -50,6 +50,7 @@ class Sessions:
         self._live: dict[int, Session] = {}
         self._per_user: Counter[str] = Counter()
         self._receipts: list[int] = []
+        self._upto: dict[int, int] = {}
         self._clocks: dict[int, Channel] = {}
         self._written: dict[int, tuple[Channel, Window]] = {}
 
@@ -107,13 +108,15 @@ class Sessions:
         """The stored clock of a connected channel is getting old; written with the receipts."""
         self._clocks[channel.key] = channel
 
-    def receipted(self, written: Iterable[Written], kind: ChannelType) -> None:
+    def receipted(self, written: Sequence[Written], channel: Channel) -> None:
         """The client has these. Written lazily: losing this causes a duplicate, not a loss."""
         now = self._clock()
-        latency = self._metrics.delivery_latency[kind]
+        latency = self._metrics.delivery_latency[channel.type]
         for one in written:
             self._receipts.append(one.delivery)
             latency.observe((now - one.accepted_at) / 1000)
+        if written and channel.reserved is not None:
+            self._upto[channel.key] = written[-1].seq
         if len(self._receipts) >= MOST_RECEIPTS:
             self.flush_receipts()
 
@@ -128,13 +131,15 @@ class Sessions:
         """Hand gathered receipts to the store; also before a fetch, which must not see them."""
         if self._receipts:
             receipts, self._receipts = self._receipts, []
+            upto, self._upto = self._upto, {}
             self._store.settle_lazily(
-                receipts, ChannelType.WEBSOCKETS, partial(self._ended, receipts)
+                receipts, partial(self._ended, receipts), upto=list(upto.items())
             )
 
-    def _ended(self, receipts: list[int], count: int | None) -> None:
+    def _ended(self, receipts: list[int], counts: Mapping[ChannelType, int] | None) -> None:
         """Count what ended; keep for later what a failing store did not take."""
-        if count is not None:
-            self._metrics.deliveries[ChannelType.WEBSOCKETS, "delivered"].inc(count)
+        if counts is not None:
+            for kind, count in counts.items():
+                self._metrics.deliveries[kind, "delivered"].inc(count)
         elif len(self._receipts) < MOST_KEPT:
             self._receipts += receipts

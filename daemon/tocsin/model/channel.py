@@ -86,7 +86,7 @@ class Channel:
     lost a subscription (CH-42).
 
     `reserved` is set once the client has been told a position: no sequence beyond it is given
-    before the store knows a higher one, so that none is given twice. 0: it never asked.
+    before the store knows a higher one, so that none is given twice. None: it never asked.
 
     Of this process alone: since when it has neither socket nor poll (`left_at`, None while it
     has), whether its client said good-bye (`left_cleanly`), and up to which sequence an answer
@@ -110,7 +110,7 @@ class Channel:
     used_at: int | None = None
     state: ChannelState = ChannelState.ACTIVE
     last_seq: int = 0
-    reserved: int = 0
+    reserved: int | None = None
     left_at: int | None = attrs.field(
         default=attrs.Factory(lambda self: self.created_at, takes_self=True)
     )

@@ -5,43 +5,101 @@ Rules every implementation keeps:
 - What is awaited without an error is durable; on `StoreError` nothing of that call is kept.
 - Cancelling a caller does not undo its call; callbacks (`then`, `on_done`) are called on the
   event loop exactly once per call, cancelled or not, in the order of the calls.
-- `settle`, `mark_written` and `extend_channels` are lazy: losing the last of them to a power
-  failure leads to a duplicate, never to a loss.
+- `settle`, `mark_written`, `settle_lazily` and `extend_channels` are lazy: losing the last of them
+  to a power failure leads to a duplicate, never to a loss.
 - A store keeps records and finds work. It knows one structural rule: a delivery with a lane is
   not claimed while an earlier one of the same channel and order key is unsettled.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import attrs
 
-from tocsin.model.channel import Channel, ChannelType
+from tocsin.model.channel import Channel, ChannelType, Device
 from tocsin.model.delivery import Delivery
 from tocsin.model.errors import StoreError
 from tocsin.model.notification import Notification
 from tocsin.model.subscription import Subscription
+
+CLASH = -1
+
+
+@attrs.frozen
+class Identity:
+    """What a notification is known by when it is submitted again: digests of 63 bits.
+
+    `key` and `proof` are both made of its producer and id, `subject` of what must be the same
+    in a repeat.
+    """
+
+    key: int
+    proof: int
+    subject: int
+
+
+@attrs.frozen(eq=False)
+class StoredAnswer:
+    """The first answer to a submission; `content` is a digest of what was submitted."""
+
+    content: int
+    status: int
+    body: bytes
+    notification_id: str | None = None
+
+
+@attrs.frozen(eq=False)
+class Submitted:
+    """A request whose answer is to be remembered. `answer` makes it from the repeats that were
+    found (see `Acceptance.repeats`); it runs in the store's thread and must be pure."""
+
+    key: int
+    proof: int
+    answer: Callable[[Mapping[int, int]], StoredAnswer]
+    at: int
 
 
 @attrs.define(eq=False)
 class Acceptance:
     """Notifications and the deliveries made of them: stored together or not at all.
 
-    The store numbers the deliveries (`Delivery.id`); everything else is the caller's.
+    The store numbers the deliveries (`Delivery.id`) and finds `repeats`: by position, to how many
+    channels a notification of the same identity went the first time, or `CLASH` where its
+    subject was another. Nothing of a repeat is stored. Everything else is the caller's.
     """
 
     notifications: list[Notification] = attrs.field(factory=list)
     deliveries: list[list[Delivery]] = attrs.field(factory=list)
+    identities: dict[int, Identity] = attrs.field(factory=dict)
+    submitted: Submitted | None = None
+    repeats: Mapping[int, int] = attrs.field(factory=dict)
 
-    def add(self, notification: Notification, channels: Iterable[Channel]) -> None:
-        """One notification and the channels it goes to (at least one)."""
+    def add(
+        self,
+        notification: Notification,
+        channels: Iterable[Channel],
+        identity: Identity | None = None,
+    ) -> None:
+        """One notification and the channels it goes to; without any, only its identity is kept."""
+        if identity is not None:
+            self.identities[len(self.notifications)] = identity
         self.notifications.append(notification)
         self.deliveries.append([Delivery(0, notification, channel) for channel in channels])
+
+    def fresh(self) -> Iterator[list[Delivery]]:
+        """The deliveries that were stored, notification by notification."""
+        for number, legs in enumerate(self.deliveries):
+            if number not in self.repeats:
+                yield legs
 
 
 @attrs.frozen(eq=False)
 class AccountRecord:
-    """All that is stored of one user: rows for the directory."""
+    """All that is stored of one user: rows for the directory.
+
+    A subscription may point to a channel of another user (CH-96); its `channel` is then a
+    second object of that channel, for the directory to replace.
+    """
 
     user: str
     channels: list[Channel]
@@ -76,6 +134,46 @@ class Waiting:
     id: int
     seq: int | None
     notification: Notification
+
+
+@attrs.frozen(eq=False)
+class Position:
+    """What is known of the numbering of a polled channel (see `delivery/position`).
+
+    `written` are (delivery id, seq) of what was written and is not receipted, by seq;
+    `settled_seq` is the last receipted; `dropped` ended without the client having them, since
+    the last gap it was told of, which was of `missed` and is behind it from `missed_at` on.
+    """
+
+    written: list[tuple[int, int]]
+    settled_seq: int = 0
+    dropped: int = 0
+    missed: int = 0
+    missed_at: int = 0
+
+
+@attrs.frozen(eq=False)
+class Resumption:
+    """How a channel goes on from a position: what the client has up to `settle_upto` is over,
+    `renumbered` deliveries get new places, and the gap it is told of is noted."""
+
+    settle_upto: int = 0
+    renumbered: list[tuple[int, int]] = attrs.field(factory=list)
+    dropped: int = 0
+    missed: int = 0
+    missed_at: int = 0
+
+
+@attrs.frozen(eq=False)
+class Takeover:
+    """An abandoned channel's subscription ends, and what waits there of its service, accepted
+    until `until`, goes to another channel, same ids, same order (CH-45). `ends`: the abandoned
+    channel is then empty, and removed."""
+
+    subscription: Subscription
+    heir: Channel
+    until: int
+    ends: bool
 
 
 @attrs.frozen(eq=False)
@@ -177,10 +275,10 @@ class Store(Protocol):
     ) -> None:
         """Store a channel; its `key` is set at once."""
 
-    async def change_secret(
+    async def change_channel(
         self, channel: Channel, on_done: Callable[[StoreError | None], None]
     ) -> None:
-        """Store the signing secret a webhook channel has now."""
+        """Store what a channel is now: lifetime, clock, secrets, device, echoed members, use."""
 
     async def remove_channel(
         self, channel: Channel, on_done: Callable[[Ended | None, StoreError | None], None]
@@ -192,9 +290,24 @@ class Store(Protocol):
         subscription: Subscription,
         body: bytes,
         now: int,
-        on_done: Callable[[StoreError | None], None],
+        on_done: Callable[[Ended | None, StoreError | None], None],
+        *,
+        takeovers: Sequence[Takeover] = (),
     ) -> None:
-        """Store a subscription with the text that GET answers."""
+        """Store a subscription with the text that GET answers, and have its channel take over
+        from abandoned ones; `on_done` gets what ended with those."""
+
+    async def take_over(
+        self,
+        takeovers: Sequence[Takeover],
+        on_done: Callable[[Ended | None, StoreError | None], None],
+    ) -> None:
+        """The same for channels that were abandoned later."""
+
+    async def renew_subscription(
+        self, subscription: Subscription, on_done: Callable[[StoreError | None], None]
+    ) -> None:
+        """Store when a subscription ends now."""
 
     async def remove_subscription(
         self, subscription: Subscription, on_done: Callable[[StoreError | None], None]
@@ -204,12 +317,42 @@ class Store(Protocol):
     async def subscription_bodies(self, ids: Sequence[str]) -> list[bytes]:
         """The stored texts, in the order asked for, without those that are gone."""
 
+    async def expired_subscriptions(self, now: int, *, limit: int) -> list[tuple[str, str]]:
+        """(user, subscription id) of subscriptions whose own time is up."""
+
+    async def unused_channels(self, before: int, *, limit: int) -> list[tuple[str, str]]:
+        """(user, channel id) of channels not used since `before` and without a subscription."""
+
+    async def find_device(self, device: Device) -> list[tuple[str, str]]:
+        """(user, channel id) of the channels with this provider, app and token."""
+
     def extend_channels(self, channels: Sequence[Channel]) -> None:
         """Write these channels' clocks."""
 
     def mark_written(self, channel: Channel, written: Sequence[tuple[int, int]]) -> None:
         """Remember the places (delivery id, seq) of what a client may have seen, and the
-        channel's last seq and clock."""
+        channel's last seq, reservation and clock."""
+
+    async def place(self, channel: Channel, written: Sequence[tuple[int, int]]) -> None:
+        """The same, durable on return: for what a client is told the position of."""
+
+    def read_position(
+        self,
+        channel: Channel,
+        *,
+        then: Callable[[Position | None, StoreError | None], None],
+    ) -> None:
+        """What is known of a channel's numbering, now."""
+
+    def resume(
+        self,
+        channel: Channel,
+        resumption: Resumption,
+        *,
+        then: Callable[[int | None, StoreError | None], None],
+    ) -> None:
+        """Go on from a position, `channel`'s last seq and reservation included; `then` gets how
+        many deliveries the client turned out to have."""
 
     def fetch_waiting(
         self,
@@ -240,10 +383,14 @@ class Store(Protocol):
         """Write what became of deliveries with lanes."""
 
     def settle_lazily(
-        self, ids: Sequence[int], kind: ChannelType, then: Callable[[int | None], None]
+        self,
+        ids: Sequence[int],
+        then: Callable[[Mapping[ChannelType, int] | None], None],
+        *,
+        upto: Sequence[tuple[int, int]] = (),
     ) -> None:
-        """End receipted deliveries of polled channels of one type; `then` gets how many there
-        still were, or None when that failed."""
+        """End receipted deliveries of polled channels; `then` gets how many there still were, or
+        None when that failed. `upto` are (channel key, seq) of channels whose position counts."""
 
     async def lanes(self) -> list[Lane]:
         """All lanes with work, for the start."""
@@ -259,6 +406,12 @@ class Store(Protocol):
 
     async def prune_dead_letters(self, before: int, *, limit: int) -> int:
         """Forget dead letters older than `before`; how many."""
+
+    async def find_submission(self, key: int, proof: int) -> StoredAnswer | None:
+        """The remembered answer to a submission."""
+
+    async def forget_submissions(self, before: int, *, limit: int) -> int:
+        """Forget identities and submissions from before; how many."""
 
     async def grant_grace(self, until: int) -> None:
         """No channel ends before `until` (CH-44)."""

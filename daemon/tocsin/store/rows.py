@@ -3,14 +3,17 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tocsin.model.channel import Channel, ChannelState, ChannelType, Webhook
+import orjson
+
+from tocsin.model.channel import Channel, ChannelState, ChannelType, Device, Webhook
 from tocsin.model.notification import Notification, Priority
 
 Row = tuple[Any, ...]
 
 CHANNEL = (
     "key, id, user, type, created_at, client_correlator, application_tag, creator, lifetime, "
-    "expires_at, check_role, url, origin, authorization, secret, state, last_seq"
+    "expires_at, check_role, url, origin, authorization, secret, provider, app, token, "
+    "registered_at, max_notifications, echoed, used_at, state, last_seq, reserved"
 )
 NOTIFICATION = (
     "id, user, service, root_key, body, priority, accepted_at, expires_at, order_key, "
@@ -23,7 +26,7 @@ CHUNKS = (256, 64, 16, 4, 1)
 
 def channel_row(channel: Channel) -> Row:
     """A channel as a row of `CHANNEL`."""
-    webhook = channel.webhook
+    webhook, device = channel.webhook, channel.device
     return (
         channel.key,
         channel.id,
@@ -40,15 +43,25 @@ def channel_row(channel: Channel) -> Row:
         webhook.origin if webhook else None,
         webhook.authorization if webhook else None,
         webhook.secret if webhook else None,
+        device.provider if device else None,
+        device.app if device else None,
+        device.token if device else None,
+        device.registered_at if device else None,
+        channel.max_notifications,
+        orjson.dumps(channel.echoed).decode() if channel.echoed else None,
+        channel.used_at,
         int(channel.state),
         channel.last_seq,
+        channel.reserved,
     )
 
 
 def channel_from(row: Row) -> Channel:
-    """The channel of a row of `CHANNEL`."""
+    """The channel of a row of `CHANNEL`. What a process that died may have numbered stands below
+    `reserved`."""
     key, id_, user, type_, created_at, correlator, tag, creator, lifetime, expires_at = row[:10]
-    role, url, origin, authorization, secret, state, last_seq = row[10:]
+    role, url, origin, authorization, secret, provider, app, token, registered_at = row[10:19]
+    most, echoed, used_at, state, last_seq, reserved = row[19:]
     return Channel(
         key=key,
         id=id_,
@@ -62,8 +75,13 @@ def channel_from(row: Row) -> Channel:
         expires_at=expires_at,
         check_role=role,
         webhook=Webhook(url, origin, authorization, secret) if url else None,
+        device=Device(provider, app, token, registered_at) if token else None,
+        max_notifications=most,
+        echoed=orjson.loads(echoed) if echoed else None,
+        used_at=used_at,
         state=ChannelState(state),
-        last_seq=last_seq,
+        last_seq=max(last_seq, reserved or 0),
+        reserved=reserved,
     )
 
 

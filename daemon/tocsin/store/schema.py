@@ -9,6 +9,11 @@ others behind it have NULL and get theirs when they come first. Work is found by
 order within a key holds by construction (delivery.md, order). All deliveries of a suspended
 channel have NULL. `claimed` marks what a queue holds in memory; a mark found at the start was
 left by a process that died.
+
+`identity` and `submission` remember what was submitted (CH-114, CH-115) by digests of 63 bits, two
+of them together: `key`, which finds the row, and `proof`, which tells a stranger with the same key.
+
+The counters of a `channel` from `reserved` on are about positions: see `delivery/position`.
 """
 
 import os
@@ -42,11 +47,25 @@ CREATE TABLE channel(
     origin TEXT,
     authorization TEXT,
     secret TEXT,
+    provider TEXT,
+    app TEXT,
+    token TEXT,
+    registered_at INTEGER,
+    max_notifications INTEGER,
+    echoed TEXT,
+    used_at INTEGER,
     state INTEGER NOT NULL,
-    last_seq INTEGER NOT NULL
+    last_seq INTEGER NOT NULL,
+    reserved INTEGER,
+    settled_seq INTEGER NOT NULL DEFAULT 0,
+    dropped INTEGER NOT NULL DEFAULT 0,
+    missed INTEGER NOT NULL DEFAULT 0,
+    missed_at INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX channel_user ON channel(user);
 CREATE INDEX channel_expiry ON channel(expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX channel_device ON channel(token, app, provider) WHERE token IS NOT NULL;
+CREATE INDEX channel_use ON channel(used_at) WHERE used_at IS NOT NULL;
 
 CREATE TABLE subscription(
     id TEXT PRIMARY KEY,
@@ -55,11 +74,15 @@ CREATE TABLE subscription(
     channel INTEGER NOT NULL,
     destination TEXT,
     sender TEXT,
+    listing TEXT,
+    policy TEXT,
+    expires_at INTEGER,
     created_at INTEGER NOT NULL,
     body BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX subscription_user ON subscription(user);
 CREATE INDEX subscription_channel ON subscription(channel);
+CREATE INDEX subscription_expiry ON subscription(expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE notification(
     key INTEGER PRIMARY KEY,
@@ -121,6 +144,26 @@ CREATE TABLE dead_letter(
 );
 CREATE INDEX dead_letter_age ON dead_letter(died_at);
 CREATE INDEX dead_letter_type ON dead_letter(type);
+
+CREATE TABLE identity(
+    key INTEGER PRIMARY KEY,
+    proof INTEGER NOT NULL,
+    subject INTEGER NOT NULL,
+    channels INTEGER NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE INDEX identity_age ON identity(at);
+
+CREATE TABLE submission(
+    key INTEGER PRIMARY KEY,
+    proof INTEGER NOT NULL,
+    content INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    notification TEXT,
+    at INTEGER NOT NULL
+);
+CREATE INDEX submission_age ON submission(at);
 
 CREATE TABLE probe(key INTEGER PRIMARY KEY, at INTEGER NOT NULL);
 """

@@ -1,14 +1,15 @@
 """The embedded store: SQLite in WAL mode behind one writer thread."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import apsw
 import attrs
 import trio
 
-from tocsin.model.channel import Channel, ChannelType
+from tocsin.model.channel import Channel, ChannelType, Device
+from tocsin.model.delivery import Delivery
 from tocsin.model.errors import StoreError
 from tocsin.model.option import option
 from tocsin.model.subscription import Subscription
@@ -20,8 +21,12 @@ from tocsin.store.interface import (
     Counts,
     Ended,
     Lane,
+    Position,
+    Resumption,
     Settled,
     Settlements,
+    StoredAnswer,
+    Takeover,
     Waiting,
 )
 from tocsin.store.schema import LEG_BITS, open_database
@@ -90,27 +95,28 @@ class SqliteStore:
     async def accept(self, acceptance: Acceptance, on_done: OnError) -> None:
         """See `Store.accept`."""
         numbered = self._number(acceptance)
-        made: dict[ChannelType, int] = {}
-        for legs in acceptance.deliveries:
-            for delivery in legs:
-                kind = delivery.channel.type
-                made[kind] = made.get(kind, 0) + 1
+        made = _per_type(acceptance.deliveries)
         for kind, count in made.items():
             self.pending[kind] += count
 
-        def done(_result: None, error: StoreError | None) -> None:
+        def done(repeats: Mapping[int, int] | None, error: StoreError | None) -> None:
             if error is not None:
                 self.pending.subtract(made)
+            elif repeats:
+                acceptance.repeats = repeats
+                self.pending.subtract(_per_type(acceptance.deliveries[p] for p in repeats))
             on_done(error)
 
         await self._perform(Merged(statements.insert, numbered), done)
 
-    def _number(self, acceptance: Acceptance) -> tuple[list[rows.Row], list[rows.Row]]:
+    def _number(self, acceptance: Acceptance) -> statements.Numbered:
         """Give the deliveries their ids and render all rows."""
         notifications, deliveries = [], []
+        first = self._next_notification
         entries = zip(acceptance.notifications, acceptance.deliveries, strict=True)
-        for key, (notification, legs) in enumerate(entries, self._next_notification):
-            notifications.append(rows.notification_row(key, notification))
+        for key, (notification, legs) in enumerate(entries, first):
+            if legs:
+                notifications.append(rows.notification_row(key, notification))
             for leg, delivery in enumerate(legs):
                 delivery.id = (key << LEG_BITS) | leg
                 deliveries.append(
@@ -122,8 +128,27 @@ class SqliteStore:
                         notification.accepted_at,
                     )
                 )
-        self._next_notification += len(notifications)
-        return notifications, deliveries
+        count = len(acceptance.notifications)
+        self._next_notification += count
+        if not acceptance.identities and acceptance.submitted is None:
+            return statements.Numbered(notifications, deliveries)
+        return statements.Numbered(
+            notifications,
+            deliveries,
+            range(first, first + count),
+            {
+                position: (identity, len(acceptance.deliveries[position]))
+                for position, identity in acceptance.identities.items()
+            },
+            acceptance.submitted,
+            acceptance.notifications[0].accepted_at if acceptance.notifications else 0,
+        )
+
+    async def find_submission(self, key: int, proof: int) -> StoredAnswer | None:
+        """See `Store.find_submission`."""
+        return await self._perform(
+            lambda db: statements.find_submission(db, key, proof), durable=False
+        )
 
     # -- channels and subscriptions --------------------------------------------------------
 
@@ -142,31 +167,93 @@ class SqliteStore:
             lambda db: statements.add_channel(db, row), lambda _result, error: on_done(error)
         )
 
-    async def change_secret(self, channel: Channel, on_done: OnError) -> None:
-        """See `Store.change_secret`."""
-        key, secret = channel.key, channel.webhook.secret if channel.webhook else None
+    async def change_channel(self, channel: Channel, on_done: OnError) -> None:
+        """See `Store.change_channel`."""
+        row = rows.channel_row(channel)
         await self._perform(
-            lambda db: statements.change_secret(db, key, secret),
-            lambda _result, error: on_done(error),
+            lambda db: statements.change_channel(db, row), lambda _result, error: on_done(error)
+        )
+
+    async def find_device(self, device: Device) -> list[tuple[str, str]]:
+        """See `Store.find_device`."""
+        wanted = (device.provider, device.app, device.token)
+        return await self._perform(
+            lambda db: [(user, id_) for user, id_ in statements.find_device(db, *wanted)],
+            durable=False,
+        )
+
+    async def unused_channels(self, before: int, *, limit: int) -> list[tuple[str, str]]:
+        """See `Store.unused_channels`."""
+        return await self._perform(
+            lambda db: [(row[0], row[1]) for row in statements.unused_channels(db, before, limit)],
+            durable=False,
         )
 
     async def remove_channel(self, channel: Channel, on_done: Done[Ended]) -> None:
         """See `Store.remove_channel`."""
+        key = channel.key
+        await self._perform(
+            lambda db: statements.remove_channel(db, key), self._counting_ended(on_done)
+        )
 
+    def _counting_ended(self, on_done: Done[Ended]) -> Done[Ended]:
         def done(ended: Ended | None, error: StoreError | None) -> None:
             if ended is not None and error is None:
                 self.pending.subtract(ended.counts)
             on_done(ended, error)
 
-        await self._perform(lambda db: statements.remove_channel(db, channel.key), done)
+        return done
 
     async def add_subscription(
-        self, subscription: Subscription, body: bytes, now: int, on_done: OnError
+        self,
+        subscription: Subscription,
+        body: bytes,
+        now: int,
+        on_done: Done[Ended],
+        *,
+        takeovers: Sequence[Takeover] = (),
     ) -> None:
         """See `Store.add_subscription`."""
+
+        def add(db: apsw.Connection) -> tuple[Ended, Counter[ChannelType]]:
+            statements.add_subscription(db, subscription, body, now)
+            return statements.take_over(db, takeovers)
+
+        await self._perform(add, self._counting_moved(on_done))
+
+    async def take_over(self, takeovers: Sequence[Takeover], on_done: Done[Ended]) -> None:
+        """See `Store.take_over`."""
         await self._perform(
-            lambda db: statements.add_subscription(db, subscription, body, now),
+            lambda db: statements.take_over(db, takeovers), self._counting_moved(on_done)
+        )
+
+    def _counting_moved(self, on_done: Done[Ended]) -> Done[tuple[Ended, Counter[ChannelType]]]:
+        def done(
+            result: tuple[Ended, Counter[ChannelType]] | None, error: StoreError | None
+        ) -> None:
+            ended = None
+            if result is not None and error is None:
+                ended, moved = result
+                for kind, count in moved.items():
+                    self.pending[kind] += count
+                self.pending.subtract(ended.counts)
+            on_done(ended, error)
+
+        return done
+
+    async def renew_subscription(self, subscription: Subscription, on_done: OnError) -> None:
+        """See `Store.renew_subscription`."""
+        id_, end = subscription.id, subscription.expires_at
+        await self._perform(
+            lambda db: statements.renew_subscription(db, id_, end),
             lambda _result, error: on_done(error),
+        )
+
+    async def expired_subscriptions(self, now: int, *, limit: int) -> list[tuple[str, str]]:
+        """See `Store.expired_subscriptions`."""
+        return await self._perform(
+            lambda db: [(r[0], r[1]) for r in statements.expired_subscriptions(db, now, limit)],
+            durable=False,
         )
 
     async def remove_subscription(self, subscription: Subscription, on_done: OnError) -> None:
@@ -199,8 +286,36 @@ class SqliteStore:
 
     def mark_written(self, channel: Channel, written: Sequence[tuple[int, int]]) -> None:
         """See `Store.mark_written`."""
-        key, last_seq, expires_at = channel.key, channel.last_seq, channel.expires_at
-        self._later(lambda db: statements.mark_written(db, key, last_seq, expires_at, written))
+        row = _numbering(channel)
+        self._later(lambda db: statements.mark_written(db, row, written))
+
+    async def place(self, channel: Channel, written: Sequence[tuple[int, int]]) -> None:
+        """See `Store.place`."""
+        row = _numbering(channel)
+        await self._perform(lambda db: statements.mark_written(db, row, written))
+
+    def read_position(self, channel: Channel, *, then: Done[Position]) -> None:
+        """See `Store.read_position`."""
+        key = channel.key
+        self._submit(Job(lambda db: statements.read_position(db, key), then, durable=False))
+
+    def resume(self, channel: Channel, resumption: Resumption, *, then: Done[int]) -> None:
+        """See `Store.resume`."""
+        key, last_seq, reserved = channel.key, channel.last_seq, channel.reserved
+        kind = channel.type
+
+        def done(count: int | None, error: StoreError | None) -> None:
+            if count is not None and error is None:
+                self.pending[kind] -= count
+            then(count, error)
+
+        self._submit(
+            Job(
+                lambda db: statements.resume(db, key, last_seq, reserved, resumption),
+                done,
+                durable=False,
+            )
+        )
 
     def fetch_waiting(
         self, channel: Channel, *, now: int, after: int, limit: int, then: Done[list[Waiting]]
@@ -216,16 +331,25 @@ class SqliteStore:
         )
 
     def settle_lazily(
-        self, ids: Sequence[int], kind: ChannelType, then: Callable[[int | None], None]
+        self,
+        ids: Sequence[int],
+        then: Callable[[Mapping[ChannelType, int] | None], None],
+        *,
+        upto: Sequence[tuple[int, int]] = (),
     ) -> None:
         """See `Store.settle_lazily`."""
 
-        def done(count: int | None, error: StoreError | None) -> None:
-            if count is not None and error is None:
-                self.pending[kind] -= count
-            then(None if error is not None else count)
+        def settle(db: apsw.Connection) -> Mapping[ChannelType, int]:
+            if upto:
+                statements.settle_upto(db, upto)
+            return statements.finish_polled(db, ids)
 
-        self._submit(Job(lambda db: statements.finish_polled(db, ids), done, durable=False))
+        def done(counts: Mapping[ChannelType, int] | None, error: StoreError | None) -> None:
+            if counts is not None and error is None:
+                self.pending.subtract(counts)
+            then(None if error is not None else counts)
+
+        self._submit(Job(settle, done, durable=False))
 
     # -- deliveries with lanes -------------------------------------------------------------
 
@@ -286,6 +410,12 @@ class SqliteStore:
             lambda db: statements.prune_dead_letters(db, before, limit), durable=False
         )
 
+    async def forget_submissions(self, before: int, *, limit: int) -> int:
+        """See `Store.forget_submissions`."""
+        return await self._perform(
+            lambda db: statements.forget_submissions(db, before, limit), durable=False
+        )
+
     async def grant_grace(self, until: int) -> None:
         """See `Store.grant_grace`."""
         await self._perform(lambda db: statements.grant_grace(db, until))
@@ -339,6 +469,20 @@ class SqliteStore:
         except StoreError as error:
             job.error = error
             report(job)
+
+
+def _per_type(deliveries: Iterable[Sequence[Delivery]]) -> dict[ChannelType, int]:
+    """How many deliveries there are for channels of each type."""
+    found: dict[ChannelType, int] = {}
+    for legs in deliveries:
+        for delivery in legs:
+            kind = delivery.channel.type
+            found[kind] = found.get(kind, 0) + 1
+    return found
+
+
+def _numbering(channel: Channel) -> rows.Row:
+    return (channel.key, channel.last_seq, channel.reserved, channel.expires_at)
 
 
 class _Reply(Generic[T]):

@@ -34,9 +34,9 @@ MOST_WAITING = 20_000
 
 @attrs.frozen(eq=False)
 class Merged:
-    """Work without a result that costs little more for many than for one."""
+    """Work that costs little more for many than for one; `run` gives each item its result."""
 
-    run: Callable[[apsw.Connection, Sequence[Any]], None]
+    run: Callable[[apsw.Connection, Sequence[Any]], Sequence[Any]]
     item: Any
 
 
@@ -122,14 +122,16 @@ class Batches:
         self._set_synchronous("full" if any(job.durable for job in jobs) else "normal")
         execute = self.connection.execute
         execute("BEGIN IMMEDIATE")
-        for merge, alike in itertools.groupby(jobs, _merge_of):
+        for merge, group in itertools.groupby(jobs, _merge_of):
+            alike = list(group)
             if merge is None:
                 for job in alike:
                     if not isinstance(job.work, Merged):
                         job.result = job.work(self.connection)
             else:
-                works = (job.work for job in alike)
-                merge(self.connection, [work.item for work in works if isinstance(work, Merged)])
+                items = [job.work.item for job in alike if isinstance(job.work, Merged)]
+                for job, result in zip(alike, merge(self.connection, items), strict=True):
+                    job.result = result
         execute("COMMIT")
 
     def _set_synchronous(self, level: str) -> None:
@@ -146,7 +148,9 @@ class Batches:
         return 0
 
 
-def _merge_of(job: Job[Any]) -> Callable[[apsw.Connection, Sequence[Any]], None] | None:
+def _merge_of(
+    job: Job[Any],
+) -> Callable[[apsw.Connection, Sequence[Any]], Sequence[Any]] | None:
     return job.work.run if isinstance(job.work, Merged) else None
 
 

@@ -6,19 +6,26 @@ Statements take lists as JSON, so that one statement touches many rows (see `wri
 from tocsin.store.statements.accounts import (
     add_channel,
     add_subscription,
-    change_secret,
+    change_channel,
     expired_channels,
+    expired_subscriptions,
     extend_channels,
+    find_device,
     grant_grace,
     load_account,
     remove_channel,
+    renew_subscription,
     resume_channel,
     subscription_bodies,
     suspend_channel,
+    unused_channels,
 )
-from tocsin.store.statements.intake import delivery_row, insert, next_keys
+from tocsin.store.statements.intake import Numbered, delivery_row, insert, next_keys
 from tocsin.store.statements.lanes import claim, lanes, next_due, release_claims, settle
+from tocsin.store.statements.positions import read_position, resume, settle_upto
 from tocsin.store.statements.sockets import finish_polled, mark_written, waiting
+from tocsin.store.statements.submissions import find_submission, forget_submissions
+from tocsin.store.statements.takeovers import take_over
 from tocsin.store.statements.upkeep import (
     count_by_type,
     counts,
@@ -29,17 +36,22 @@ from tocsin.store.statements.upkeep import (
 )
 
 __all__ = [
+    "Numbered",
     "add_channel",
     "add_subscription",
-    "change_secret",
+    "change_channel",
     "claim",
     "count_by_type",
     "counts",
     "delivery_row",
     "expire_deliveries",
     "expired_channels",
+    "expired_subscriptions",
     "extend_channels",
+    "find_device",
+    "find_submission",
     "finish_polled",
+    "forget_submissions",
     "grant_grace",
     "insert",
     "lanes",
@@ -50,11 +62,17 @@ __all__ = [
     "oldest",
     "probe",
     "prune_dead_letters",
+    "read_position",
     "release_claims",
     "remove_channel",
+    "renew_subscription",
+    "resume",
     "resume_channel",
     "settle",
+    "settle_upto",
     "subscription_bodies",
     "suspend_channel",
+    "take_over",
+    "unused_channels",
     "waiting",
 ]

@@ -11,7 +11,19 @@ from tocsin.store.interface import (
     AccountRecord,
     Ended,
 )
-from tocsin.store.statements.sql import Database, as_json, ended_of, fetch_all, forget_notifications
+from tocsin.store.statements.sql import (
+    IN_LIST,
+    Database,
+    as_json,
+    ended_of,
+    fetch_all,
+    forget_notifications,
+)
+
+CHANGEABLE = (
+    *("application_tag", "lifetime", "expires_at", "secret", "token", "registered_at"),
+    *("max_notifications", "echoed", "used_at"),
+)
 
 
 def load_account(db: Database, user: str) -> AccountRecord:
@@ -23,15 +35,24 @@ def load_account(db: Database, user: str) -> AccountRecord:
             (user,),
         )
     }
-    subscriptions = [
-        Subscription(id_, user, service, channels[channel], destination, sender)
-        for id_, service, channel, destination, sender in db.execute(
-            "SELECT id, service, channel, destination, sender FROM subscription"
-            " WHERE user = ? ORDER BY created_at, id",
+    found = fetch_all(
+        db.execute(
+            "SELECT channel, id, service, destination, sender, listing, policy, expires_at"
+            " FROM subscription WHERE user = ? ORDER BY created_at, id",
             (user,),
         )
+    )
+    abroad = {row[0] for row in found} - set(channels)
+    for row in db.execute(
+        f"SELECT {rows.CHANNEL} FROM channel WHERE key {IN_LIST}", (as_json(abroad),)
+    ):
+        channels[row[0]] = rows.channel_from(row)
+    subscriptions = [
+        Subscription(id_, user, service, channels[key], destination, sender, listing, policy, end)
+        for key, id_, service, destination, sender, listing, policy, end in found
     ]
-    return AccountRecord(user, list(channels.values()), subscriptions)
+    own = [channel for channel in channels.values() if channel.user == user]
+    return AccountRecord(user, own, subscriptions)
 
 
 def add_channel(db: Database, row: rows.Row) -> None:
@@ -40,9 +61,14 @@ def add_channel(db: Database, row: rows.Row) -> None:
     db.execute(f"INSERT INTO channel({rows.CHANNEL}) VALUES ({places})", row)
 
 
-def change_secret(db: Database, key: int, secret: str | None) -> None:
-    """Replace a webhook's signing secret."""
-    db.execute("UPDATE channel SET secret = ? WHERE key = ?", (secret, key))
+def change_channel(db: Database, row: rows.Row) -> None:
+    """Replace what may change of a channel's row."""
+    now = dict(zip(rows.CHANNEL.split(", "), row, strict=True))
+    columns = ", ".join(f"{name} = ?" for name in CHANGEABLE)
+    values = [now[name] for name in CHANGEABLE]
+    db.execute(f"UPDATE channel SET {columns} WHERE key = ?", (*values, now["key"]))
+    if not db.changes():
+        raise apsw.ConstraintError("a channel that is gone")
 
 
 def extend_channels(db: Database, clocks: Sequence[tuple[int, int | None]]) -> None:
@@ -105,14 +131,18 @@ def resume_channel(db: Database, key: int, now: int) -> None:
 def add_subscription(db: Database, subscription: Subscription, body: bytes, now: int) -> None:
     """Insert a subscription; refused where its channel was not stored after all."""
     db.execute(
-        "INSERT INTO subscription(id, user, service, channel, destination, sender, created_at,"
-        " body) SELECT ?, ?, ?, key, ?, ?, ?, ? FROM channel WHERE key = ?",
+        "INSERT INTO subscription(id, user, service, channel, destination, sender, listing,"
+        " policy, expires_at, created_at, body)"
+        " SELECT ?, ?, ?, key, ?, ?, ?, ?, ?, ?, ? FROM channel WHERE key = ?",
         (
             subscription.id,
             subscription.user,
             subscription.service,
             subscription.destination,
             subscription.sender,
+            subscription.listing,
+            subscription.policy,
+            subscription.expires_at,
             now,
             body,
             subscription.channel.key,
@@ -120,6 +150,43 @@ def add_subscription(db: Database, subscription: Subscription, body: bytes, now:
     )
     if not db.changes():
         raise apsw.ConstraintError("a subscription without its channel")
+
+
+def renew_subscription(db: Database, id_: str, expires_at: int | None) -> None:
+    """Write when a subscription ends."""
+    db.execute("UPDATE subscription SET expires_at = ? WHERE id = ?", (expires_at, id_))
+
+
+def expired_subscriptions(db: Database, now: int, limit: int) -> list[tuple[Any, ...]]:
+    """(user, id) of subscriptions whose own time is up."""
+    return fetch_all(
+        db.execute(
+            "SELECT user, id FROM subscription WHERE expires_at <= ? ORDER BY expires_at LIMIT ?",
+            (now, limit),
+        )
+    )
+
+
+def unused_channels(db: Database, before: int, limit: int) -> list[tuple[Any, ...]]:
+    """(user, id) of channels without a subscription that were not used since."""
+    return fetch_all(
+        db.execute(
+            "SELECT user, id FROM channel WHERE used_at < ? AND NOT EXISTS"
+            " (SELECT 1 FROM subscription WHERE subscription.channel = channel.key)"
+            " ORDER BY used_at LIMIT ?",
+            (before, limit),
+        )
+    )
+
+
+def find_device(db: Database, provider: str, app: str, token: str) -> list[tuple[Any, ...]]:
+    """(user, id) of the channels of one device and app."""
+    return fetch_all(
+        db.execute(
+            "SELECT user, id FROM channel WHERE token = ? AND app = ? AND provider = ?",
+            (token, app, provider),
+        )
+    )
 
 
 def subscription_bodies(db: Database, ids: Sequence[str]) -> list[bytes]:

@@ -1,12 +1,22 @@
 """Notifications and their deliveries, on the way in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import attrs
 
 from tocsin.model.channel import Channel
 from tocsin.model.notification import Priority
 from tocsin.store import rows
+from tocsin.store.interface import Identity, Submitted
 from tocsin.store.schema import LEG_BITS
 from tocsin.store.statements.sql import ACTIVE, IN_LIST, Database, as_json
+from tocsin.store.statements.submissions import (
+    IdentityRow,
+    known_identities,
+    remember_answer,
+    remember_identities,
+    repeats,
+)
 
 
 def next_keys(db: Database) -> tuple[int, int]:
@@ -20,14 +30,59 @@ def next_keys(db: Database) -> tuple[int, int]:
     return int(notification), int(channel)
 
 
-Numbered = tuple[list[rows.Row], list[rows.Row]]
+@attrs.frozen(eq=False)
+class Numbered:
+    """One acceptance as rows. `keys` are the notifications' keys by position; `identities` carry
+    to how many channels each goes."""
+
+    notifications: list[rows.Row]
+    deliveries: list[rows.Row]
+    keys: Sequence[int] = ()
+    identities: Mapping[int, tuple[Identity, int]] = attrs.field(factory=dict)
+    submitted: Submitted | None = None
+    now: int = 0
 
 
-def insert(db: Database, accepted: Sequence[Numbered]) -> None:
+def insert(db: Database, accepted: Sequence[Numbered]) -> Sequence[Mapping[int, int]]:
     """Insert notifications and their deliveries, of several requests at once, and put those that
-    have to wait behind an earlier one of their order key."""
-    notifications = [row for one, _ in accepted for row in one]
-    deliveries = [row for _, one in accepted for row in one]
+    have to wait behind an earlier one of their order key. For each request its repeats."""
+    found = _sort_out(db, accepted)
+    gone = {one.keys[p] for one, again in zip(accepted, found, strict=True) for p in again}
+    notifications = [row for one in accepted for row in one.notifications]
+    deliveries = [row for one in accepted for row in one.deliveries]
+    if gone:
+        notifications = [row for row in notifications if row[0] not in gone]
+        deliveries = [row for row in deliveries if row[0] >> LEG_BITS not in gone]
+    _insert(db, notifications, deliveries)
+    for one, again in zip(accepted, found, strict=True):
+        if one.submitted is not None:
+            remember_answer(db, one.submitted, again)
+    return found
+
+
+def _sort_out(db: Database, accepted: Sequence[Numbered]) -> list[dict[int, int]]:
+    """Find the repeats of each request, those within and among these requests too, and remember
+    the identities that are new."""
+    keys = [identity.key for one in accepted for identity, _ in one.identities.values()]
+    if not keys:
+        return [{} for _ in accepted]
+    known = known_identities(db, keys)
+    fresh: list[IdentityRow] = []
+    found: list[dict[int, int]] = []
+    for one in accepted:
+        again: dict[int, int] = {}
+        for position, (identity, channels) in one.identities.items():
+            again |= repeats(known, {position: identity})
+            if position not in again:
+                row = (identity.key, identity.proof, identity.subject, channels, one.now)
+                known[identity.key] = row
+                fresh.append(row)
+        found.append(again)
+    remember_identities(db, fresh)
+    return found
+
+
+def _insert(db: Database, notifications: list[rows.Row], deliveries: list[rows.Row]) -> None:
     head = f"INSERT INTO notification(key, {rows.NOTIFICATION}) VALUES"
     for sql, values in rows.in_chunks(head, 13, notifications):
         db.execute(sql, values)

@@ -1,7 +1,9 @@
 """Deliveries of clients that come to us."""
 
+from collections import Counter
 from collections.abc import Sequence
 
+from tocsin.model.channel import ChannelType
 from tocsin.store import rows
 from tocsin.store.interface import (
     Waiting,
@@ -29,33 +31,36 @@ def waiting(db: Database, channel_key: int, *, now: int, after: int, limit: int)
     return found
 
 
-def mark_written(
-    db: Database,
-    channel_key: int,
-    last_seq: int,
-    expires_at: int | None,
-    written: Sequence[tuple[int, int]],
-) -> None:
-    """Note the seq of deliveries whose receipt is open, and the channel's last one and clock."""
+def mark_written(db: Database, channel: rows.Row, written: Sequence[tuple[int, int]]) -> None:
+    """Note the seq of deliveries whose receipt is open, and of their channel, given as (key,
+    last seq, reservation, clock)."""
+    key, last_seq, reserved, expires_at = channel
     db.execute(
-        "UPDATE channel SET last_seq = max(last_seq, ?), expires_at = ? WHERE key = ?",
-        (last_seq, expires_at, channel_key),
+        "UPDATE channel SET last_seq = max(last_seq, ?), reserved = ?, expires_at = ?"
+        " WHERE key = ?",
+        (last_seq, reserved, expires_at, key),
     )
-    if written:
+    write_places(db, written)
+
+
+def write_places(db: Database, places: Sequence[tuple[int, int]]) -> None:
+    """Note the seqs of deliveries, given as (delivery id, seq)."""
+    if places:
         db.execute(
             "UPDATE delivery SET seq = value ->> 1 FROM json_each(?)"
             " WHERE delivery.id = value ->> 0",
-            (as_json(written),),
+            (as_json(places),),
         )
 
 
-def finish_polled(db: Database, ids: Sequence[int]) -> int:
-    """Delete receipted deliveries that have no lane; how many there still were."""
+def finish_polled(db: Database, ids: Sequence[int]) -> dict[ChannelType, int]:
+    """Delete receipted deliveries that have no lane; how many there still were, per type."""
     gone = fetch_all(
         db.execute(
-            f"DELETE FROM delivery WHERE id {IN_LIST} RETURNING id",
+            f"DELETE FROM delivery WHERE id {IN_LIST} RETURNING id, type",
             (as_json(ids),),
         )
     )
-    forget_notifications(db, [id_ for (id_,) in gone])
-    return len(gone)
+    forget_notifications(db, [id_ for id_, _ in gone])
+    found = Counter(type_ for _, type_ in gone)
+    return {ChannelType(name): count for name, count in found.items()}

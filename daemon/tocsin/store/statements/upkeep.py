@@ -9,6 +9,7 @@ from tocsin.store.interface import (
     Ended,
 )
 from tocsin.store.schema import LEG_BITS, MAX_LEGS
+from tocsin.store.statements.positions import count_dropped
 from tocsin.store.statements.sql import (
     IN_LIST,
     Database,
@@ -80,6 +81,7 @@ def expire_deliveries(db: Database, now: int, limit: int, keep: Collection[Chann
         )
     )
     forget_notifications(db, [row[0] for row in gone])
+    count_dropped(db, [row[3] for row in gone if row[2] is None])
     promote(db, {(row[3], row[4]) for row in gone if row[2] is not None}, now)
     return ended_of((row[1], row[2]) for row in gone)
 

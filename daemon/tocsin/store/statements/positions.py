@@ -1,0 +1,74 @@
+"""Positions of clients that come to us: how far they are, and what they missed."""
+
+from collections.abc import Sequence
+
+from tocsin.store.interface import Position, Resumption
+from tocsin.store.statements.sockets import finish_polled, write_places
+from tocsin.store.statements.sql import Database, as_json, fetch_all
+
+
+def read_position(db: Database, channel_key: int) -> Position:
+    """What is known of a channel's numbering."""
+    written = fetch_all(
+        db.execute(
+            "SELECT id, seq FROM delivery WHERE channel = ? AND seq IS NOT NULL ORDER BY seq",
+            (channel_key,),
+        )
+    )
+    counters = db.execute(
+        "SELECT settled_seq, dropped, missed, missed_at FROM channel WHERE key = ?",
+        (channel_key,),
+    ).fetchone()
+    places = [(int(id_), int(seq)) for id_, seq in written]
+    return Position(places, *counters) if counters is not None else Position(places)
+
+
+def resume(
+    db: Database, channel_key: int, last_seq: int, reserved: int | None, resumption: Resumption
+) -> int:
+    """Go on from a position; how many deliveries the client turned out to have."""
+    settled = [
+        id_
+        for (id_,) in db.execute(
+            "SELECT id FROM delivery WHERE channel = ? AND seq <= ?",
+            (channel_key, resumption.settle_upto),
+        )
+    ]
+    count = sum(finish_polled(db, settled).values()) if settled else 0
+    db.execute(
+        "UPDATE channel SET last_seq = max(last_seq, ?), reserved = ?,"
+        " settled_seq = max(settled_seq, ?), dropped = dropped - ?, missed = ?, missed_at = ?"
+        " WHERE key = ?",
+        (
+            last_seq,
+            reserved,
+            resumption.settle_upto,
+            resumption.dropped,
+            resumption.missed,
+            resumption.missed_at,
+            channel_key,
+        ),
+    )
+    write_places(db, resumption.renumbered)
+    return count
+
+
+def settle_upto(db: Database, places: Sequence[tuple[int, int]]) -> None:
+    """Note the last receipted seq of channels, given as (channel key, seq)."""
+    db.execute(
+        "UPDATE channel SET settled_seq = max(settled_seq, value ->> 1) FROM json_each(?)"
+        " WHERE channel.key = value ->> 0",
+        (as_json(places),),
+    )
+
+
+def count_dropped(db: Database, channel_keys: Sequence[int]) -> None:
+    """One more delivery of each of these channels ended without its client having it; counted
+    where the client is told positions."""
+    if channel_keys:
+        db.execute(
+            "UPDATE channel SET dropped = dropped + found.count FROM"
+            " (SELECT value AS key, count(*) AS count FROM json_each(?) GROUP BY value) AS found"
+            " WHERE channel.key = found.key AND channel.reserved IS NOT NULL",
+            (as_json(channel_keys),),
+        )
