@@ -155,7 +155,7 @@ class NotificationSession:
         settled = self._window.pong(payload)
         if self._connection is None:
             # Closing, by our word: what the client did read counts all the same.
-            self._context.sessions.receipted(settled, self.channel.type)
+            self._context.sessions.receipted(settled, self.channel)
             return
         self._alive()
         self._settled(settled)
@@ -388,7 +388,7 @@ class NotificationSession:
             if self._receipted_meanwhile is not None:
                 self._receipted_meanwhile.update(one.delivery for one in written)
             self._unsettled_since = self._context.now()
-            self._context.sessions.receipted(written, self.channel.type)
+            self._context.sessions.receipted(written, self.channel)
             self._catch_up()
 
     def _check(self) -> None:
