@@ -14,7 +14,7 @@ from tests.fakes.deliveries import T0
 from tocsin.model.errors import RequestError
 from tocsin.model.notification import Notification, Priority
 from tocsin.wire import strictjson
-from tocsin.wire.notification import MEMBERS, parse_item, rejection
+from tocsin.wire.notification import MEMBERS, parse_item
 
 LIMIT = 65_536
 WEEK = 7 * 86_400_000
@@ -212,6 +212,13 @@ def test_where_the_id_comes_from() -> None:
     assert body_of(fresh.body)["id"] == fresh.id
 
 
+def test_an_id_of_the_producers_own_is_told_from_ours() -> None:
+    """Only where the producer chose it, the same again is a repeat (CH-115)."""
+    assert parse(item(id="outer", notification={"x": {}})).is_named
+    assert parse(item(notification={"x": {"id": "inner"}})).is_named
+    assert not parse(item(notification={"x": {"id": None}})).is_named
+
+
 @pytest.mark.parametrize(("outer", "inner"), [("a", "b"), (None, "a b"), (None, 5), ("a", 5)])
 def test_two_ids_must_not_differ(outer: str | None, inner: object) -> None:
     """And an inner one is held to the same rule (CH-110)."""
@@ -268,25 +275,7 @@ def test_a_long_natural_order_key_is_cut() -> None:
     assert one.order_key == "S" * 256
 
 
-# -- everything else -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("thing", "id_"), [({"id": "e1"}, "e1"), ({"id": "a b"}, None), ({"id": 5}, None), ([], None)]
-)
-def test_a_rejected_item_keeps_its_id_if_it_has_one(thing: object, id_: str | None) -> None:
-    """The answer of CH-110's example."""
-    assert rejection(thing, refusal({})) == {
-        "id": id_,
-        "channels": 0,
-        "status": "rejected",
-        "error": {
-            "messageId": "SVC0002",
-            "text": "Invalid input value for message part %1",
-            "variables": ["user"],
-        },
-    }
-
+# -- anything -----------------------------------------------------------------------------
 
 json_values = st.recursive(
     st.none()

@@ -13,7 +13,8 @@ from tocsin.model.option import option
 from tocsin.ops.metrics import Metrics
 from tocsin.server.http import json_body
 from tocsin.server.router import Router
-from tocsin.wire.notification import parse_item, rejection
+from tocsin.wire.notification import parse_item
+from tocsin.wire.published import own_id, rejected
 from tocsin.wire.request import Request
 from tocsin.wire.response import Response
 
@@ -83,7 +84,7 @@ class PublishFace:
                 notifications.append(self._parse(item, producer))
                 answers.append(None)
             except RequestError as error:
-                answers.append(rejection(item, error))
+                answers.append(rejected(own_id(item), error))
             if number % SLICE == 0:
                 await trio.lowlevel.checkpoint()
         counts = await self._ingest.accept(notifications) if notifications else []

@@ -1,9 +1,11 @@
 """What a publisher hands in, and the JSON text that goes over every wire (channels.md, 11, 12)."""
 
 import re
-from typing import Any
+from collections.abc import Mapping
 
-from tocsin.model.errors import RequestError, invalid, not_one_of, service_error
+import attrs
+
+from tocsin.model.errors import invalid, not_one_of, service_error
 from tocsin.model.ids import new_id
 from tocsin.model.notification import Notification, Priority
 from tocsin.model.services import STANDARD, Body, Services
@@ -30,6 +32,37 @@ MEMBERS = frozenset(
 )
 
 
+@attrs.frozen
+class Names:
+    """What a format calls the members that mean the same in every format."""
+
+    priority: str = "priority"
+    expires_in: str = "expires_in"
+    collapse_key: str = "collapse_key"
+    order_key: str = "order_key"
+    destination: str = "destination_address"
+
+
+NAMES = Names()
+
+
+@attrs.frozen
+class Draft:
+    """What is settled of a notification before its delivery: whose and what it is.
+
+    `body` is the object in `text`. `is_named`: its producer chose the id.
+    """
+
+    id: str
+    user: str
+    service: str
+    root_key: str
+    body: Body
+    text: bytes
+    producer: str
+    is_named: bool
+
+
 def parse_item(
     item: object,
     *,
@@ -44,51 +77,69 @@ def parse_item(
     """
     if not isinstance(item, dict):
         raise invalid("body")
-    user = _user(item.get("user"))
-    service = _service(item.get("service"), services)
+    user = user_of(item.get("user"))
+    service = service_of(item.get("service"), services)
     root_key, body = root_of(item.get("notification"))
-    named = _id(item.get("id"), body.get("id"))
+    named = id_of(item.get("id"), body)
     id_ = named or new_id()
-    text = render(root_key, body, id_=id_, now=now, most_bytes=most_bytes)
-    standard = services.defaults(service, root_key, body)
-    priority = _priority(item.get("priority"), standard.priority)
-    expires_in = _seconds(item.get("expires_in"), standard.expires_in)
-    collapse_key = _key(item, "collapse_key")
-    order_key = _key(item, "order_key")
-    destination = _key(item, "destination_address") or _destination(body)
+    text = render(root_key, body, id_=id_, date_time=now, most_bytes=most_bytes)
+    draft = Draft(id_, user, service, root_key, body, text, producer, named is not None)
+    notification = complete(draft, item, now=now, services=services)
     for member in item:
         if member not in MEMBERS:
             raise invalid(member)
-    natural = standard.order_key(body)
+    return notification
+
+
+def complete(
+    draft: Draft,
+    members: Mapping[str, object],
+    names: Names = NAMES,
+    *,
+    now: int,
+    services: Services,
+) -> Notification:
+    """A draft with what `members` say about its delivery, and where they are silent with the
+    defaults of its root key (CH-101).
+
+    Raises `RequestError` naming the first bad one, in the order of `Names`.
+    """
+    standard = services.defaults(draft.service, draft.root_key, draft.body)
+    priority = _priority(members, names.priority, standard.priority)
+    expires_in = _seconds(members, names.expires_in, standard.expires_in)
+    collapse_key = _key(members, names.collapse_key)
+    order_key = _key(members, names.order_key)
+    destination = _key(members, names.destination) or _destination(draft.body)
+    natural = standard.order_key(draft.body)
     return Notification(
-        id_,
-        user,
-        service,
-        root_key,
-        text,
+        draft.id,
+        draft.user,
+        draft.service,
+        draft.root_key,
+        draft.text,
         priority,
         now,
         now + expires_in * 1000,
-        order_key or (natural or f"{service} {user}")[:256],
+        order_key or (natural or f"{draft.service} {draft.user}")[:256],
         collapse_key or (natural if standard.collapses else None),
         destination,
-        producer,
-        is_named=named is not None,
+        draft.producer,
+        draft.is_named,
     )
 
 
-def root_of(notification: object) -> tuple[str, Body]:
+def root_of(notification: object, name: str = "notification") -> tuple[str, Body]:
     """The one root key of a notification and the object it holds (CH-100)."""
     if not isinstance(notification, dict) or len(notification) != 1:
-        raise invalid("notification")
+        raise invalid(name)
     [(root_key, body)] = notification.items()
     if not ROOT_KEY.fullmatch(root_key) or root_key in RESERVED or not isinstance(body, dict):
-        raise invalid("notification")
+        raise invalid(name)
     return root_key, body
 
 
-def render(root_key: str, body: Body, *, id_: str, now: int, most_bytes: int) -> bytes:
-    """The JSON text of every transport: `id` and `dateTime` added where absent, no more.
+def render(root_key: str, body: Body, *, id_: str, date_time: int, most_bytes: int) -> bytes:
+    """The JSON text of every transport: `id` and `dateTime` added where absent, no more (CH-100).
 
     The size that counts is that of what was handed in.
     """
@@ -97,21 +148,23 @@ def render(root_key: str, body: Body, *, id_: str, now: int, most_bytes: int) ->
         body["id"] = id_
         added += len(id_) + 8
     if body.get("dateTime") is None:
-        body["dateTime"] = now
-        added += len(str(now)) + 12
+        body["dateTime"] = date_time
+        added += len(str(date_time)) + 12
     text = dumps({root_key: body})
     if len(text) - added > most_bytes:
         raise service_error(413, "too_large")
     return text
 
 
-def _user(value: object) -> str:
+def user_of(value: object, name: str = "user") -> str:
+    """A user id (CH-110)."""
     if not isinstance(value, str) or not 1 <= len(value) <= 256 or CONTROLS.search(value):
-        raise invalid("user")
+        raise invalid(name)
     return value
 
 
-def _service(value: object, services: Services) -> str:
+def service_of(value: object, services: Services) -> str:
+    """A service there is."""
     if value is None:
         raise invalid("service")
     if not isinstance(value, str) or value not in services.names:
@@ -119,8 +172,9 @@ def _service(value: object, services: Services) -> str:
     return value
 
 
-def _id(outer: object, inner: object) -> str | None:
-    """The outer id, else the inner one; they must not differ."""
+def id_of(outer: object, body: Body) -> str | None:
+    """The outer id, else the one in the object, else None; they must not differ (CH-110)."""
+    inner = body.get("id")
     for value in (outer, inner):
         if value is not None and not (isinstance(value, str) and ID.fullmatch(value)):
             raise invalid("id")
@@ -130,25 +184,27 @@ def _id(outer: object, inner: object) -> str | None:
     return chosen if isinstance(chosen, str) else None
 
 
-def _priority(value: object, default: Priority) -> Priority:
+def _priority(members: Mapping[str, object], name: str, default: Priority) -> Priority:
+    value = members.get(name)
     if value is None:
         return default
     if not isinstance(value, str) or value not in PRIORITIES:
-        raise not_one_of("priority", list(PRIORITIES))
+        raise not_one_of(name, list(PRIORITIES))
     return PRIORITIES[value]
 
 
-def _seconds(value: object, default: int) -> int:
+def _seconds(members: Mapping[str, object], name: str, default: int) -> int:
+    value = members.get(name)
     if value is None:
         return default
     seconds = integer(value)
     if seconds is None or not 1 <= seconds <= MOST_SECONDS:
-        raise invalid("expires_in")
+        raise invalid(name)
     return seconds
 
 
-def _key(item: dict[str, Any], name: str) -> str | None:
-    value = item.get(name)
+def _key(members: Mapping[str, object], name: str) -> str | None:
+    value = members.get(name)
     if value is None:
         return None
     if not isinstance(value, str) or not 1 <= len(value) <= 256:
@@ -160,10 +216,3 @@ def _destination(body: Body) -> str | None:
     message = body.get("inboundSMSMessage")
     value = message.get("destinationAddress") if isinstance(message, dict) else None
     return value if isinstance(value, str) else None
-
-
-def rejection(item: object, error: RequestError) -> dict[str, object]:
-    """The answer for a list item that was refused (CH-110), with its own id if it has one."""
-    given = item.get("id") if isinstance(item, dict) else None
-    id_ = given if isinstance(given, str) and ID.fullmatch(given) else None
-    return {"id": id_, "channels": 0, "status": "rejected", "error": error.as_dict()}
