@@ -11,7 +11,7 @@ from tests.fakes.notification_socket import connected, handshake
 
 SOCKET = {"channelType": "websockets", "clientCorrelator": "tab"}
 WEBHOOK = {"channelType": "Webhooks", "clientCorrelator": "crm"}
-TYPES = "websockets, Webhooks"
+TYPES = "websockets, OMAPush, Webhooks, LongPolling"
 
 
 def body(channel: dict[str, Any], **members: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from tocsin import __version__
 from tocsin.app.parts import Parts
 from tocsin.config import Config
+from tocsin.delivery.pushapps import AppRegistry
 from tocsin.model.principal import Principal
 from tocsin.ops.metrics import Metrics
 from tocsin.server.admin import AdminFace
@@ -13,12 +14,13 @@ from tocsin.server.channels import ChannelFace
 from tocsin.server.cors import Cors
 from tocsin.server.http import Authorize, HttpPolicy, HttpServer
 from tocsin.server.jwks import KeySource
+from tocsin.server.newchannel import ChannelMaker
 from tocsin.server.publish import PublishFace
 from tocsin.server.requestlog import RequestLog
 from tocsin.server.router import Route, Router
 from tocsin.server.subscriptions import SubscriptionFace
 from tocsin.server.websocket import WebSocketFace
-from tocsin.wire.netapi import NetApi
+from tocsin.wire.dialect import Dialect, netapi, oma
 from tocsin.wire.request import Request
 from tocsin.wire.webhook import Signer
 
@@ -34,17 +36,10 @@ def public_server(
     clock: Callable[[], int],
     is_draining: Callable[[], bool],
 ) -> HttpServer:
-    """REST and the sockets' handshakes."""
-    netapi = NetApi(config.netapi.prefix, echo_secrets=config.webhooks.echo_secrets)
+    """REST and the sockets' handshakes, in every dialect (CH-1)."""
     router = Router()
-    ChannelFace(
-        parts.directory,
-        netapi,
-        judge_url=_judge(parts),
-        check_secret=_check_secret,
-        clock=clock,
-    ).add_routes(router)
-    SubscriptionFace(parts.directory, prefix=netapi.prefix, clock=clock).add_routes(router)
+    for dialect in _dialects(config):
+        _add_dialect(router, dialect, config, parts, clock=clock, is_draining=is_draining)
     PublishFace(
         parts.ingest,
         config.publish,
@@ -52,17 +47,53 @@ def public_server(
         metrics=metrics,
         clock=clock,
     ).add_routes(router)
+    if config.auth.builtin.enabled:
+        issuer = builtin_issuer(config.auth)
+        path = f"{config.netapi.prefix}/auth/v1/token"
+        router.add("POST", path, issuer.token_endpoint, scope=None)
+    return _server(config, router, _authorize(Authenticator(config.auth, keys)), metrics)
+
+
+def _dialects(config: Config) -> list[Dialect]:
+    """The strict one needs to know our own URL."""
+    served = [netapi(config.netapi.prefix)]
+    if config.public_base_url is not None:
+        served.append(oma(config.public_base_url, native_app_id=config.netapi.native_app_id))
+    return served
+
+
+def _add_dialect(
+    router: Router,
+    dialect: Dialect,
+    config: Config,
+    parts: Parts,
+    *,
+    clock: Callable[[], int],
+    is_draining: Callable[[], bool],
+) -> None:
+    """Everything that is there once for each dialect."""
+    maker = ChannelMaker(
+        judge_url=_judge(parts),
+        check_secret=_check_secret,
+        apps=AppRegistry(config.push.apps),
+        grant=parts.directory.grant_lifetime,
+        clock=clock,
+    )
+    ChannelFace(
+        parts.directory,
+        dialect,
+        maker,
+        echo_secrets=config.webhooks.echo_secrets,
+        clock=clock,
+    ).add_routes(router)
+    SubscriptionFace(parts.directory, prefix=dialect.prefix, clock=clock).add_routes(router)
     WebSocketFace(
         parts.directory,
         parts.reactor,
         parts.context,
         cors=Cors(config.cors),
         is_draining=is_draining,
-    ).add_routes(router, netapi.prefix)
-    if config.auth.builtin.enabled:
-        issuer = builtin_issuer(config.auth)
-        router.add("POST", f"{netapi.prefix}/auth/v1/token", issuer.token_endpoint, scope=None)
-    return _server(config, router, _authorize(Authenticator(config.auth, keys)), metrics)
+    ).add_routes(router, dialect.prefix)
 
 
 def admin_server(config: Config, *, metrics: Metrics, failing: Words, status: Words) -> HttpServer:

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 import attrs
 
 from tocsin.model.option import option
-from tocsin.wire.devicetoken import ENCODINGS, normal_apns, normal_fcm
+from tocsin.wire.devicetoken import ENCODINGS, PROVIDERS, normal_apns, normal_fcm
 from tocsin.wire.notification import ROOT_KEY
 
-PROVIDERS = ("apns", "fcm")
 VOIP = ".voip"
 
 

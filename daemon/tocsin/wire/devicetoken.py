@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 
+PROVIDERS = ("apns", "fcm")
 ENCODINGS = ("auto", "hex", "base64", "raw")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){32,100}")
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]+|[A-Za-z0-9_-]+)={0,2}")
