@@ -15,6 +15,7 @@ from tocsin.ops.supervisor import SupervisorSettings
 from tocsin.server import auth
 from tocsin.server.auth import AuthSettings
 from tocsin.server.publish import PublishSettings
+from tocsin.server.services import ServiceSettings, services_problem
 from tocsin.server.settings import CorsSettings, HttpLimits, ListenSettings, check_networks
 from tocsin.server.websocket import WsSettings
 from tocsin.store.sqlite import StoreSettings
@@ -128,6 +129,9 @@ class Config:
     ws: WsSettings = section(WsSettings, "The notification WebSocket.")
     webhooks: WebhookSettings = section(WebhookSettings, "Calling webhooks.")
     push: PushSettings = section(PushSettings, "Pushing to apps on phones.")
+    services: dict[str, ServiceSettings] = option(
+        {}, "Services beside sms, chat, call, presence and account.", check=services_problem
+    )
     delivery: DeliverySettings = section(DeliverySettings, "Attempts and retries.")
     drain: DrainSettings = section(DrainSettings, "Stopping.")
     log: LogSettings = section(LogSettings, "The log on standard output.")

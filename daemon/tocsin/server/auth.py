@@ -41,6 +41,9 @@ class AuthSettings:
     user_claim: str = option(
         "preferred_username", "The claim that names the user; without it `sub` does."
     )
+    project_claim: str = option(
+        "project", "The claim that names the project whose portal subscriptions a token may make."
+    )
     default_scopes: list[str] = option(
         ["channels"], "Scopes of a token that has none of ours.", choices=SCOPES, check=not_empty
     )

@@ -1,41 +1,69 @@
-"""Subscriptions for sms and chat (channels.md, section 10)."""
+"""Subscriptions of every service (channels.md, section 10)."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 import orjson
 
 from tocsin.delivery.directory import Account, Directory
-from tocsin.model.errors import invalid, not_found
+from tocsin.model.channel import ChannelType
+from tocsin.model.errors import forbidden, not_found
 from tocsin.model.ids import new_id
 from tocsin.model.subscription import Subscription
 from tocsin.server.http import json_body
 from tocsin.server.router import Router
-from tocsin.wire.integers import dumps
 from tocsin.wire.request import Request
 from tocsin.wire.response import Response
-from tocsin.wire.subscriptions import KINDS, Kind, parse_subscription
+from tocsin.wire.subscriptions import (
+    KINDS,
+    Kind,
+    Place,
+    SubscriptionRequest,
+    correlator_of,
+    located,
+    parse_subscription,
+    render,
+)
+
+LONGEST_DURATION = 100 * 366 * 86_400
 
 KindHandler = Callable[[Kind, Request], Awaitable[Response]]
 
 
 class SubscriptionFace:
-    """Handlers for creating, reading and deleting subscriptions of every kind."""
+    """Handlers for creating, reading and deleting subscriptions, in one dialect.
 
-    def __init__(self, directory: Directory, *, prefix: str, clock: Callable[[], int]) -> None:
+    `prefix` stands before every path, `base` before every path in an answer. `project_claim`
+    names the claim of a token that may act for a project.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        *,
+        prefix: str,
+        clock: Callable[[], int],
+        base: str = "",
+        kinds: Iterable[Kind] = KINDS,
+        project_claim: str = "project",
+    ) -> None:
         self._directory = directory
         self._prefix = prefix
+        self._root = base + prefix
+        self._kinds = tuple(kinds)
+        self._project_claim = project_claim
         self._clock = clock
 
     def add_routes(self, router: Router) -> None:
         """Declare the routes of every kind."""
-        for kind in KINDS:
+        for kind in self._kinds:
             collection = f"{self._prefix}{kind.path}"
             one = f"{collection}/{{subscriptionId}}"
-            self._add(router, "POST", collection, kind, self.create)
             self._add(router, "GET", collection, kind, self.list)
-            self._add(router, "GET", one, kind, self.get)
-            self._add(router, "DELETE", one, kind, self.delete)
+            if not kind.spans:
+                self._add(router, "POST", collection, kind, self.create)
+                self._add(router, "GET", one, kind, self.get)
+                self._add(router, "DELETE", one, kind, self.delete)
 
     def _add(
         self, router: Router, method: str, pattern: str, kind: Kind, handler: KindHandler
@@ -45,63 +73,69 @@ class SubscriptionFace:
             pattern,
             partial(handler, kind),
             scope="channels",
-            own_user=True,
+            own_user=not kind.is_project,
             rate="channels",
         )
 
     async def create(self, kind: Kind, request: Request) -> Response:
-        """POST: durable before 201; the same again is the existing one (CH-90 to CH-93)."""
-        wanted = parse_subscription(json_body(request), kind)
-        account = await self._directory.account(request.path_values["user"])
-        channel = account.channel(wanted.channel_id, self._clock())
-        if channel is None:
-            raise invalid("callbackReference.notifyURL")
-        sender = request.path_values.get("sender")
-        collection = kind.collection(self._prefix, account.user, sender)
+        """POST: durable before 201; the same again is the existing one (CH-90 to CH-98)."""
+        place = self._place(kind, request)
+        document = json_body(request)
+        account = await self._directory.account(place.user)
+        owner = await self._owner(place, request, account)
+        now = self._clock()
+        alive = {id_: one for id_, one in owner.channels.items() if not one.is_over(now)}
+        wanted = parse_subscription(document, kind, alive)
         id_ = new_id()
-        members = {"clientCorrelator": channel.client_correlator, **wanted.members}
-        members["resourceURL"] = f"{collection}/{id_}"
-        kept, body = await self._directory.subscribe(
+        kept, text = await self._directory.subscribe(
             account,
-            Subscription(id_, account.user, kind.service, channel, wanted.destination, sender),
-            dumps(members),
+            Subscription(
+                id_,
+                place.user,
+                kind.service,
+                wanted.channel,
+                wanted.destination,
+                place.sender,
+                place.listing,
+                wanted.policy,
+                _end(wanted, now),
+            ),
+            render(place, id_, wanted.members),
         )
         return Response(
             201,
-            orjson.dumps({kind.envelope: orjson.Fragment(body)}),
-            headers=(("Location", f"{collection}/{kept.id}"),),
+            orjson.dumps({kind.envelope: self._located(text)}),
+            headers=(("Location", f"{self._root}{place.path}/{kept.id}"),),
         )
 
     async def list(self, kind: Kind, request: Request) -> Response:
         """GET the collection; the list is always there."""
-        account = await self._directory.account(request.path_values["user"])
-        sender = request.path_values.get("sender")
+        place = self._place(kind, request)
+        account = await self._directory.account(place.user)
         now = self._clock()
-        ids = [
-            one.id
-            for one in account.subscriptions.values()
-            if one.service == kind.service and one.sender == sender and not one.channel.is_over(now)
-        ]
-        bodies = await self._directory.bodies(ids)
-        return Response(
-            200,
-            orjson.dumps(
-                {
-                    kind.list_envelope: {
-                        kind.envelope: [orjson.Fragment(body) for body in bodies],
-                        "resourceURL": kind.collection(self._prefix, account.user, sender),
-                    }
-                }
-            ),
+        texts = await self._directory.bodies(
+            [
+                one.id
+                for one in account.subscriptions.values()
+                if place.holds(one) and not one.is_over(now)
+            ]
         )
+        correlator = request.params.get("clientCorrelator") if kind.by_correlator else None
+        if correlator is not None:
+            texts = [text for text in texts if correlator_of(text) == correlator]
+        members = {
+            kind.envelope: [self._located(text) for text in texts],
+            "resourceURL": self._root + place.path,
+        }
+        return Response(200, orjson.dumps({kind.list_envelope: members}))
 
     async def get(self, kind: Kind, request: Request) -> Response:
         """GET one."""
         _, subscription = await self._find(kind, request)
-        bodies = await self._directory.bodies([subscription.id])
-        if not bodies:
+        texts = await self._directory.bodies([subscription.id])
+        if not texts:
             raise not_found("subscriptionId")
-        return Response(200, orjson.dumps({kind.envelope: orjson.Fragment(bodies[0])}))
+        return Response(200, orjson.dumps({kind.envelope: self._located(texts[0])}))
 
     async def delete(self, kind: Kind, request: Request) -> Response:
         """DELETE one; a second time 404, which clients take for success (CH-90)."""
@@ -109,14 +143,42 @@ class SubscriptionFace:
         await self._directory.unsubscribe(account, subscription)
         return Response(204)
 
+    def _place(self, kind: Kind, request: Request) -> Place:
+        """The collection asked for, if the token may act for its project (CH-96)."""
+        if kind.is_project:
+            self._check_project(request)
+        return kind.place(request.path_values)
+
+    def _check_project(self, request: Request) -> None:
+        """`acct/proj` names one project only as long as neither has a slash in it."""
+        account, project = request.path_values["acct"], request.path_values["proj"]
+        who = request.principal
+        is_theirs = who is not None and (
+            who.may("admin") or who.claims.get(self._project_claim) == project
+        )
+        if not is_theirs or "/" in account + project:
+            raise forbidden("project_mismatch")
+
+    async def _owner(self, place: Place, request: Request, account: Account) -> Account:
+        """Whose channels may be pointed to: the user's; of a project, the token's user (CH-96)."""
+        if not place.kind.is_project or request.principal is None:
+            return account
+        return await self._directory.account(request.principal.user)
+
     async def _find(self, kind: Kind, request: Request) -> tuple[Account, Subscription]:
-        account = await self._directory.account(request.path_values["user"])
+        place = self._place(kind, request)
+        account = await self._directory.account(place.user)
         found = account.subscriptions.get(request.path_values["subscriptionId"])
-        if (
-            found is None
-            or found.service != kind.service
-            or found.sender != request.path_values.get("sender")
-            or found.channel.is_over(self._clock())
-        ):
+        if found is None or not place.holds(found) or found.is_over(self._clock()):
             raise not_found("subscriptionId")
         return account, found
+
+    def _located(self, text: bytes) -> orjson.Fragment:
+        return orjson.Fragment(located(text, self._root))
+
+
+def _end(wanted: SubscriptionRequest, now: int) -> int | None:
+    """When a subscription ends by itself: a webhook's after its duration (CH-95)."""
+    if wanted.duration is None or wanted.channel.type is not ChannelType.WEBHOOKS:
+        return None
+    return now + min(wanted.duration, LONGEST_DURATION) * 1000
