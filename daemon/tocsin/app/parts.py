@@ -1,6 +1,7 @@
 """Everything that delivers, made from the configuration and tied together."""
 
 import random
+import select
 import time
 from collections.abc import Callable
 
@@ -16,11 +17,15 @@ from tocsin.delivery.queue import DeliveryQueue
 from tocsin.delivery.sessions import Sessions
 from tocsin.delivery.settler import Settler
 from tocsin.model.channel import Channel, ChannelType
+from tocsin.model.errors import StartupError
 from tocsin.ops.metrics import Metrics
+from tocsin.server.engine import AnyEngine
 from tocsin.server.handler import Link
 from tocsin.server.heartbeat import Wheel
 from tocsin.server.reactor import Reactor
 from tocsin.server.session import SessionContext
+from tocsin.server.trio_engine import TrioWebSocketEngine
+from tocsin.server.websocket import WsSettings
 from tocsin.store.sqlite import SqliteStore
 from tocsin.transports.guard import AddressGuard
 from tocsin.transports.webhook import WebhookTransport
@@ -94,7 +99,7 @@ class Parts:
         )
         self.directory.on_removed = self._channel_removed
         self.directory.on_resumed = self.queue.wake
-        self.reactor = Reactor(close_timeout=CLOSING, on_error=_session_crashed)
+        self.reactor = _engine(config.ws)
         self.wheel = Wheel()
         self.context = SessionContext(
             store=store,
@@ -110,6 +115,16 @@ class Parts:
         session = self.sessions.of(channel)
         if session is not None:
             session.end(1000)
+
+
+def _engine(settings: WsSettings) -> AnyEngine:
+    """`ws.engine`; `auto` is the reactor wherever it can run."""
+    has_epoll = hasattr(select, "epoll")
+    if settings.engine == "reactor" and not has_epoll:
+        raise StartupError("ws.engine: the reactor needs epoll, which this system does not have")
+    if settings.engine == "trio-websocket" or not has_epoll:
+        return TrioWebSocketEngine(close_timeout=CLOSING, on_error=_session_crashed)
+    return Reactor(close_timeout=CLOSING, on_error=_session_crashed)
 
 
 def _wall_clock() -> int:

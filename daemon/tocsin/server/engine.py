@@ -178,3 +178,6 @@ class Engine(abc.ABC, Generic[AnyLink]):
         """Have `_bury` look at the link, soon also where another task did it."""
         self._retired.append(link)
         self._rest.cancel()
+
+
+AnyEngine = Engine[SocketLink]

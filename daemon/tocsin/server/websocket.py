@@ -19,8 +19,8 @@ from tocsin.model.errors import (
 )
 from tocsin.model.option import option
 from tocsin.server.cors import Cors
+from tocsin.server.engine import AnyEngine
 from tocsin.server.handler import ConnectionLimits
-from tocsin.server.reactor import Reactor
 from tocsin.server.router import Router
 from tocsin.server.session import NotificationSession, SessionContext
 from tocsin.wire.handshake import Refusal, answer
@@ -61,6 +61,11 @@ class WsSettings:
         "Bytes waiting for one slow reader; the rest waits in the store.",
         minimum=131_072,
     )
+    engine: str = option(
+        "auto",
+        "What serves the sockets; auto is the reactor where the kernel has epoll.",
+        choices=("auto", "reactor", "trio-websocket"),
+    )
 
 
 class WebSocketFace:
@@ -69,7 +74,7 @@ class WebSocketFace:
     def __init__(
         self,
         directory: Directory,
-        reactor: Reactor,
+        reactor: AnyEngine,
         context: SessionContext,
         *,
         cors: Cors,
