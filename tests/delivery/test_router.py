@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from tests.fakes.deliveries import T0, notification, socket_channel, subscription, webhook_channel
 
 from tocsin.delivery.router import address, fan_out
-from tocsin.model.channel import Channel, ChannelType
-from tocsin.model.services import CHANNEL_TYPES, SERVICES
+from tocsin.model.channel import Channel, ChannelType, Device
+from tocsin.model.services import SERVICES, STANDARD, Declared, Services
 from tocsin.model.subscription import Subscription
 
 ADDRESSES = [None, "+1", "+2"]
@@ -59,7 +59,7 @@ def test_the_rules_hold_for_any_subscriptions(
         if subscription.service == service
         and (subscription.sender is None or root_key == "deliveryInfoNotification")
         and (None in (subscription.destination, destination) or subscription.destination == "+1")
-        and subscription.channel.type in CHANNEL_TYPES[service]
+        and STANDARD.allows(service, subscription.channel)
         and not subscription.channel.is_over(T0)
     }
     assert {channel.id for channel in chosen} == matching
@@ -75,6 +75,63 @@ def test_every_cell_of_the_service_table(service: str, kind: ChannelType) -> Non
     channel = channel_of(kind, 1, None)
     found = fan_out(notification(service=service), [subscription(channel, service)], T0)
     assert found == ([] if (service, kind) in forbidden else [channel])
+
+
+INVITATION = "wrtcsSessionInvitationNotification"
+
+
+@pytest.mark.parametrize(
+    ("app", "service", "root_key", "reached"),
+    [
+        ("app.voip", "call", INVITATION, True),
+        ("app.voip", "call", "wrtcsEventNotification", False),
+        ("app.voip", "chat", INVITATION, False),
+        ("app", "call", "wrtcsEventNotification", True),
+        ("app", "chat", "chatMessageNotification", True),
+    ],
+)
+def test_a_pushkit_channel_gets_only_what_rings(
+    app: str, service: str, root_key: str, reached: bool
+) -> None:
+    """A VoIP push that shows no call makes the system stop delivering (CH-73)."""
+    device = Device("apns", app, "token")
+    channel = Channel(
+        Channel.new_id(ChannelType.OMAPUSH), "u", ChannelType.OMAPUSH, T0, "d", device=device, key=1
+    )
+    one = notification(service=service, root_key=root_key)
+    assert bool(fan_out(one, [subscription(channel, service)], T0)) is reached
+
+
+def test_what_rings_is_a_matter_of_configuration() -> None:
+    """`push.voip_root_keys` instead of the standard one (CH-73)."""
+    device = Device("apns", "app.voip", "token")
+    channel = Channel(
+        Channel.new_id(ChannelType.OMAPUSH), "u", ChannelType.OMAPUSH, T0, "d", device=device, key=1
+    )
+    all_ = [subscription(channel, "call")]
+    for root_key, reached in (("gone", True), (INVITATION, False)):
+        one = notification(service="call", root_key=root_key)
+        assert bool(fan_out(one, all_, T0, voip_root_keys=["gone"])) is reached
+
+
+def test_a_declared_service_is_routed_like_any_other() -> None:
+    """By its own channel types, once it is declared (CH-97)."""
+    socket, hook = socket_channel(), webhook_channel()
+    socket.key, hook.key = 1, 2
+    all_ = [subscription(socket, "tickets"), subscription(hook, "tickets")]
+    one = notification(service="tickets", root_key="ticketNotification")
+    services = Services({"tickets": Declared(frozenset({ChannelType.WEBHOOKS}))})
+    assert fan_out(one, all_, T0, services=services) == [hook]
+    assert fan_out(one, all_, T0) == []
+
+
+def test_a_subscription_ends_by_itself() -> None:
+    """A webhook's after its duration, though its channel lives on (CH-95)."""
+    channel = webhook_channel()
+    subscribed = subscription(channel)
+    subscribed.expires_at = T0 + 1
+    assert fan_out(notification(), [subscribed], T0) == [channel]
+    assert fan_out(notification(), [subscribed], T0 + 1) == []
 
 
 def test_many_subscriptions_make_one_delivery() -> None:

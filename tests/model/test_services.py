@@ -1,12 +1,12 @@
-"""tocsin.model.services: the tables of CH-93 and CH-101, row by row."""
+"""tocsin.model.services: the tables of CH-93 and CH-101, row by row, and what is declared."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.model.channel import ChannelType
+from tocsin.model.channel import Channel, ChannelType, Device
 from tocsin.model.notification import Priority
-from tocsin.model.services import CHANNEL_TYPES, SERVICES, defaults
+from tocsin.model.services import SERVICES, STANDARD, Declared, Services
 
 URGENT, NORMAL, LOW = Priority
 WEEK = 7 * 86_400
@@ -47,7 +47,7 @@ def test_every_row_of_the_defaults(
     key: str | None,
 ) -> None:
     """Priority, expiry and order key of CH-101; only presence collapses."""
-    row = defaults(service, root_key, body)
+    row = STANDARD.defaults(service, root_key, body)
     assert (row.priority, row.expires_in, row.order_key(body)) == (priority, expires_in, key)
     assert row.collapses is (service == "presence")
 
@@ -66,17 +66,99 @@ def test_unknown_root_keys_get_their_services_defaults(
     service: str, priority: Priority, expires_in: int
 ) -> None:
     """New kinds of notifications need no change here (CH-100)."""
-    row = defaults(service, "somethingNew", {})
+    row = STANDARD.defaults(service, "somethingNew", {})
     assert (row.priority, row.expires_in) == (priority, expires_in)
 
 
-def test_which_service_may_use_which_channel() -> None:
-    """CH-93."""
-    assert set(CHANNEL_TYPES) == set(SERVICES)
-    for service in ("sms", "chat", "call"):
-        assert CHANNEL_TYPES[service] == set(ChannelType)
-    assert set(ChannelType) - CHANNEL_TYPES["presence"] == {ChannelType.OMAPUSH}
-    assert CHANNEL_TYPES["account"] == {ChannelType.WEBHOOKS}
+def channel_of(kind: ChannelType, app: str | None = None) -> Channel:
+    """A channel of any type; with an app, for its device."""
+    device = None if app is None else Device("apns", app, "token")
+    return Channel(Channel.new_id(kind), "u", kind, 0, "c", device=device)
+
+
+@pytest.mark.parametrize("kind", ChannelType)
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_cell_of_the_service_table(service: str, kind: ChannelType) -> None:
+    """CH-93: presence is not pushed, account goes to webhooks alone, the rest anywhere (T10)."""
+    allowed = {
+        "presence": kind is not ChannelType.OMAPUSH,
+        "account": kind is ChannelType.WEBHOOKS,
+    }.get(service, True)
+    assert STANDARD.allows(service, channel_of(kind)) is allowed
+    assert (kind in STANDARD.types_of(service)) is allowed
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_pushkit_app_takes_calls_alone(service: str) -> None:
+    """CH-73, for an appId that ends in `.voip`; any other app takes what is pushed at all."""
+    voip = channel_of(ChannelType.OMAPUSH, "com.example.app.voip")
+    assert STANDARD.allows(service, voip) is (service == "call")
+    app = channel_of(ChannelType.OMAPUSH, "com.example.app")
+    assert STANDARD.allows(service, app) is (service in {"sms", "chat", "call"})
+
+
+def test_a_service_that_is_declared_no_more_goes_nowhere() -> None:
+    """A subscription in the store may outlive the declaration of its service (CH-97)."""
+    assert STANDARD.types_of("tickets") == frozenset()
+    assert not STANDARD.allows("tickets", channel_of(ChannelType.WEBSOCKETS))
+
+
+DECLARED = Services(
+    {
+        "tickets": Declared(
+            frozenset({ChannelType.WEBSOCKETS, ChannelType.OMAPUSH}),
+            frozenset({"ticketNotification"}),
+            LOW,
+            90,
+        ),
+        "fax": Declared(),
+    }
+)
+
+
+def test_declared_services_stand_beside_the_standard_ones() -> None:
+    """CH-97: names, channel types and PushKit's rule; nothing changes for the standard ones."""
+    assert DECLARED.names == (*SERVICES, "tickets", "fax")
+    assert DECLARED.types_of("tickets") == {ChannelType.WEBSOCKETS, ChannelType.OMAPUSH}
+    assert DECLARED.allows("tickets", channel_of(ChannelType.OMAPUSH, "app"))
+    assert not DECLARED.allows("tickets", channel_of(ChannelType.OMAPUSH, "app.voip"))
+    assert not DECLARED.allows("tickets", channel_of(ChannelType.WEBHOOKS))
+    assert DECLARED.types_of("fax") == set(ChannelType)
+    assert all(DECLARED.types_of(name) == STANDARD.types_of(name) for name in SERVICES)
+
+
+@pytest.mark.parametrize(
+    ("service", "root_key", "priority", "expires_in"),
+    [
+        ("tickets", "ticketNotification", LOW, 90),
+        ("tickets", "somethingNew", LOW, 90),
+        ("chat", "ticketNotification", LOW, 90),
+        ("fax", "somethingNew", NORMAL, WEEK),
+        ("fax", "presenceNotification", LOW, 3600),
+    ],
+)
+def test_defaults_of_declared_services(
+    service: str, root_key: str, priority: Priority, expires_in: int
+) -> None:
+    """The root key decides, as in CH-101's table; one nobody claims has its service's defaults."""
+    row = DECLARED.defaults(service, root_key, SESSION)
+    assert (row.priority, row.expires_in) == (priority, expires_in)
+    assert row.order_key(SESSION) is None
+    assert row.collapses is (root_key == "presenceNotification")
+
+
+@pytest.mark.parametrize(("root_key", "service"), [row[:2] for row in ROWS])
+def test_a_root_key_tells_its_service(root_key: str, service: str) -> None:
+    """For `/callback`, where nobody names the service (CH-101, CH-116)."""
+    assert STANDARD.of_root_key(root_key) == service
+    assert DECLARED.of_root_key(root_key) == service
+
+
+def test_root_keys_of_declared_services() -> None:
+    """A declared one is told by what it declares, an unknown one not at all (CH-97, CH-116)."""
+    assert DECLARED.of_root_key("ticketNotification") == "tickets"
+    assert STANDARD.of_root_key("ticketNotification") is None
+    assert DECLARED.of_root_key("userStatusNotifications") is None
 
 
 @pytest.mark.parametrize(
@@ -93,7 +175,7 @@ def test_which_service_may_use_which_channel() -> None:
 )
 def test_where_no_session_is_found(link: object) -> None:
     """The order key is left to the caller."""
-    row = defaults("call", "wrtcsEventNotification", {"link": link})
+    row = STANDARD.defaults("call", "wrtcsEventNotification", {"link": link})
     assert row.order_key({"link": link}) is None
 
 
@@ -126,6 +208,6 @@ def test_any_body_has_an_order_key_or_none(
     service: str, root_key: str, body: dict[str, object]
 ) -> None:
     """Whatever a publisher sends, the table neither fails nor gives an empty key."""
-    key = defaults(service, root_key, body).order_key(body)
+    key = STANDARD.defaults(service, root_key, body).order_key(body)
     assert key != ""
     assert isinstance(key, str | None)

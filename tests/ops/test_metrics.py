@@ -6,6 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tocsin.model.channel import ChannelType
+from tocsin.model.services import STANDARD
 from tocsin.ops.metrics import Metrics
 
 REQUIRED = [
@@ -64,6 +65,18 @@ def test_labels_are_closed_sets() -> None:
     assert value(metrics, "deliveries_total", type="other", outcome="delivered") == 1
     assert value(metrics, "http_requests_total", method="other", status="other") == 1
     assert metrics.exposition().count(b"\n") == before
+
+
+def test_declared_services_are_labels() -> None:
+    """What an operator declares is counted by its name, what nobody did as `other` (CH-97)."""
+    metrics = Metrics([*STANDARD.names, "tickets"])
+    for name in ("tickets", "sms", "fax"):
+        metrics.notifications_accepted[name].inc()
+        metrics.subscriptions[name].inc()
+    for label in ("tickets", "sms", "other"):
+        assert value(metrics, "notifications_accepted_total", service=label) == 1
+        assert value(metrics, "subscriptions", service=label) == 1
+    assert value(Metrics(), "subscriptions", service="tickets") is None
 
 
 def test_the_models_own_values_are_labels() -> None:

@@ -14,7 +14,7 @@ WEEK = 7 * 86_400
 REMEMBERED_ROOT_KEYS = 1024
 
 _EVERY = frozenset(ChannelType)
-CHANNEL_TYPES: Mapping[str, frozenset[ChannelType]] = {
+_TYPES: Mapping[str, frozenset[ChannelType]] = {
     "sms": _EVERY,
     "chat": _EVERY,
     "call": _EVERY,
@@ -145,7 +145,7 @@ class Services:
     def __init__(self, declared: Mapping[str, Declared] | None = None) -> None:
         added = declared or {}
         self.names = (*SERVICES, *added)
-        self._types = {**CHANNEL_TYPES, **{name: one.channel_types for name, one in added.items()}}
+        self._types = {**_TYPES, **{name: one.channel_types for name, one in added.items()}}
         rows = {
             name: Defaults(one.priority, one.expires_in, _nobody) for name, one in added.items()
         }
@@ -182,4 +182,3 @@ class Services:
 
 
 STANDARD = Services()
-defaults = STANDARD.defaults
