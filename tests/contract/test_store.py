@@ -84,7 +84,7 @@ async def test_subscriptions_point_to_the_channels_of_their_record(store: Store)
     channel = socket_channel()
     stored = subscription(channel, destination="+1", sender="+2")
     await add(store, channel)
-    await store.add_subscription(stored, b"{}", T0, Reports().both)
+    await store.add_subscription(stored, b"{}", Reports().both)
     [record] = await store.load_accounts(["u"])
     [loaded] = record.subscriptions
     assert loaded.channel is record.channels[0]
@@ -97,8 +97,8 @@ async def test_texts_of_subscriptions_come_in_the_order_asked_for(store: Store) 
     await add(store, channel)
     stored = [subscription(channel) for _ in range(3)]
     for number, one in enumerate(stored):
-        await store.add_subscription(one, b'{"n": %d}' % number, T0, Reports().both)
-    await store.remove_subscription(stored[1], Reports())
+        await store.add_subscription(one, b'{"n": %d}' % number, Reports().both)
+    await store.remove_subscription(stored[1], T0, Reports())
     ids = [stored[2].id, stored[1].id, stored[0].id]
     assert await store.subscription_bodies(ids) == [b'{"n": 2}', b'{"n": 0}']
 
@@ -108,7 +108,7 @@ async def test_a_subscription_needs_its_channel(store: Store) -> None:
     channel = socket_channel()
     reports = Reports()
     with pytest.raises(StoreError):
-        await store.add_subscription(subscription(channel), b"{}", T0, reports.both)
+        await store.add_subscription(subscription(channel), b"{}", reports.both)
     assert isinstance(reports.errors[0], StoreError)
     [record] = await store.load_accounts(["u"])
     assert record.subscriptions == []
@@ -120,7 +120,7 @@ async def test_removing_a_channel_takes_everything_of_it_along(store: Store) -> 
     await add(store, gone, stays)
     kept = subscription(stays)
     for one in (subscription(gone), kept):
-        await store.add_subscription(one, b"{}", T0, Reports().both)
+        await store.add_subscription(one, b"{}", Reports().both)
     await accept(store, (notification("a"), [gone, stays]), (notification("b"), [gone]))
     await claim(store, limit=1)
     reports = Reports()

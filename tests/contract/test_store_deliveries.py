@@ -458,7 +458,7 @@ async def test_counts_know_channels_and_subscriptions(store: Store) -> None:
     channels = [webhook_channel(), socket_channel(), socket_channel()]
     await add(store, *channels)
     for service in ("sms", "chat", "sms"):
-        await store.add_subscription(subscription(channels[0], service), b"", T0, Reports().both)
+        await store.add_subscription(subscription(channels[0], service), b"", Reports().both)
     counts = await store.counts()
     assert counts.channels == {WEBHOOKS: 1, SOCKETS: 2}
     assert counts.subscriptions == {"sms": 2, "chat": 1}

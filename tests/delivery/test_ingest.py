@@ -13,6 +13,7 @@ from tests.fakes.world import World
 from trio.testing import wait_all_tasks_blocked
 
 from tocsin.delivery.settings import DeliveryLimits
+from tocsin.delivery.submissions import Accepted
 from tocsin.model.errors import RequestError
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
@@ -60,7 +61,7 @@ async def test_each_is_answered_with_the_number_of_its_channels(world: World) ->
             notification(user="u", service="chat"),
         ]
     )
-    assert counts == [0, 2, 0]
+    assert counts == [Accepted(0), Accepted(2), Accepted(0)]
     await assert_counts_are_right(world.store, webhooks=1, websockets=1)
 
 
@@ -138,7 +139,7 @@ async def test_a_cancelled_caller_is_served_all_the_same(
 
 async def test_what_goes_to_nobody_is_counted_and_not_stored(world: World) -> None:
     """`no_channel` costs no commit (CH-111)."""
-    assert await world.ingest.accept([notification(user="nobody")]) == [0]
+    assert await world.ingest.accept([notification(user="nobody")]) == [Accepted(0)]
     assert world.store.backlog == 0
     accepted = world.metrics.registry.get_sample_value(
         "tocsin_notifications_accepted_total", {"service": "sms"}

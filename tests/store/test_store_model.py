@@ -222,8 +222,8 @@ class StoreMachine(RuleBasedStateMachine):
         written.sort(key=lambda leg: leg.seq or 0)
         replayed = self._fetch(channel, 0, len(written)) if written else []
         assert replayed == [(leg.id, leg.seq) for leg in written]
-        ended: list[int | None] = []
         ended: list[object] = []
+        ids = [leg.id for leg in written[:count]]
         self.store.settle_lazily(ids, ended.append)
         self._ask(self.store.barrier)
         assert ended == [{channel.type: len(ids)} if ids else {}]

@@ -32,6 +32,7 @@ from tocsin.server.jwks import RemoteKeys
 from tocsin.server.limits import ConnectionGate
 from tocsin.server.listener import Listener, open_listeners, serve, write_addresses
 from tocsin.server.peers import Networks
+from tocsin.server.services import service_registry
 from tocsin.store.lock import lock_store
 from tocsin.store.sqlite import SqliteStore
 from tocsin.store.writer import Commit
@@ -53,7 +54,7 @@ class App:
     def __init__(self, config: Config) -> None:
         """Must be called inside Trio."""
         self.config = config
-        self.metrics = Metrics()
+        self.metrics = Metrics(service_registry(config.services).names)
         self._clock = Clock.start()
         self._rng = random.Random()  # noqa: S311 - jitter
         self._stopping = trio.Event()

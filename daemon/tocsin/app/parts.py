@@ -16,6 +16,7 @@ from tocsin.delivery.ingest import Ingest
 from tocsin.delivery.queue import DeliveryQueue
 from tocsin.delivery.sessions import Sessions
 from tocsin.delivery.settler import Settler
+from tocsin.delivery.submissions import Submissions
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import StartupError
 from tocsin.ops.metrics import Metrics
@@ -23,6 +24,7 @@ from tocsin.server.engine import AnyEngine
 from tocsin.server.handler import Link
 from tocsin.server.heartbeat import Wheel
 from tocsin.server.reactor import Reactor
+from tocsin.server.services import service_registry
 from tocsin.server.session import SessionContext
 from tocsin.server.trio_engine import TrioWebSocketEngine
 from tocsin.server.websocket import WsSettings
@@ -48,6 +50,7 @@ class Parts:
         rng: random.Random,
     ) -> None:
         self.store = store
+        self.services = service_registry(config.services)
         self.sessions = Sessions(store, metrics=metrics, clock=clock)
         self.directory = Directory(
             store,
@@ -55,6 +58,8 @@ class Parts:
             limits=config.limits.delivery,
             metrics=metrics,
             clock=clock,
+            services=self.services,
+            token_exclusive=config.push.token_exclusive,
         )
         self.guard = AddressGuard(config.webhooks)
         self.webhooks = WebhookTransport(config.webhooks, guard=self.guard, now=_wall_clock)
@@ -88,7 +93,10 @@ class Parts:
             limits=config.limits.delivery,
             metrics=metrics,
             clock=clock,
+            services=self.services,
+            voip_root_keys=config.push.voip_root_keys,
         )
+        self.submissions = Submissions(store)
         self.housekeeping = Housekeeping(
             store,
             self.directory,
@@ -96,9 +104,11 @@ class Parts:
             metrics=metrics,
             clock=clock,
             on_lane=self.queue.wake,
+            collect_unused_days=config.webhooks.collect_unused_days,
         )
         self.directory.on_removed = self._channel_removed
         self.directory.on_resumed = self.queue.wake
+        self.directory.on_arrived = self._deliveries_arrived
         self.reactor = _engine(config.ws)
         self.wheel = Wheel()
         self.context = SessionContext(
@@ -110,6 +120,13 @@ class Parts:
             now=trio.current_time,
             schedule=self.wheel.add,
         )
+
+    def _deliveries_arrived(self, channel: Channel) -> None:
+        """What waited for another channel is in the store for this one."""
+        session = self.sessions.of(channel)
+        if session is not None:
+            session.fall_behind()
+            session.flush()
 
     def _channel_removed(self, channel: Channel) -> None:
         session = self.sessions.of(channel)

@@ -1,51 +1,47 @@
-"""Who can be reached where: channels and subscriptions by user, and the rules for changing them.
+"""Who can be reached where: the rules for changing channels and subscriptions.
 
-There is one `Account` object per user and one `Channel` object per channel in the process, for
-as long as anyone holds them: recent users are kept by a bounded table, and a live session keeps
-its own. Changes are decided and made in memory at once, then stored; if the store refuses, they
-are taken back. So two requests racing for the last place of a quota see each other.
+Changes are decided and made in memory at once, then stored; if the store refuses, they are taken
+back. So two requests racing for the last place of a quota see each other.
 """
 
-import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import structlog
 import trio
 
+from tocsin.delivery.account import Account, Accounts
 from tocsin.delivery.settings import ChannelSettings, DeliveryLimits
-from tocsin.model.channel import Channel, ChannelState, ChannelType
-from tocsin.model.errors import StoreError, forbidden
-from tocsin.model.services import CHANNEL_TYPES
+from tocsin.delivery.succession import (
+    Waitlist,
+    bequeath,
+    inherit,
+    is_abandoned,
+    newer_than,
+    older_than,
+    pair_of,
+    room_for,
+)
+from tocsin.model.channel import Channel, ChannelState, Device
+from tocsin.model.errors import StoreError, duplicate, forbidden
+from tocsin.model.services import STANDARD, Services
 from tocsin.model.subscription import Subscription
 from tocsin.ops.metrics import Metrics
-from tocsin.store.interface import AccountRecord, Ended, Store
+from tocsin.store.interface import Ended, Store, Takeover
+
+__all__ = ["Account", "Directory"]
+
+SHORTEST, LONGEST = 60, 86_400
+RENEWED = ("webhook", "device", "echoed", "used_at", "lifetime", "expires_at")
 
 log = structlog.get_logger()
 
 
-class Account:
-    """One user's channels and subscriptions."""
+class Directory(Accounts):
+    """Finds accounts and changes them.
 
-    __slots__ = ("__weakref__", "channels", "subscriptions", "user")
-
-    def __init__(self, record: AccountRecord) -> None:
-        self.user = record.user
-        self.channels = {channel.id: channel for channel in record.channels}
-        self.subscriptions = {one.id: one for one in record.subscriptions}
-
-    def channel(self, channel_id: str, now: int) -> Channel | None:
-        """A living channel of this user."""
-        channel = self.channels.get(channel_id)
-        return None if channel is None or channel.is_over(now) else channel
-
-    def subscriptions_of(self, channel: Channel) -> list[Subscription]:
-        """The subscriptions that point to a channel."""
-        return [one for one in self.subscriptions.values() if one.channel is channel]
-
-
-class Directory:
-    """Finds accounts and changes them."""
+    `on_removed` is told of channels that are gone, `on_resumed` of lanes that have work again,
+    `on_arrived` of channels that have taken over what waited elsewhere.
+    """
 
     def __init__(
         self,
@@ -55,76 +51,66 @@ class Directory:
         limits: DeliveryLimits,
         metrics: Metrics,
         clock: Callable[[], int],
+        services: Services = STANDARD,
+        token_exclusive: bool = False,
     ) -> None:
-        self._store = store
+        """`token_exclusive`: a device token serves one user only (CH-74)."""
+        super().__init__(store, most_cached=settings.cached_users, clock=clock)
         self._settings = settings
         self._limits = limits
         self._metrics = metrics
-        self._clock = clock
-        self._recent: OrderedDict[str, Account] = OrderedDict()
-        self._known: weakref.WeakValueDictionary[str, Account] = weakref.WeakValueDictionary()
+        self._services = services
+        self._token_exclusive = token_exclusive
+        self._abandoned_after = int(settings.abandoned_after * 1000)
+        self._waitlist = Waitlist()
         self.on_removed: Callable[[Channel], None] = lambda _channel: None
         self.on_resumed: Callable[[str], None] = lambda _lane: None
-
-    # -- finding ---------------------------------------------------------------------------
-
-    def cached(self, user: str) -> Account | None:
-        """The account, if it is in memory."""
-        account = self._recent.get(user)
-        if account is not None:
-            self._recent.move_to_end(user)
-            return account
-        account = self._known.get(user)
-        if account is not None:
-            self._keep(account)
-        return account
-
-    async def account(self, user: str) -> Account:
-        """The account of a user; an empty one for a user nobody has heard of."""
-        return self.cached(user) or (await self.accounts([user]))[0]
-
-    async def accounts(self, users: Sequence[str]) -> list[Account]:
-        """The accounts of many users, loading all that are missing in one go."""
-        found = {user: self.cached(user) for user in users}
-        missing = [user for user, account in found.items() if account is None]
-        if missing:
-            for record in await self._store.load_accounts(missing):
-                # Another task may have loaded it meanwhile: its object is the one.
-                account = self.cached(record.user)
-                if account is None:
-                    account = Account(record)
-                    self._known[record.user] = account
-                    self._keep(account)
-                found[record.user] = account
-        return [account for user in users if (account := found[user]) is not None]
-
-    def _keep(self, account: Account) -> None:
-        self._recent[account.user] = account
-        if len(self._recent) > self._settings.cached_users:
-            self._recent.popitem(last=False)
+        self.on_arrived: Callable[[Channel], None] = lambda _channel: None
+        self.on_loaded = self._look_after_pairs
 
     # -- channels --------------------------------------------------------------------------
 
     def grant_lifetime(self, requested: int | None) -> int:
         """The lifetime a client gets for the one it asked for (CH-40)."""
-        return min(max(requested or self._settings.default_lifetime, 60), 86_400)
+        return min(max(requested or self._settings.default_lifetime, SHORTEST), LONGEST)
 
     async def open_channel(self, account: Account, channel: Channel) -> Channel:
-        """Store a channel; the existing one where it is an upsert (CH-80).
+        """Store a channel; the existing one where it is an upsert (CH-74, CH-80).
 
-        Raises 403 `quota_channels`. Durable on return.
+        Raises 409 for a correlator in use where `channels.on_duplicate` says so, and 403
+        `quota_channels` where no abandoned channel makes room (CH-140). Durable on return.
         """
-        existing = self._same_webhook(account, channel)
+        existing = _same_app(account, channel)
         if existing is not None:
-            await self._renew_secret(existing, channel)
             await self._resume(existing)
-            if existing.id not in account.channels:
-                raise StoreError("the channel was not stored after all")
-            return existing
-        now = self._clock()
-        alive = sum(not one.is_over(now) for one in account.channels.values())
-        if alive >= self._limits.channels_per_user:
-            raise forbidden("quota_channels")
+            await self._renew_registration(existing, channel)
+        else:
+            self._refuse_duplicate(account, channel)
+            await self._make_room(account, channel)
+            await self._add(account, channel)
+        kept = existing or channel
+        if channel.device is not None:
+            await self._retire_token(account, kept, channel.device)
+        if kept.id not in account.channels:
+            raise StoreError("the channel was not stored after all")
+        return kept
+
+    def _refuse_duplicate(self, account: Account, channel: Channel) -> None:
+        if self._settings.on_duplicate == "reject" and channel.type.is_polled:
+            now = self._clock()
+            for one in account.living(now):
+                if one.type.is_polled and one.client_correlator == channel.client_correlator:
+                    raise duplicate(channel.client_correlator, "clientCorrelator")
+
+    async def _make_room(self, account: Account, channel: Channel) -> None:
+        """Below the quota on return, and nothing awaited since that was found out."""
+        while len(account.living(now := self._clock())) >= self._limits.channels_per_user:
+            oldest = room_for(account, channel.client_correlator, now, after=self._abandoned_after)
+            if oldest is None:
+                raise forbidden("quota_channels")
+            await self.remove_channel(account, oldest, outcome="refused")
+
+    async def _add(self, account: Account, channel: Channel) -> None:
         account.channels[channel.id] = channel
 
         def stored(error: StoreError | None) -> None:
@@ -134,37 +120,61 @@ class Directory:
                 self._metrics.channels[channel.type].inc()
 
         await self._store.add_channel(channel, stored)
-        return channel
 
-    def _same_webhook(self, account: Account, channel: Channel) -> Channel | None:
-        hook = channel.webhook
-        if hook is None:
-            return None
-        for one in account.channels.values():
-            if (
-                one.webhook is not None
-                and (one.webhook.url, one.webhook.authorization) == (hook.url, hook.authorization)
-                and one.client_correlator == channel.client_correlator
-            ):
-                return one
-        return None
-
-    async def _renew_secret(self, existing: Channel, wanted: Channel) -> None:
-        """The signing secret of the latest POST counts; one without keeps the old (PU-77)."""
-        old, new = existing.webhook, wanted.webhook
-        if old is None or new is None or new.secret in {None, old.secret}:
-            return
-        existing.webhook = new
+    async def _renew_registration(self, existing: Channel, wanted: Channel) -> None:
+        """The token or signing secret of the latest POST counts; a secret that is not given stays
+        (PU-77). The clock of a channel that has one starts again."""
+        before = {name: getattr(existing, name) for name in RENEWED}
+        if wanted.webhook is not None and wanted.webhook.secret is not None:
+            existing.webhook = wanted.webhook
+        existing.device = wanted.device
+        existing.echoed = wanted.echoed
+        existing.used_at = wanted.used_at
+        existing.lifetime = wanted.lifetime
+        existing.restart_clock(self._clock())
 
         def stored(error: StoreError | None) -> None:
             if error is not None:
-                existing.webhook = old
+                for name, value in before.items():
+                    setattr(existing, name, value)
 
         await self._store.change_channel(existing, stored)
 
+    async def _retire_token(self, account: Account, kept: Channel, device: Device) -> None:
+        """Older channels with the same token go: of this user, or of all (CH-74)."""
+        rivals = [
+            (account, one)
+            for one in account.channels.values()
+            if one is not kept and _same_token(one, device)
+        ]
+        if self._token_exclusive:
+            found = await self._store.find_device(device)
+            others = [(user, id_) for user, id_ in found if user != account.user]
+            accounts = await self.accounts([user for user, _ in others])
+            rivals += [
+                (other, one)
+                for other, (_, id_) in zip(accounts, others, strict=True)
+                if (one := other.channels.get(id_)) is not None and _same_token(one, device)
+            ]
+        for owner, one in rivals:
+            if one.id in owner.channels:
+                await self.remove_channel(owner, one, outcome="refused")
+
+    async def renew(self, channel: Channel, requested: int) -> int:
+        """Give a channel another lifetime, from now on; the seconds granted. Durable on return."""
+        before = (channel.lifetime, channel.expires_at)
+        channel.lifetime = self.grant_lifetime(requested)
+        channel.restart_clock(self._clock())
+
+        def stored(error: StoreError | None) -> None:
+            if error is not None:
+                channel.lifetime, channel.expires_at = before
+
+        await self._store.change_channel(channel, stored)
+        return channel.lifetime
+
     async def _resume(self, channel: Channel) -> None:
         if channel.state is ChannelState.ACTIVE:
-            await self._store.barrier()
             return
         channel.state = ChannelState.ACTIVE
         try:
@@ -186,28 +196,36 @@ class Directory:
 
         Returns how many deliveries ended.
         """
-        dropped = account.subscriptions_of(channel)
+        dropped = [(account, one) for one in account.subscriptions_of(channel)]
+        dropped += self.guests(channel)
         account.channels.pop(channel.id, None)
-        for one in dropped:
-            del account.subscriptions[one.id]
+        for owner, one in dropped:
+            del owner.subscriptions[one.id]
         ended = 0
 
         def removed(result: Ended | None, error: StoreError | None) -> None:
             nonlocal ended
             if error is not None or result is None:
                 account.channels[channel.id] = channel
-                account.subscriptions.update((one.id, one) for one in dropped)
+                for owner, one in dropped:
+                    owner.subscriptions[one.id] = one
                 return
-            self._metrics.channels[channel.type].dec()
-            for one in dropped:
-                self._metrics.subscriptions[one.service].dec()
-            for kind, count in result.counts.items():
-                self._metrics.deliveries[kind, outcome].inc(count)
-                ended += count
-            self.on_removed(channel)
+            self._removed(channel, [one for _, one in dropped])
+            self._count_ended(result, outcome)
+            ended = sum(result.counts.values())
 
         await self._store.remove_channel(channel, removed)
         return ended
+
+    def _removed(self, channel: Channel, dropped: Sequence[Subscription]) -> None:
+        self._metrics.channels[channel.type].dec()
+        for one in dropped:
+            self._metrics.subscriptions[one.service].dec()
+        self.on_removed(channel)
+
+    def _count_ended(self, ended: Ended, outcome: str) -> None:
+        for kind, count in ended.counts.items():
+            self._metrics.deliveries[kind, outcome].inc(count)
 
     # -- subscriptions ---------------------------------------------------------------------
 
@@ -216,33 +234,58 @@ class Directory:
     ) -> tuple[Subscription, bytes]:
         """Store a subscription with its text; the existing one where it is the same (CH-92).
 
-        Raises 403 `service_not_on_channel` (CH-93) or `quota_subscriptions`. Durable on return.
+        In the same transaction its channel takes over from abandoned ones (CH-45). Raises 403
+        `service_not_on_channel` (CH-93) or `quota_subscriptions`. Durable on return.
         """
-        if subscription.channel.type not in CHANNEL_TYPES[subscription.service]:
+        channel = subscription.channel
+        if not self._services.allows(subscription.service, channel):
             raise forbidden("service_not_on_channel")
         for one in account.subscriptions.values():
-            if one.identity == subscription.identity:
-                await self._store.barrier()
-                found = await self._store.subscription_bodies([one.id])
-                if not found:
-                    raise StoreError("the subscription was not stored after all")
-                return one, found[0]
-        if len(account.subscriptions) >= self._limits.subscriptions_per_user:
+            if one.identity == subscription.identity and not one.is_over(self._clock()):
+                return one, await self._renewed(one, subscription)
+        now = self._clock()
+        takeovers = self._inherited(account, subscription, now)
+        held = sum(not one.is_over(now) for one in account.subscriptions.values())
+        if held - len(takeovers) >= self._limits.subscriptions_per_user:
             raise forbidden("quota_subscriptions")
+        if channel.user != account.user:
+            self.visit(account, await self.account(channel.user))
+        subscription.created_at = now
         account.subscriptions[subscription.id] = subscription
+        undo = self._let_go(account, takeovers)
 
-        def stored(_ended: Ended | None, error: StoreError | None) -> None:
-            if error is not None:
+        def stored(ended: Ended | None, error: StoreError | None) -> None:
+            if error is not None or ended is None:
                 account.subscriptions.pop(subscription.id, None)
-            else:
-                self._metrics.subscriptions[subscription.service].inc()
+                undo()
+                return
+            self._metrics.subscriptions[subscription.service].inc()
+            self._taken_over(takeovers, ended)
 
-        await self._store.add_subscription(subscription, body, self._clock(), stored)
+        await self._store.add_subscription(subscription, body, stored, takeovers=takeovers)
         return subscription, body
+
+    async def _renewed(self, existing: Subscription, wanted: Subscription) -> bytes:
+        """The text of a subscription that was asked for again; its time starts again (CH-95)."""
+        before, existing.expires_at = existing.expires_at, wanted.expires_at
+
+        def stored(error: StoreError | None) -> None:
+            if error is not None:
+                existing.expires_at = before
+
+        await self._store.renew_subscription(existing, stored)
+        found = await self._store.subscription_bodies([existing.id])
+        if not found:
+            raise StoreError("the subscription was not stored after all")
+        return found[0]
 
     async def unsubscribe(self, account: Account, subscription: Subscription) -> None:
         """Remove a subscription."""
         del account.subscriptions[subscription.id]
+        now = self._clock()
+        channel = subscription.channel
+        if channel.used_at is not None:
+            channel.used_at = now
 
         def removed(error: StoreError | None) -> None:
             if error is not None:
@@ -250,13 +293,96 @@ class Directory:
             else:
                 self._metrics.subscriptions[subscription.service].dec()
 
-        await self._store.remove_subscription(subscription, removed)
+        await self._store.remove_subscription(subscription, now, removed)
 
     async def bodies(self, ids: Sequence[str]) -> list[bytes]:
         """The JSON texts of subscriptions, without those that have gone meanwhile."""
         return await self._store.subscription_bodies(ids)
 
-    # -- lifetime --------------------------------------------------------------------------
+    # -- succession (CH-45) ----------------------------------------------------------------
+
+    def left(self, channel: Channel) -> None:
+        """A channel has lost its client; if a newer one of the pair waits for what it leaves
+        behind, it is looked at again when it counts as abandoned."""
+        account = self.cached(channel.user)
+        if account is not None and newer_than(account, channel, self._clock()):
+            self._look_again(channel)
+
+    async def take_over_abandoned(self, limit: int = 500) -> int:
+        """Have newer channels take over from those that are abandoned by now; how many were
+        looked at."""
+        now = self._clock()
+        due = self._waitlist.due(now, limit)
+        accounts = await self.accounts([user for user, _ in due])
+        for account, (_, channel_id) in zip(accounts, due, strict=True):
+            channel = account.channel(channel_id, now)
+            if channel is not None and is_abandoned(channel, now, after=self._abandoned_after):
+                await self._pass_on(account, channel, now)
+        return len(due)
+
+    async def _pass_on(self, account: Account, channel: Channel, now: int) -> None:
+        takeovers = bequeath(account, channel, now) if self._supersedes else []
+        if not takeovers:
+            return
+        undo = self._let_go(account, takeovers)
+
+        def stored(ended: Ended | None, error: StoreError | None) -> None:
+            if error is not None or ended is None:
+                undo()
+                self._look_again(channel)
+            else:
+                self._taken_over(takeovers, ended)
+
+        await self._store.take_over(takeovers, stored)
+
+    @property
+    def _supersedes(self) -> bool:
+        return self._settings.on_duplicate == "supersede"
+
+    def _inherited(self, account: Account, subscription: Subscription, now: int) -> list[Takeover]:
+        if not self._supersedes:
+            return []
+        for old in older_than(account, subscription.channel, now):
+            self._look_again(old)
+        return inherit(account, subscription, now, after=self._abandoned_after)
+
+    def _look_after_pairs(self, account: Account) -> None:
+        """After a restart: whoever is not back in time has abandoned his channel."""
+        now = self._clock()
+        for channel in account.living(now):
+            if channel.type.is_polled and len(pair_of(account, channel, now)) > 1:
+                self._look_again(channel)
+
+    def _look_again(self, channel: Channel) -> None:
+        if self._supersedes and channel.left_at is not None:
+            due_at = max(channel.left_at + self._abandoned_after, self._clock() + 1000)
+            self._waitlist.add(channel, due_at)
+
+    def _let_go(self, account: Account, takeovers: Sequence[Takeover]) -> Callable[[], None]:
+        """Take what is taken over out of memory; returns how to put it back."""
+        for one in takeovers:
+            account.subscriptions.pop(one.subscription.id, None)
+            if one.ends:
+                account.channels.pop(one.subscription.channel.id, None)
+
+        def undo() -> None:
+            for one in takeovers:
+                account.subscriptions[one.subscription.id] = one.subscription
+                if one.ends:
+                    account.channels[one.subscription.channel.id] = one.subscription.channel
+
+        return undo
+
+    def _taken_over(self, takeovers: Sequence[Takeover], ended: Ended) -> None:
+        self._count_ended(ended, "refused")
+        for one in takeovers:
+            self._metrics.subscriptions[one.subscription.service].dec()
+            if one.ends:
+                self._removed(one.subscription.channel, [])
+        for heir in {one.heir.id: one.heir for one in takeovers}.values():
+            self.on_arrived(heir)
+
+    # -- what ends by itself ---------------------------------------------------------------
 
     async def expire_channels(self, limit: int = 500) -> int:
         """End channels whose clock has run out (CH-43); how many were dealt with.
@@ -267,32 +393,104 @@ class Directory:
         """
         now = self._clock()
         found = await self._store.expired_channels(now, limit=limit)
-        accounts = await self.accounts([user for user, _ in found])
         extended: list[Channel] = []
-        failed: list[Channel] = []
-        async with trio.open_nursery() as nursery:
-            for account, (_, channel_id) in zip(accounts, found, strict=True):
-                channel = account.channels.get(channel_id)
-                if channel is not None and channel.is_over(now):
-                    nursery.start_soon(self._expire, account, channel, failed)
-                elif channel is not None:
-                    extended.append(channel)
+        ending: list[tuple[Account, Channel]] = []
+        for account, channel in await self._channels(found):
+            if channel.is_over(now):
+                ending.append((account, channel))
+            else:
+                extended.append(channel)
         if extended:
             self._store.extend_channels(extended)
-        return len(found) - len(failed)
+        failed = await self._end_all(ending, outcome="expired")
+        return len(found) - failed
 
-    async def _expire(self, account: Account, channel: Channel, failed: list[Channel]) -> None:
-        try:
-            await self.remove_channel(account, channel, outcome="expired")
-        except StoreError as error:
-            failed.append(channel)
-            log.warning("channel.expiry_failed", channel_id=channel.id, reason=str(error))
+    async def collect_unused(self, before: int, limit: int = 500) -> int:
+        """End webhooks without a subscription that nobody has used since (CH-42); how many."""
+        found = await self._store.unused_channels(before, limit=limit)
+        unused = [
+            (account, channel)
+            for account, channel in await self._channels(found)
+            if (channel.used_at or 0) < before
+            and not account.subscriptions_of(channel)
+            and not self.guests(channel)
+        ]
+        failed = await self._end_all(unused, outcome="refused")
+        return len(unused) - failed
+
+    async def expire_subscriptions(self, limit: int = 500) -> int:
+        """End subscriptions whose time is up (CH-95); how many were found."""
+        found = await self._store.expired_subscriptions(self._clock(), limit=limit)
+        accounts = await self.accounts([user for user, _ in found])
+        for account, (_, id_) in zip(accounts, found, strict=True):
+            one = account.subscriptions.get(id_)
+            if one is not None and one.is_over(self._clock()):
+                await self.unsubscribe(account, one)
+        return len(found)
+
+    async def _channels(self, found: Sequence[tuple[str, str]]) -> list[tuple[Account, Channel]]:
+        """The channels of these (user, id) that are still there."""
+        accounts = await self.accounts([user for user, _ in found])
+        return [
+            (account, channel)
+            for account, (_, channel_id) in zip(accounts, found, strict=True)
+            if (channel := account.channels.get(channel_id)) is not None
+        ]
+
+    async def _end_all(self, ending: Sequence[tuple[Account, Channel]], *, outcome: str) -> int:
+        """Remove channels; how many the store did not take."""
+        failed: list[Channel] = []
+
+        async def end(account: Account, channel: Channel) -> None:
+            try:
+                await self.remove_channel(account, channel, outcome=outcome)
+            except StoreError as error:
+                failed.append(channel)
+                log.warning("channel.expiry_failed", channel_id=channel.id, reason=str(error))
+
+        async with trio.open_nursery() as nursery:
+            for account, channel in ending:
+                nursery.start_soon(end, account, channel)
+        return len(failed)
 
     def clocks(self) -> list[Channel]:
         """Channels in memory whose clock may be newer than the stored one, for the end."""
         return [
             channel
-            for account in self._known.values()
+            for account in self.all_known()
             for channel in account.channels.values()
-            if channel.type is ChannelType.WEBSOCKETS
+            if channel.lifetime is not None
         ]
+
+
+def _same_app(account: Account, wanted: Channel) -> Channel | None:
+    """The channel a POST of this one stands for again."""
+    for one in account.channels.values():
+        if one.client_correlator == wanted.client_correlator and (
+            _same_webhook(one, wanted) or _same_device(one, wanted)
+        ):
+            return one
+    return None
+
+
+def _same_webhook(one: Channel, wanted: Channel) -> bool:
+    old, new = one.webhook, wanted.webhook
+    if old is None or new is None:
+        return False
+    return (old.url, old.authorization) == (new.url, new.authorization)
+
+
+def _same_device(one: Channel, wanted: Channel) -> bool:
+    old, new = one.device, wanted.device
+    if old is None or new is None:
+        return False
+    return (old.provider, old.app) == (new.provider, new.app)
+
+
+def _same_token(one: Channel, device: Device) -> bool:
+    old = one.device
+    return old is not None and (old.provider, old.app, old.token) == (
+        device.provider,
+        device.app,
+        device.token,
+    )

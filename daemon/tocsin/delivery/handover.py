@@ -48,7 +48,7 @@ class Handover:
         """Pass on what has just become durable; never raises."""
         live: list[tuple[Session, Delivery]] = []
         lanes: dict[str, bool] = {}
-        for legs in acceptance.deliveries:
+        for legs in acceptance.fresh():
             for delivery in legs:
                 lane = delivery.channel.lane
                 if lane is not None:

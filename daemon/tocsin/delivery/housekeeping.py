@@ -18,6 +18,7 @@ DAY = 86_400_000
 KEPT = (ChannelType.WEBHOOKS,)
 AGES_EVERY = 15_000
 PRUNE_EVERY = 3_600_000
+KEPT_SUBMISSIONS = DAY
 
 log = structlog.get_logger()
 
@@ -34,8 +35,10 @@ class Housekeeping:
         metrics: Metrics,
         clock: Callable[[], int],
         on_lane: Callable[[str], None],
+        collect_unused_days: int = 30,
     ) -> None:
         """`on_lane` is told of lanes where an expiry has made way for what waited behind it."""
+        self._collect_unused = collect_unused_days * DAY
         self._store = store
         self._directory = directory
         self._settings = settings
@@ -63,7 +66,13 @@ class Housekeeping:
             await self._store.probe(now)
         while await self._directory.expire_channels(SLICE) == SLICE:
             beat()
+        while await self._directory.take_over_abandoned(SLICE) == SLICE:
+            beat()
+        while await self._directory.expire_subscriptions(SLICE) == SLICE:
+            beat()
         while await self._expire_deliveries() >= SLICE:
+            beat()
+        while await self._store.forget_submissions(now - KEPT_SUBMISSIONS, limit=SLICE) >= SLICE:
             beat()
         if now >= self._next_ages:
             self._next_ages = now + AGES_EVERY
@@ -71,7 +80,7 @@ class Housekeeping:
             await self._count_dead_letters()
         if now >= self._next_prune:
             self._next_prune = now + PRUNE_EVERY
-            await self._prune(now)
+            await self._prune(now, beat)
 
     async def _expire_deliveries(self) -> int:
         ended = await self._store.expire_deliveries(self._clock(), limit=SLICE, keep=KEPT)
@@ -88,10 +97,12 @@ class Housekeeping:
             age = 0.0 if accepted_at is None else max(0, now - accepted_at) / 1000
             self._metrics.queue_oldest_age[kind].set(age)
 
-    async def _prune(self, now: int) -> None:
+    async def _prune(self, now: int, beat: Callable[[], None]) -> None:
         before = now - self._settings.dead_letter_days * DAY
         while await self._store.prune_dead_letters(before, limit=SLICE) == SLICE:
-            pass
+            beat()
+        while await self._directory.collect_unused(now - self._collect_unused, SLICE) == SLICE:
+            beat()
         await self._count_dead_letters()
 
     async def _count_dead_letters(self) -> None:

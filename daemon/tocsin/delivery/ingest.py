@@ -1,15 +1,26 @@
 """Accepting notifications: routed, stored in one transaction, then handed over."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from tocsin.delivery.directory import Directory
 from tocsin.delivery.handover import Handover
-from tocsin.delivery.router import fan_out
+from tocsin.delivery.router import VOIP_ROOT_KEYS, fan_out
 from tocsin.delivery.settings import DeliveryLimits
+from tocsin.delivery.submissions import (
+    Submission,
+    Verdict,
+    identity_of,
+    stored_answer,
+    verdict_on,
+)
+from tocsin.model.channel import Channel
 from tocsin.model.errors import StoreError, unavailable
 from tocsin.model.notification import Notification
+from tocsin.model.services import STANDARD, Services
 from tocsin.ops.metrics import Metrics
-from tocsin.store.interface import Acceptance, Store
+from tocsin.store.interface import Acceptance, Store, StoredAnswer, Submitted
+
+Routed = Sequence[tuple[Notification, list[Channel]]]
 
 
 class Ingest:
@@ -24,6 +35,8 @@ class Ingest:
         limits: DeliveryLimits,
         metrics: Metrics,
         clock: Callable[[], int],
+        services: Services = STANDARD,
+        voip_root_keys: Collection[str] = VOIP_ROOT_KEYS,
     ) -> None:
         self._store = store
         self._directory = directory
@@ -31,36 +44,76 @@ class Ingest:
         self._limits = limits
         self._metrics = metrics
         self._clock = clock
+        self._services = services
+        self._voip_root_keys = frozenset(voip_root_keys)
 
-    async def accept(self, notifications: Sequence[Notification]) -> list[int]:
-        """Store notifications and say how many channels each goes to, in the same order.
+    async def accept(
+        self, notifications: Sequence[Notification], *, submission: Submission | None = None
+    ) -> list[Verdict]:
+        """Store notifications and say what becomes of each, in the same order.
 
-        Durable on return; delivery has begun. Raises 503 with nothing stored when the backlog is
-        full or the store cannot take it. Cancellation ends the waiting: what was handed to the
-        store is delivered all the same.
+        Durable on return; delivery has begun. Nothing of a repeat is stored (CH-115): it gets the
+        number of channels of its first time, or a refusal where it names another user or service.
+        The answer to a `submission` is stored along (CH-114). Raises 503 with nothing stored when
+        the backlog is full or the store cannot take it. Cancellation ends the waiting: what was
+        handed to the store is delivered all the same.
         """
         accounts = await self._directory.accounts([one.user for one in notifications])
         now = self._clock()
+        routed = [
+            (
+                notification,
+                fan_out(
+                    notification,
+                    account.subscriptions.values(),
+                    now,
+                    services=self._services,
+                    voip_root_keys=self._voip_root_keys,
+                ),
+            )
+            for notification, account in zip(notifications, accounts, strict=True)
+        ]
+        return await self._accept(routed, submission, now)
+
+    async def accept_for(
+        self, channel: Channel, notification: Notification, *, submission: Submission | None = None
+    ) -> Verdict:
+        """The same for one notification straight to one channel, subscribed or not (CH-116)."""
+        [verdict] = await self._accept([(notification, [channel])], submission, self._clock())
+        return verdict
+
+    async def _accept(
+        self, routed: Routed, submission: Submission | None, now: int
+    ) -> list[Verdict]:
         acceptance = Acceptance()
-        counts: list[int] = []
         legs = 0
-        for notification, account in zip(notifications, accounts, strict=True):
-            channels = fan_out(notification, account.subscriptions.values(), now)
-            counts.append(len(channels))
-            legs += len(channels)
-            if channels:
-                acceptance.add(notification, channels)
-        if legs:
+        places: list[int | None] = []
+        for notification, channels in routed:
+            identity = identity_of(notification) if notification.is_named else None
+            if channels or identity is not None:
+                places.append(len(acceptance.notifications))
+                acceptance.add(notification, channels, identity)
+                legs += len(channels)
+            else:
+                places.append(None)
+
+        def verdicts(repeats: Mapping[int, int]) -> list[Verdict]:
+            return [
+                verdict_on(
+                    notification, len(channels), repeats.get(place) if place is not None else None
+                )
+                for (notification, channels), place in zip(routed, places, strict=True)
+            ]
+
+        if submission is not None:
+            acceptance.submitted = _submitted(submission, verdicts, now)
+        if acceptance.notifications or submission is not None:
             await self._store_all(acceptance, legs)
-        accepted: dict[str, int] = {}
-        for notification in notifications:
-            accepted[notification.service] = accepted.get(notification.service, 0) + 1
-        for service, count in accepted.items():
-            self._metrics.notifications_accepted[service].inc(count)
-        return counts
+        self._count(routed, acceptance.repeats, places)
+        return verdicts(acceptance.repeats)
 
     async def _store_all(self, acceptance: Acceptance, legs: int) -> None:
-        if self._store.backlog + legs > self._limits.backlog:
+        if legs and self._store.backlog + legs > self._limits.backlog:
             raise unavailable("backlog", retry_after=5)
 
         def done(error: StoreError | None) -> None:
@@ -71,3 +124,28 @@ class Ingest:
             await self._store.accept(acceptance, done)
         except StoreError as error:
             raise unavailable("store", retry_after=1) from error
+
+    def _count(
+        self, routed: Routed, repeats: Mapping[int, int], places: Sequence[int | None]
+    ) -> None:
+        if repeats:
+            self._metrics.notifications_repeated.inc(len(repeats))
+        accepted: dict[str, int] = {}
+        for (notification, _), place in zip(routed, places, strict=True):
+            if _at(repeats, place) is None:
+                accepted[notification.service] = accepted.get(notification.service, 0) + 1
+        for service, count in accepted.items():
+            self._metrics.notifications_accepted[service].inc(count)
+
+
+def _at(repeats: Mapping[int, int], place: int | None) -> int | None:
+    return None if place is None else repeats.get(place)
+
+
+def _submitted(
+    submission: Submission, verdicts: Callable[[Mapping[int, int]], list[Verdict]], now: int
+) -> Submitted:
+    def answer(repeats: Mapping[int, int]) -> StoredAnswer:
+        return stored_answer(submission, verdicts(repeats))
+
+    return Submitted(submission.key, submission.proof, answer, now)

@@ -31,6 +31,18 @@ class ChannelSettings:
         minimum=0,
         maximum=86400,
     )
+    on_duplicate: str = option(
+        "supersede",
+        "A client's second channel: supersede takes over from the first once that is abandoned, "
+        "keep leaves both, reject answers 409.",
+        choices=("supersede", "keep", "reject"),
+    )
+    abandoned_after: float = option(
+        30,
+        "Seconds without socket or poll after which a channel makes way for a newer one.",
+        minimum=1,
+        maximum=3600,
+    )
     cached_users: int = option(
         100_000,
         "Users whose channels and subscriptions are kept in memory.",

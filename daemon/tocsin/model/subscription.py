@@ -12,7 +12,8 @@ class Subscription:
     `sender` is set for a receipt subscription (CH-94), `destination` is the sms filter, `listing`
     the presence list or, under a project, its path. `user` is whose notifications it is for,
     `channel.user` may be another one (CH-96). `policy` is `all`, `escalate` or not said (CH-98);
-    `expires_at` is epoch milliseconds, for webhooks alone (CH-95), and moves with a renewal.
+    Times are epoch milliseconds; `expires_at` is for webhooks alone (CH-95) and moves with a
+    renewal.
     """
 
     id: str
@@ -24,6 +25,7 @@ class Subscription:
     listing: str | None = None
     policy: str | None = None
     expires_at: int | None = None
+    created_at: int = 0
 
     @property
     def filter(self) -> tuple[str, str | None, str | None, str | None]:

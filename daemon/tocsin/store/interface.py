@@ -289,7 +289,6 @@ class Store(Protocol):
         self,
         subscription: Subscription,
         body: bytes,
-        now: int,
         on_done: Callable[[Ended | None, StoreError | None], None],
         *,
         takeovers: Sequence[Takeover] = (),
@@ -310,9 +309,9 @@ class Store(Protocol):
         """Store when a subscription ends now."""
 
     async def remove_subscription(
-        self, subscription: Subscription, on_done: Callable[[StoreError | None], None]
+        self, subscription: Subscription, now: int, on_done: Callable[[StoreError | None], None]
     ) -> None:
-        """Remove a subscription."""
+        """Remove a subscription; `now` is until when its channel was in use."""
 
     async def subscription_bodies(self, ids: Sequence[str]) -> list[bytes]:
         """The stored texts, in the order asked for, without those that are gone."""

@@ -208,7 +208,6 @@ class SqliteStore:
         self,
         subscription: Subscription,
         body: bytes,
-        now: int,
         on_done: Done[Ended],
         *,
         takeovers: Sequence[Takeover] = (),
@@ -216,7 +215,7 @@ class SqliteStore:
         """See `Store.add_subscription`."""
 
         def add(db: apsw.Connection) -> tuple[Ended, Counter[ChannelType]]:
-            statements.add_subscription(db, subscription, body, now)
+            statements.add_subscription(db, subscription, body)
             return statements.take_over(db, takeovers)
 
         await self._perform(add, self._counting_moved(on_done))
@@ -256,13 +255,15 @@ class SqliteStore:
             durable=False,
         )
 
-    async def remove_subscription(self, subscription: Subscription, on_done: OnError) -> None:
+    async def remove_subscription(
+        self, subscription: Subscription, now: int, on_done: OnError
+    ) -> None:
         """See `Store.remove_subscription`."""
-
-        def remove(db: apsw.Connection) -> None:
-            db.execute("DELETE FROM subscription WHERE id = ?", (subscription.id,))
-
-        await self._perform(remove, lambda _result, error: on_done(error))
+        id_, channel_key = subscription.id, subscription.channel.key
+        await self._perform(
+            lambda db: statements.remove_subscription(db, id_, channel_key, now),
+            lambda _result, error: on_done(error),
+        )
 
     async def subscription_bodies(self, ids: Sequence[str]) -> list[bytes]:
         """See `Store.subscription_bodies`."""

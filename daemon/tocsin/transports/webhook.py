@@ -57,6 +57,9 @@ class WebhookSettings:
         minimum=0,
         maximum=100,
     )
+    collect_unused_days: int = option(
+        30, "Days after which a webhook without any subscription is removed.", minimum=1
+    )
     retry_after_max: float = option(
         DAY, "Seconds a Retry-After may ask for.", minimum=0, maximum=DAY
     )

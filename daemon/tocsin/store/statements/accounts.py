@@ -37,8 +37,8 @@ def load_account(db: Database, user: str) -> AccountRecord:
     }
     found = fetch_all(
         db.execute(
-            "SELECT channel, id, service, destination, sender, listing, policy, expires_at"
-            " FROM subscription WHERE user = ? ORDER BY created_at, id",
+            "SELECT channel, id, service, destination, sender, listing, policy, expires_at,"
+            " created_at FROM subscription WHERE user = ? ORDER BY created_at, id",
             (user,),
         )
     )
@@ -48,8 +48,7 @@ def load_account(db: Database, user: str) -> AccountRecord:
     ):
         channels[row[0]] = rows.channel_from(row)
     subscriptions = [
-        Subscription(id_, user, service, channels[key], destination, sender, listing, policy, end)
-        for key, id_, service, destination, sender, listing, policy, end in found
+        Subscription(id_, user, service, channels[key], *rest) for key, id_, service, *rest in found
     ]
     own = [channel for channel in channels.values() if channel.user == user]
     return AccountRecord(user, own, subscriptions)
@@ -128,7 +127,7 @@ def resume_channel(db: Database, key: int, now: int) -> None:
     )
 
 
-def add_subscription(db: Database, subscription: Subscription, body: bytes, now: int) -> None:
+def add_subscription(db: Database, subscription: Subscription, body: bytes) -> None:
     """Insert a subscription; refused where its channel was not stored after all."""
     db.execute(
         "INSERT INTO subscription(id, user, service, channel, destination, sender, listing,"
@@ -143,13 +142,21 @@ def add_subscription(db: Database, subscription: Subscription, body: bytes, now:
             subscription.listing,
             subscription.policy,
             subscription.expires_at,
-            now,
+            subscription.created_at,
             body,
             subscription.channel.key,
         ),
     )
     if not db.changes():
         raise apsw.ConstraintError("a subscription without its channel")
+
+
+def remove_subscription(db: Database, id_: str, channel_key: int, now: int) -> None:
+    """Delete a subscription; its channel was in use until now (CH-42)."""
+    db.execute("DELETE FROM subscription WHERE id = ?", (id_,))
+    db.execute(
+        "UPDATE channel SET used_at = ? WHERE key = ? AND used_at IS NOT NULL", (now, channel_key)
+    )
 
 
 def renew_subscription(db: Database, id_: str, expires_at: int | None) -> None:
