@@ -10,6 +10,7 @@ from tocsin.model.principal import Principal
 from tocsin.ops.metrics import Metrics
 from tocsin.server.admin import AdminFace
 from tocsin.server.auth import Authenticator, builtin_issuer
+from tocsin.server.callback import CallbackFace
 from tocsin.server.channels import ChannelFace
 from tocsin.server.cors import Cors
 from tocsin.server.http import Authorize, HttpPolicy, HttpServer
@@ -18,6 +19,7 @@ from tocsin.server.newchannel import ChannelMaker
 from tocsin.server.publish import PublishFace
 from tocsin.server.requestlog import RequestLog
 from tocsin.server.router import Route, Router
+from tocsin.server.services import subscription_kinds
 from tocsin.server.subscriptions import SubscriptionFace
 from tocsin.server.websocket import WebSocketFace
 from tocsin.wire.dialect import Dialect, netapi, oma
@@ -38,12 +40,25 @@ def public_server(
 ) -> HttpServer:
     """REST and the sockets' handshakes, in every dialect (CH-1)."""
     router = Router()
+    callbacks = CallbackFace(
+        parts.directory,
+        parts.ingest,
+        parts.submissions,
+        most_bytes=config.limits.delivery.notification,
+        services=parts.services,
+        voip_root_keys=config.push.voip_root_keys,
+        metrics=metrics,
+        clock=clock,
+    )
     for dialect in _dialects(config):
         _add_dialect(router, dialect, config, parts, clock=clock, is_draining=is_draining)
+        callbacks.add_routes(router, dialect.prefix)
     PublishFace(
         parts.ingest,
+        parts.submissions,
         config.publish,
         most_bytes=config.limits.delivery.notification,
+        services=parts.services,
         metrics=metrics,
         clock=clock,
     ).add_routes(router)
@@ -86,7 +101,14 @@ def _add_dialect(
         echo_secrets=config.webhooks.echo_secrets,
         clock=clock,
     ).add_routes(router)
-    SubscriptionFace(parts.directory, prefix=dialect.prefix, clock=clock).add_routes(router)
+    SubscriptionFace(
+        parts.directory,
+        prefix=dialect.prefix,
+        base=dialect.base,
+        kinds=subscription_kinds(config.services),
+        project_claim=config.auth.project_claim,
+        clock=clock,
+    ).add_routes(router)
     WebSocketFace(
         parts.directory,
         parts.reactor,

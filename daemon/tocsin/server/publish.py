@@ -1,25 +1,31 @@
 """`POST /v1/notifications`: where platforms hand notifications in (channels.md, section 12)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 import orjson
 import trio
 
 from tocsin.delivery.ingest import Ingest
+from tocsin.delivery.submissions import Accepted, Remembered, Submission, Submissions, Verdict
 from tocsin.model.errors import RequestError, service_error
 from tocsin.model.notification import Notification
 from tocsin.model.option import option
+from tocsin.model.services import STANDARD, Services
 from tocsin.ops.metrics import Metrics
-from tocsin.server.http import json_body
+from tocsin.server.idempotency import answer_once, producer_of
 from tocsin.server.router import Router
-from tocsin.wire.notification import parse_item
-from tocsin.wire.published import own_id, rejected
+from tocsin.wire import formats
+from tocsin.wire.published import Answer, accepted, own_id, rejected
 from tocsin.wire.request import Request
 from tocsin.wire.response import Response
 
 PATH = "/v1/notifications"
 SLICE = 100
+
+Parse = Callable[[object], Notification]
+Render = Callable[[Sequence[Verdict]], Remembered]
 
 
 @attrs.frozen
@@ -35,21 +41,37 @@ class PublishSettings:
     )
 
 
+@attrs.frozen
+class _Batch:
+    """What of a request can be accepted, and what the request is answered then.
+
+    `render` is pure: it may be called in another thread, and twice.
+    """
+
+    notifications: list[Notification]
+    render: Render
+    is_list: bool = False
+
+
 class PublishFace:
     """The publish API."""
 
     def __init__(
         self,
         ingest: Ingest,
+        submissions: Submissions,
         settings: PublishSettings,
         *,
         most_bytes: int,
+        services: Services = STANDARD,
         metrics: Metrics,
         clock: Callable[[], int],
     ) -> None:
         self._ingest = ingest
+        self._submissions = submissions
         self._settings = settings
         self._most_bytes = most_bytes
+        self._services = services
         self._metrics = metrics
         self._clock = clock
 
@@ -65,47 +87,80 @@ class PublishFace:
         )
 
     async def publish(self, request: Request) -> Response:
-        """One object or a list; 202 once everything accepted is on disk (CH-110, CH-111)."""
-        document = json_body(request)
-        producer = request.principal.producer if request.principal else ""
-        if isinstance(document, list):
-            return await self._publish_list(document, producer)
-        notification = self._parse(document, producer)
-        [channels] = await self._ingest.accept([notification])
-        return Response(202, orjson.dumps(_accepted(notification, channels)))
+        """One thing or a list of them; 202 once all that is accepted is on disk (CH-110)."""
+        return await answer_once(self._submissions, request, PATH, self._publish)
 
-    async def _publish_list(self, items: list[object], producer: str) -> Response:
+    async def _publish(self, request: Request, submission: Submission | None) -> Remembered:
+        try:
+            batch = await self._read(request)
+        except RequestError as error:
+            self._refused(error)
+            raise
+        if submission is not None:
+            submission.render = batch.render
+        verdicts: Sequence[Verdict] = ()
+        if batch.notifications or submission is not None:
+            verdicts = await self._ingest.accept(batch.notifications, submission=submission)
+        for verdict in verdicts:
+            if isinstance(verdict, RequestError):
+                self._refused(verdict)
+        if not batch.is_list and isinstance(verdicts[0], RequestError):
+            raise verdicts[0]
+        return batch.render(verdicts)
+
+    async def _read(self, request: Request) -> _Batch:
+        """Raises what is wrong with the request as a whole, or with the only thing in it."""
+        document, read = formats.read(request)
+        parse = partial(
+            read,
+            now=self._clock(),
+            producer=producer_of(request),
+            most_bytes=self._most_bytes,
+            services=self._services,
+        )
+        if isinstance(document, list):
+            return await self._read_list(document, parse)
+        notification = parse(document)
+        return _Batch([notification], partial(_render_one, notification.id))
+
+    async def _read_list(self, items: list[object], parse: Parse) -> _Batch:
+        """Item by item: what is wrong with one does not touch the others (CH-111)."""
         if len(items) > self._settings.max_items:
             raise service_error(413, "too_many_items")
-        answers: list[dict[str, object] | None] = []
+        answers: list[Answer | None] = []
         notifications: list[Notification] = []
         for number, item in enumerate(items, 1):
             try:
-                notifications.append(self._parse(item, producer))
+                notifications.append(parse(item))
                 answers.append(None)
             except RequestError as error:
+                self._refused(error)
                 answers.append(rejected(own_id(item), error))
             if number % SLICE == 0:
                 await trio.lowlevel.checkpoint()
-        counts = await self._ingest.accept(notifications) if notifications else []
-        accepted = iter(zip(notifications, counts, strict=True))
-        return Response(
-            202, orjson.dumps([answer or _accepted(*next(accepted)) for answer in answers])
-        )
+        ids = [one.id for one in notifications]
+        return _Batch(notifications, partial(_render_list, answers, ids), is_list=True)
 
-    def _parse(self, item: object, producer: str) -> Notification:
-        try:
-            return parse_item(
-                item, now=self._clock(), producer=producer, most_bytes=self._most_bytes
-            )
-        except RequestError as error:
-            self._metrics.notifications_rejected[error.label].inc()
-            raise
+    def _refused(self, error: RequestError) -> None:
+        self._metrics.notifications_rejected[error.label].inc()
 
 
-def _accepted(notification: Notification, channels: int) -> dict[str, object]:
-    return {
-        "id": notification.id,
-        "channels": channels,
-        "status": "accepted" if channels else "no_channel",
-    }
+def _answer(id_: str, verdict: Verdict) -> Answer:
+    if isinstance(verdict, Accepted):
+        return accepted(id_, verdict.channels, duplicate=verdict.duplicate)
+    return rejected(id_, verdict)
+
+
+def _render_one(id_: str, verdicts: Sequence[Verdict]) -> Remembered:
+    [verdict] = verdicts
+    if isinstance(verdict, RequestError):
+        return Remembered(verdict.status, verdict.body())
+    return Remembered(202, orjson.dumps(_answer(id_, verdict)))
+
+
+def _render_list(
+    answers: Sequence[Answer | None], ids: Sequence[str], verdicts: Sequence[Verdict]
+) -> Remembered:
+    """The answers that stand already, and between them those of the verdicts."""
+    judged = map(_answer, ids, verdicts)
+    return Remembered(202, orjson.dumps([answer or next(judged) for answer in answers]))
