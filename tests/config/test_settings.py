@@ -28,6 +28,10 @@ def parsed(text: str) -> Config:
             "netapi.prefix: must not be empty next to public_base_url",
         ),
         (
+            'public_base_url = "https://x"\nservices.fax.path = "/cpaas/chat/v1/{user}/x"',
+            "services.fax.path: must not begin with netapi.prefix next to public_base_url",
+        ),
+        (
             f'netapi.native_app_id = "com.x"\n{PUSH}',
             "netapi.native_app_id: must be an FCM app of [push.apps]",
         ),

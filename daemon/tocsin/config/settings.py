@@ -143,8 +143,15 @@ class Config:
 def _check_dialects(config: Config) -> list[str]:
     """What the dialects need of one another and of the rest, one line each."""
     problems = []
-    if config.public_base_url is not None and not config.netapi.prefix:
-        problems.append("netapi.prefix: must not be empty next to public_base_url")
+    prefix = config.netapi.prefix
+    if config.public_base_url is not None:
+        if not prefix:
+            problems.append("netapi.prefix: must not be empty next to public_base_url")
+        problems += [
+            f"services.{name}.path: must not begin with netapi.prefix next to public_base_url"
+            for name, service in config.services.items()
+            if prefix and f"{service.path}/".startswith(f"{prefix}/")
+        ]
     native = config.netapi.native_app_id
     app = None if native is None else config.push.apps.get(native)
     if native is not None and (app is None or app.provider != "fcm"):

@@ -105,11 +105,10 @@ class ChannelFace:
 
     async def put_lifetime(self, request: Request) -> Response:
         """PUT: the lifetime granted starts now; a permanent channel has none (CH-41, CH-42)."""
-        account, channel = await self._find(request)
+        _, channel = await self._find(request)
         if channel.lifetime is None:
             raise invalid("channelLifetime")
-        granted = self._directory.grant_lifetime(parse_lifetime(json_body(request)))
-        await self._directory.renew(account, channel, granted)
+        granted = await self._directory.renew(channel, parse_lifetime(json_body(request)))
         return _answer(self._view.lifetime(granted))
 
     async def _find(self, request: Request) -> tuple[Account, Channel]:

@@ -61,6 +61,7 @@ class ChannelMaker:
             lifetime=self._grant(wanted.lifetime) if wanted.expires else None,
             check_role=wanted.check_role,
             webhook=webhook,
+            used_at=now if is_webhook else None,
         )
         channel.restart_clock(now)
         if wanted.type is ChannelType.LONG_POLLING:
