@@ -145,7 +145,7 @@ def _at(repeats: Mapping[int, int], place: int | None) -> int | None:
 def _submitted(
     submission: Submission, verdicts: Callable[[Mapping[int, int]], list[Verdict]], now: int
 ) -> Submitted:
-    def answer(repeats: Mapping[int, int]) -> StoredAnswer:
+    def answer(repeats: Mapping[int, int]) -> StoredAnswer | None:
         return stored_answer(submission, verdicts(repeats))
 
     return Submitted(submission.key, submission.proof, answer, now)

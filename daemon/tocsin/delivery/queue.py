@@ -18,7 +18,7 @@ from tocsin.delivery.lane import Lane
 from tocsin.delivery.settings import DeliverySettings
 from tocsin.delivery.settler import Settler
 from tocsin.delivery.slots import Slots
-from tocsin.model.channel import Channel, ChannelState, ChannelType
+from tocsin.model.channel import Channel, ChannelState, ChannelType, type_of_lane
 from tocsin.model.delivery import Delivery
 from tocsin.model.errors import StoreError
 from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused
@@ -85,7 +85,10 @@ class DeliveryQueue:
     # -- called from outside -----------------------------------------------------------------
 
     def wake(self, name: str, urgent: bool = False) -> None:
-        """There is something new in the store for a lane, due at once."""
+        """There is something new in the store for a lane, due at once; one of another type of
+        channel is no concern of this queue."""
+        if type_of_lane(name) is not self._kind:
+            return
         lane = self._lane(name)
         lane.due_at = 0
         lane.woken = True
@@ -160,7 +163,8 @@ class DeliveryQueue:
             log.warning("store.claim_failed", reason=str(error))
             return False
         for found in lanes:
-            self.due(found.name, found.due_at)
+            if type_of_lane(found.name) is self._kind:
+                self.due(found.name, found.due_at)
         return True
 
     async def _wait(self) -> None:

@@ -35,6 +35,11 @@ _PREFIXES = {
 BY_LOWER_NAME = {kind.lower(): kind for kind in ChannelType}
 
 
+def type_of_lane(lane: str) -> ChannelType:
+    """Whose channels a lane is of: webhooks' are origins, devices' a provider and an app."""
+    return ChannelType.WEBHOOKS if "://" in lane else ChannelType.OMAPUSH
+
+
 class ChannelState(enum.IntEnum):
     """What a channel's own record says; whether it is connected, only its session knows."""
 

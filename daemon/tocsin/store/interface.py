@@ -51,11 +51,12 @@ class StoredAnswer:
 @attrs.frozen(eq=False)
 class Submitted:
     """A request whose answer is to be remembered. `answer` makes it from the repeats that were
-    found (see `Acceptance.repeats`); it runs in the store's thread and must be pure."""
+    found (see `Acceptance.repeats`), or None for a refusal, which is not; it runs in the store's
+    thread and must be pure."""
 
     key: int
     proof: int
-    answer: Callable[[Mapping[int, int]], StoredAnswer]
+    answer: Callable[[Mapping[int, int]], StoredAnswer | None]
     at: int
 
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
 
 import apsw
 import attrs
@@ -29,11 +28,10 @@ from tocsin.store.interface import (
     Takeover,
     Waiting,
 )
+from tocsin.store.jobs import Done, Jobs
 from tocsin.store.schema import LEG_BITS, open_database
-from tocsin.store.writer import Batches, Commit, InlineWriter, Job, Merged, Writer, report
+from tocsin.store.writer import Batches, Commit, InlineWriter, Job, Merged, Writer
 
-T = TypeVar("T")
-Done = Callable[[T | None, StoreError | None], None]
 OnError = Callable[[StoreError | None], None]
 
 
@@ -48,7 +46,7 @@ class StoreSettings:
     )
 
 
-class SqliteStore:
+class SqliteStore(Jobs):
     """`tocsin.store.interface.Store` on one SQLite file.
 
     `pending` counts undelivered deliveries per channel type, those being stored included.
@@ -70,7 +68,7 @@ class SqliteStore:
         self._next_notification, self._next_channel = statements.next_keys(connection)
         self.at_start = statements.counts(connection)
         self.pending = Counter(self.at_start.pending)
-        self._writer: Writer | InlineWriter = (
+        super().__init__(
             Writer(batches, most_per_commit=settings.batch, on_commit=on_commit)
             if threaded
             else InlineWriter(batches)
@@ -443,34 +441,6 @@ class SqliteStore:
         """See `Store.counts`."""
         return await self._perform(statements.counts, durable=False)
 
-    # -- plumbing --------------------------------------------------------------------------
-
-    async def _perform(
-        self,
-        work: Callable[[apsw.Connection], T] | Merged,
-        on_done: Done[T] | None = None,
-        *,
-        durable: bool = True,
-    ) -> T:
-        """Submit a job and wait for its commit. Cancellation ends the waiting, not the job."""
-        reply: _Reply[T] = _Reply(on_done)
-        self._submit(Job(work, reply.arrived, durable=durable))
-        await reply.event.wait()
-        if reply.error is not None:
-            raise reply.error
-        return reply.result  # type: ignore[return-value]  # a job without an error has a result
-
-    def _later(self, work: Callable[[apsw.Connection], None]) -> None:
-        self._submit(Job(work, _ignore, durable=False))
-
-    def _submit(self, job: Job[Any]) -> None:
-        """Hand a job to the writer; one it does not take is reported like one that failed."""
-        try:
-            self._writer.submit(job)
-        except StoreError as error:
-            job.error = error
-            report(job)
-
 
 def _per_type(deliveries: Iterable[Sequence[Delivery]]) -> dict[ChannelType, int]:
     """How many deliveries there are for channels of each type."""
@@ -484,27 +454,3 @@ def _per_type(deliveries: Iterable[Sequence[Delivery]]) -> dict[ChannelType, int
 
 def _numbering(channel: Channel) -> rows.Row:
     return (channel.key, channel.last_seq, channel.reserved, channel.expires_at)
-
-
-class _Reply(Generic[T]):
-    """Carries one job's result from the writer's wake-up to the task that waits for it."""
-
-    __slots__ = ("error", "event", "on_done", "result")
-
-    def __init__(self, on_done: Done[T] | None) -> None:
-        self.on_done = on_done
-        self.event = trio.Event()
-        self.result: T | None = None
-        self.error: StoreError | None = None
-
-    def arrived(self, result: T | None, error: StoreError | None) -> None:
-        self.result, self.error = result, error
-        try:
-            if self.on_done is not None:
-                self.on_done(result, error)
-        finally:
-            self.event.set()
-
-
-def _ignore(_result: None, _error: StoreError | None) -> None:
-    """Lazy writes may be lost; the commit's failure is counted where commits are."""

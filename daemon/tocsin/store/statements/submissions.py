@@ -38,8 +38,10 @@ def remember_identities(db: Database, fresh: list[IdentityRow]) -> None:
 
 
 def remember_answer(db: Database, submitted: Submitted, found: Mapping[int, int]) -> None:
-    """Store the first answer to a request."""
+    """Store the first answer to a request, unless it is a refusal."""
     answer = submitted.answer(found)
+    if answer is None:
+        return
     db.execute(
         "INSERT OR REPLACE INTO submission(key, proof, content, status, body, notification, at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
