@@ -38,6 +38,9 @@ VALUES = {
     "channelId": CHANNEL,
     "subscriptionId": CHANNEL[3:],
     "sender": "+1613",
+    "listId": "L1",
+    "acct": "acct",
+    "proj": "proj",
 }
 ENVELOPES = {
     CHANNELS: "notificationChannel",
@@ -65,14 +68,16 @@ async def test_the_routes_and_their_scopes(tmp_path: Path) -> None:
     none, and what is a user's own asks for that user (SE-2)."""
     async with daemon(tmp_path, auth=BUILTIN) as running:
         declared = {(one.method, one.pattern): one for one in routes(running)}
-        assert len(declared) == 4 + 3 * 4 + 3
+        assert len(declared) == len(routes(running)) > 30
         unguarded = {key for key, one in declared.items() if one.scope is None}
         assert unguarded == {("POST", "/cpaas/auth/v1/token")}
         publish = {key for key, one in declared.items() if one.scope == "publish"}
-        assert publish == {("POST", "/v1/notifications")}
+        callback = CHANNELS.replace(USER, "{user}") + "/{channelId}/callback"
+        assert publish == {("POST", "/v1/notifications"), ("POST", callback)}
         for key in declared.keys() - unguarded - publish:
             assert declared[key].scope == "channels"
-            assert declared[key].own_user
+            # A project's own token speaks for it (CH-96).
+            assert declared[key].own_user != ("{proj}" in declared[key].pattern)
         admin = running.app._admin_server._router.routes()
         open_to_all = {(one.method, one.pattern, one.scope) for one in admin}
         assert open_to_all == {("GET", path, None) for path in ("/metrics", "/livez", "/readyz")}
