@@ -80,7 +80,14 @@ def test_public_base_urls(url: str) -> None:
     [
         *("", "x.example", "//x", "ftp://x", "wss://x", "https://", "https:///", "https://x//"),
         *("https://x/path", "https://x?q", "https://x#f", "https://u:p@x", "https://u@x"),
-        *("https://x:0", "https://x:65536", "https://x:", "https://a b", "https://1.2.3", "h"),
+        *(
+            "https://x:0",
+            "https://x:65536",
+            "https://x:",
+            "https://a b",
+            "https://1.2.3",
+            "https://ünï",
+        ),
     ],
 )
 def test_what_is_no_public_base_url(url: str) -> None:

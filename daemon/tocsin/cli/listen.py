@@ -10,7 +10,7 @@ import trio
 from trio_websocket import ConnectionClosed, HandshakeError, open_websocket_url
 from wsproto.utilities import LocalProtocolError
 
-from tocsin.wire.netapi import escaped
+from tocsin.wire.dialect import escaped
 
 RETRY_SECONDS = 2.0
 FINAL_CLOSE = 1000

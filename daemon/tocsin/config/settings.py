@@ -35,7 +35,7 @@ def _prefix_problem(prefix: str) -> str | None:
 
 def _base_url_problem(url: str) -> str | None:
     match = BASE_URL.fullmatch(url)
-    if match is None or not 0 < int(match["port"] or 1) < 65_536:
+    if match is None or not url.isascii() or not 0 < int(match["port"] or 1) < 65_536:
         return "must be http://host[:port] or https://host[:port], without a path"
     try:
         normal_host(match["host"])

@@ -10,10 +10,8 @@ import attrs
 
 from tocsin.model.channel import BY_LOWER_NAME, ChannelType
 from tocsin.model.errors import invalid, not_one_of
-from tocsin.wire.dialect import Dialect, escaped
+from tocsin.wire.dialect import Dialect
 from tocsin.wire.integers import integer
-
-__all__ = ["ChannelRequest", "escaped", "parse_channel", "parse_lifetime"]
 
 ROLES = ("client", "server")
 NATIVE = "NativeChannel"
