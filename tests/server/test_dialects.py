@@ -146,6 +146,28 @@ async def test_push(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert TOKEN.lower() not in printed
 
 
+async def test_the_same_device_again(tmp_path: Path) -> None:
+    """Same user, app and correlator keep their id with the new token, in either dialect and after
+    a restart; another correlator with that token takes its place (CH-74)."""
+    async with daemon(tmp_path, **TABLES) as running:
+        first = await create(running, path=CHANNELS, **device(TOKEN))
+        again = await create(running, **device("cd" * 32))
+        assert again["resourceURL"].endswith(first["callbackURL"])
+        contract, _ = await both(running, again)
+        assert contract == {**first, "channelData": {**PUSH, "x-deviceToken": "cd" * 32}}
+    async with daemon(tmp_path, **TABLES) as running:
+        assert (await running.get(contract["resourceURL"])).json["notificationChannel"] == contract
+        other = await create(running, path=CHANNELS, **device("CD" * 32, clientCorrelator="d"))
+        assert other["callbackURL"] != contract["callbackURL"]
+        assert (await running.get(contract["resourceURL"])).status == 404
+
+
+def device(device_token: str, **members: Any) -> dict[str, Any]:
+    """A push channel with this token."""
+    data = {**PUSH, "x-deviceToken": device_token}
+    return {"channelType": "OMAPush", "clientCorrelator": "c", "channelData": data, **members}
+
+
 async def test_long_polling(tmp_path: Path) -> None:
     """The answer has the path to poll and a number, though deployed clients send a string
     (section 4)."""

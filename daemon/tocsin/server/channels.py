@@ -98,7 +98,7 @@ class ChannelFace:
     async def get_lifetime(self, request: Request) -> Response:
         """GET how many seconds are left, begun ones counted: never 0 while it lives."""
         _, channel = await self._find(request)
-        if channel.expires_at is None:
+        if channel.lifetime is None or channel.expires_at is None:
             raise invalid("channelLifetime")
         left = channel.expires_at - self._clock()
         return _answer(self._view.lifetime(max(-(-left // 1000), 1)))
