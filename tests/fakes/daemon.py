@@ -34,6 +34,7 @@ TEXTS = {
     "SVC0002": "Invalid input value for message part %1",
     "SVC0003": "Invalid input value for message part %1, valid values are %2",
     "SVC0004": "No valid addresses provided in message part %1",
+    "SVC0005": "Correlator %1 specified in message part %2 is a duplicate",
     "SVC1000": "No server resources available to process the request",
     "POL0001": "A policy error occurred. Error code is %1",
 }

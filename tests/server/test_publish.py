@@ -6,13 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from tests.fakes.daemon import PUBLISH, USER, Answer, Daemon, chat, daemon
+from tests.fakes.daemon import PUBLISH, USER, Answer, Daemon, chat, daemon, token
 from tests.fakes.notification_socket import connected
 
 SERVICES = "sms, chat, call, presence, account"
 PRIORITIES = "urgent, normal, low"
 MESSAGE = {"chatMessageNotification": {"chatMessage": {"text": "hi"}}}
 GOOD = {"user": USER, "service": "chat", "notification": MESSAGE}
+STRUCTURED = ("Content-Type", "application/cloudevents+json")
+EVENT = {
+    "specversion": "1.0",
+    "type": "chat.chatMessageNotification",
+    "source": "/chat",
+    "subject": USER,
+    "id": "M1",
+    "time": "2026-01-01T00:00:00Z",
+    "data": MESSAGE,
+}
 
 
 async def publish(running: Daemon, body: object) -> Answer:
@@ -206,6 +216,140 @@ async def test_the_request_as_a_whole(tmp_path: Path) -> None:
             assert (await publish(running, body)).refusal == (400, "SVC0002", ["body"]), body
         assert await running.stored() == before
         assert len((await publish(running, [GOOD] * 3)).json) == 3
+
+
+async def test_a_list_of_1001(tmp_path: Path) -> None:
+    """1,000 of anything are answered, one more is refused whole (CH-110, section 15)."""
+    async with daemon(tmp_path) as running:
+        await running.subscribe(await running.open_channel())
+        answer = await publish(running, [1] * 999 + [GOOD])
+        assert [one["status"] for one in answer.json] == ["rejected"] * 999 + ["accepted"]
+        before = await running.stored()
+        answer = await publish(running, [GOOD] * 1001)
+        assert answer.refusal == (413, "SVC0001", ["too_many_items"])
+        assert await running.stored() == before
+        counter = 'tocsin_notifications_rejected_total{reason="too_many_items"}'
+        assert await running.metric(counter) == 1
+
+
+async def test_a_repeated_id(tmp_path: Path) -> None:
+    """The item's first answer and `duplicate`, whatever has changed since; nothing is sent, also
+    when it stands twice in one list or comes after a restart (CH-115)."""
+    async with daemon(tmp_path) as running:
+        channel = await running.open_channel()
+        await running.subscribe(channel)
+        first = {"id": "e1", "channels": 1, "status": "accepted"}
+        again = {**first, "duplicate": True}
+        nobody = {"id": "n", "channels": 0, "status": "no_channel"}
+        items = [chat("e1"), chat("e1", text="other"), chat("n", user="nobody")]
+        assert (await publish(running, items)).json == [first, again, nobody]
+        await running.subscribe(await running.open_channel())
+        answer = await publish(running, {**chat("e1"), "priority": "urgent"})
+        assert (answer.status, answer.json) == (202, again)
+        assert await running.metric("tocsin_notifications_repeated_total") == 2
+        inner = {**GOOD, "notification": {"chatX": {"id": "e1"}}}
+        assert (await publish(running, [inner])).json == [again]
+        assert sum((await running.stored())[2].values()) == 1
+    async with daemon(tmp_path) as running:
+        items = [chat("e1"), chat("n", user="nobody")]
+        answer = await publish(running, items)
+        assert answer.json == [again, {**nobody, "duplicate": True}]
+        async with connected(running, channel) as client:
+            assert await client.ids(1) == ["e1"]
+
+
+async def test_a_repeated_id_with_another_user_or_service(tmp_path: Path) -> None:
+    """Is a mistake: 409 for one alone, `rejected` with the same in a list, counted (CH-115)."""
+    async with daemon(tmp_path) as running:
+        await running.subscribe(await running.open_channel())
+        await running.publish("e1")
+        mistakes = [chat("e1", user="bob"), {**chat("e1"), "service": "sms"}]
+        for item in mistakes:
+            assert (await publish(running, item)).refusal == (409, "SVC0005", ["e1", "id"])
+        answer = await publish(running, [*mistakes, chat("e2")])
+        assert [one["status"] for one in answer.json] == ["rejected", "rejected", "accepted"]
+        assert [one["id"] for one in answer.json] == ["e1", "e1", "e2"]
+        assert answer.json[0]["error"]["variables"] == ["e1", "id"]
+        assert sum((await running.stored())[2].values()) == 2
+        counter = 'tocsin_notifications_rejected_total{reason="duplicate"}'
+        assert await running.metric(counter) == 4
+
+
+async def test_ids_belong_to_their_producer(tmp_path: Path) -> None:
+    """The same id of another client, or of another source of the same, is another notification;
+    ids of our own are never repeats (CH-113, CH-115)."""
+    async with daemon(tmp_path) as running:
+        await running.subscribe(await running.open_channel())
+        for client in ("a", "b"):
+            bearer = token(client, "publish", client_id=client)
+            for source in ("/a", "/b"):
+                one = {**EVENT, "source": source}
+                answer = await running.post(PUBLISH, one, bearer=bearer, headers=[STRUCTURED])
+                assert "duplicate" not in answer.json
+            answer = await running.post(PUBLISH, chat("M1"), bearer=bearer)
+            assert answer.json == {"id": "M1", "channels": 1, "status": "accepted"}
+        assert [one["status"] for one in (await publish(running, [GOOD] * 3)).json] == [
+            "accepted"
+        ] * 3
+        assert sum((await running.stored())[2].values()) == 9
+
+
+async def test_an_event(tmp_path: Path) -> None:
+    """A structured CloudEvent is a notification like others, on the socket too (CH-113)."""
+    async with daemon(tmp_path) as running:
+        channel = await running.open_channel()
+        await running.subscribe(channel)
+        async with connected(running, channel) as client:
+            answer = await running.post(PUBLISH, EVENT, scope="publish", headers=[STRUCTURED])
+            assert (answer.status, answer.json) == (
+                202,
+                {"id": "M1", "channels": 1, "status": "accepted"},
+            )
+            text = {"text": "hi"}
+            body = {"chatMessage": text, "id": "M1", "dateTime": 1_767_225_600_000}
+            assert await client.message() == {"chatMessageNotification": body}
+        bad = {**EVENT, "type": "chat"}
+        answer = await running.post(PUBLISH, bad, scope="publish", headers=[STRUCTURED])
+        assert answer.refusal == (400, "SVC0002", ["type"])
+
+
+async def test_a_batch_of_events(tmp_path: Path) -> None:
+    """Judged one by one and answered in order, as a list is (CH-113)."""
+    batched = [("Content-Type", "application/cloudevents-batch+json; charset=utf-8")]
+    async with daemon(tmp_path) as running:
+        await running.subscribe(await running.open_channel())
+        events = [EVENT, {**EVENT, "id": "M2", "subject": ""}, 5, {**EVENT, "id": "M3"}, EVENT]
+        answer = await running.post(PUBLISH, events, scope="publish", headers=batched)
+        assert answer.status == 202
+        assert [(one["id"], one["status"]) for one in answer.json] == [
+            ("M1", "accepted"),
+            ("M2", "rejected"),
+            (None, "rejected"),
+            ("M3", "accepted"),
+            ("M1", "accepted"),
+        ]
+        assert answer.json[1]["error"]["variables"] == ["subject"]
+        assert answer.json[4]["duplicate"] is True
+        answer = await running.post(PUBLISH, [EVENT] * 1001, scope="publish", headers=batched)
+        assert answer.refusal == (413, "SVC0001", ["too_many_items"])
+        answer = await running.post(PUBLISH, b"[]", scope="publish", headers=batched)
+        assert (answer.status, answer.json) == (202, [])
+
+
+async def test_media_types(tmp_path: Path) -> None:
+    """Anything but the three is 415, binary mode with a word of its own (CH-4, CH-113)."""
+    types = [
+        ([("Content-Type", "text/plain")], "media_type"),
+        ([("Content-Type", "application/json"), ("ce-id", "1")], "cloudevents_binary"),
+        ([("Content-Type", "text/plain"), ("Ce-SpecVersion", "1.0")], "cloudevents_binary"),
+        ([("ce-type", "x")], "cloudevents_binary"),
+    ]
+    async with daemon(tmp_path) as running:
+        for headers, code in types:
+            answer = await running.post(PUBLISH, GOOD, scope="publish", headers=headers)
+            assert answer.refusal == (415, "SVC0001", [code])
+        answer = await running.post(PUBLISH, [EVENT], scope="publish", headers=[STRUCTURED])
+        assert answer.refusal == (400, "SVC0002", ["body"])
 
 
 async def test_backlog(tmp_path: Path) -> None:
