@@ -1,11 +1,15 @@
-"""The stores that the contract is held to."""
+"""The stores and the WebSocket engines that the contracts are held to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import trio
+from tests.fakes.session import MakeEngine, hang_up
 
+from tocsin.server.engine import AnyEngine
+from tocsin.server.reactor import Reactor
+from tocsin.server.trio_engine import TrioWebSocketEngine
 from tocsin.store.interface import Store
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
@@ -23,5 +27,20 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
 async def store(open_store: OpenStore, nursery: trio.Nursery) -> Store:
     """An empty store that runs."""
     opened = open_store()
+    await nursery.start(opened.run)
+    return opened
+
+
+@pytest.fixture(params=[Reactor, TrioWebSocketEngine], ids=["reactor", "trio-websocket"])
+def make_engine(request: pytest.FixtureRequest) -> Iterator[MakeEngine]:
+    """Makes engines that do not run yet; clients the test has left are closed at its end."""
+    yield request.param
+    hang_up()
+
+
+@pytest.fixture
+async def engine(make_engine: MakeEngine, nursery: trio.Nursery) -> AnyEngine:
+    """A running engine."""
+    opened = make_engine()
     await nursery.start(opened.run)
     return opened

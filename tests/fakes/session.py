@@ -1,14 +1,23 @@
-"""A session that remembers what the reactor told it, and the client at the other end."""
+"""A session that remembers what its engine told it, and the client at the other end."""
 
 import socket
 from collections.abc import Callable
+from typing import Any, Protocol
 
 import trio
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
-from tocsin.server.reactor import Connection, ConnectionLimits, Reactor
+from tocsin.server.engine import AnyEngine
+from tocsin.server.handler import ConnectionLimits, Link
 
 LIMITS = ConnectionLimits(max_message=4096, frames_per_second=50, outbox_bytes=1 << 20)
+
+
+class MakeEngine(Protocol):
+    """Makes the engine a test is about."""
+
+    def __call__(self, **options: Any) -> AnyEngine: ...
+
 
 Told = tuple[str, bytes | int | None]
 
@@ -18,11 +27,11 @@ class Recorder:
 
     def __init__(self, **reactions: Callable[["Recorder"], object]) -> None:
         self.told: list[Told] = []
-        self.connection: Connection | None = None
+        self.connection: Link | None = None
         self._reactions = reactions
         self._news = trio.Event()
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: Link) -> None:
         self.connection = connection
         self._tell("opened", None)
 
@@ -138,16 +147,22 @@ class Client:
         await self._stream.aclose()
 
 
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets that do not block."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    return ours, theirs
+
+
 def connect(
-    reactor: Reactor,
+    engine: AnyEngine,
     handler: Recorder,
     limits: ConnectionLimits = LIMITS,
     *,
     received: bytes = b"",
 ) -> Client:
-    """A client connected to the reactor through a socket pair."""
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    theirs.setblocking(False)
-    reactor.adopt(ours, handler, limits, received=received)
+    """A client connected to the engine through a socket pair."""
+    ours, theirs = pair()
+    engine.adopt(ours, handler, limits, received=received)
     return Client(theirs)
