@@ -111,7 +111,7 @@ class Channel:
     webhook: Webhook | None = None
     device: Device | None = None
     max_notifications: int | None = None
-    echoed: dict[str, str] | None = None
+    echoed: dict[str, str] | None = attrs.field(default=None, repr=False)
     used_at: int | None = None
     state: ChannelState = ChannelState.ACTIVE
     last_seq: int = 0
@@ -145,6 +145,5 @@ class Channel:
         return self.expires_at is not None and self.expires_at <= now
 
     def restart_clock(self, now: int) -> None:
-        """The full granted lifetime starts again (CH-41)."""
-        if self.lifetime is not None:
-            self.expires_at = now + self.lifetime * 1000
+        """The full granted lifetime starts again (CH-41); without one there is no end."""
+        self.expires_at = None if self.lifetime is None else now + self.lifetime * 1000
