@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import accept, fan_out, sends, sockets, webhooks
+from tests.bench import accept, fan_out, idle, sends, sockets, webhooks
 from tests.bench.processes import compiled_floor
 from tests.bench.report import Figure, table
 from tests.bench.run import Run, syncs_per_second
@@ -22,6 +22,7 @@ TOOLS = "TOCSIN_LOADTOOLS"
 SUBJECTS: dict[str, Callable[[Run], list[Figure]]] = {
     "accept": accept.figures,
     "fan_out": fan_out.figures,
+    "idle": idle.figures,
     "sockets": sockets.figures,
     "webhooks": webhooks.figures,
 }
@@ -61,6 +62,7 @@ def _prepare(folder: Path, tools: Path | None, *, quick: bool) -> Run:
         sockets=1000 if quick else 4000,
         crowd=1000,
         many=2000 if quick else 5000,
+        idle=2000 if quick else 10_000,
         floor=floor,
         syncs=syncs_per_second(folder),
     )

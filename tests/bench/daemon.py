@@ -34,6 +34,7 @@ channels_per_user = 60000
 subscriptions_per_user = 60000
 [ws]
 max_connections_per_user = 50000
+{sockets}
 [webhooks]
 allow_http = ["127.0.0.1"]
 allow_networks = ["127.0.0.0/8"]
@@ -74,12 +75,15 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Daemon]:
-    """Start one in an empty folder and wait until it serves; ended and reaped at the end."""
+def running(folder: Path, sockets: str = "") -> Iterator[Daemon]:
+    """Start one in an empty folder and wait until it serves; ended and reaped at the end.
+
+    `sockets` are further lines of `[ws]`.
+    """
     folder.mkdir()
     secret = secrets.token_urlsafe(48)
     config = folder / "tocsin.toml"
-    config.write_text(CONFIGURATION.format(folder=folder, secret=secret))
+    config.write_text(CONFIGURATION.format(folder=folder, secret=secret, sockets=sockets))
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen(

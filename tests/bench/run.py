@@ -17,9 +17,9 @@ class Run:
     """How long and how much.
 
     `seconds` of each measurement, `sockets` in the crowd of one-to-one traffic, `crowd` in that
-    of a fan-out, `many` where the reactor is measured by itself. `floor` is the processor time
-    of one bare `send` (microseconds), `syncs` how often in a second the disk makes a small
-    write durable, one after the other.
+    of a fan-out, `idle` that just stand there, `many` where the reactor is measured by itself.
+    `floor` is the processor time of one bare `send` (microseconds), `syncs` how often in a second
+    the disk makes a small write durable, one after the other.
     """
 
     folder: Path
@@ -28,6 +28,7 @@ class Run:
     sockets: int
     crowd: int
     many: int
+    idle: int
     floor: float
     syncs: float
 
