@@ -18,7 +18,7 @@ from tocsin.model.errors import StoreError, unavailable
 from tocsin.model.notification import Notification
 from tocsin.model.services import STANDARD, Services
 from tocsin.ops.metrics import Metrics
-from tocsin.store.interface import Acceptance, Store, StoredAnswer, Submitted
+from tocsin.store.interface import CLASH, Acceptance, Store, StoredAnswer, Submitted
 
 Routed = Sequence[tuple[Notification, list[Channel]]]
 
@@ -128,8 +128,8 @@ class Ingest:
     def _count(
         self, routed: Routed, repeats: Mapping[int, int], places: Sequence[int | None]
     ) -> None:
-        if repeats:
-            self._metrics.notifications_repeated.inc(len(repeats))
+        if again := sum(channels != CLASH for channels in repeats.values()):
+            self._metrics.notifications_repeated.inc(again)
         accepted: dict[str, int] = {}
         for (notification, _), place in zip(routed, places, strict=True):
             if _at(repeats, place) is None:

@@ -30,7 +30,8 @@ CLOSE_CODES = (1000, 1001, 1002, 1003, 1006, 1007, 1008, 1009, 1011, 1012, 4401)
 RESUMES = ("fresh", "replayed", "recovered", "gap")
 REJECTIONS = (
     *("body", "invalid_value", "not_one_of", "duplicate", "too_large", "too_many_items"),
-    *("expired", "rate_limited", "backlog", "store", "drain"),
+    *("media_type", "cloudevents_binary", "not_found", "service_not_on_channel"),
+    *("rate_limited", "backlog", "store", "drain"),
 )
 AUTH_FAILURES = (
     *("token_missing", "token_invalid", "token_expired", "scope_missing", "user_mismatch"),

@@ -8,6 +8,7 @@ from tocsin.wire.request import Request
 
 OK = "ok"
 PUBLISH = tuple(PATH.strip("/").split("/"))
+CALLBACK = "callback"
 LOADED = frozenset({"backlog", "store", "drain"})
 
 log = structlog.get_logger()
@@ -61,4 +62,6 @@ def _counted_against(request: Request | None) -> str:
     """Whose rate a 429 is about."""
     if request is None or request.principal is None:
         return "address"
-    return "producer" if _publishes(request) else "token"
+    segments = request.segments or ()
+    calls_back = segments[-1:] == (CALLBACK,)
+    return "producer" if calls_back or _publishes(request) else "token"

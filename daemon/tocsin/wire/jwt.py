@@ -174,7 +174,7 @@ def _scopes(claims: dict[str, Any]) -> frozenset[str]:
     return _shared(frozenset(words).intersection(SCOPES))
 
 
-@lru_cache(maxsize=2 ** len(SCOPES))
+@lru_cache(maxsize=1 << len(SCOPES))
 def _shared(scopes: frozenset[str]) -> frozenset[str]:
     """The one object of all tokens with these scopes: principals are kept by the thousand."""
     return scopes
