@@ -41,6 +41,7 @@ async def test_adopt_refuses_a_socket_that_is_closed(engine: AnyEngine) -> None:
         ours.close()
         with pytest.raises((OSError, ValueError)):
             engine.adopt(ours, session, LIMITS)
+    await wait_all_tasks_blocked()
     assert (session.told, engine.connections) == ([], 0)
 
 

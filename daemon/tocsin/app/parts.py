@@ -109,7 +109,7 @@ class Parts:
         self.directory.on_removed = self._channel_removed
         self.directory.on_resumed = self.queue.wake
         self.directory.on_arrived = self._deliveries_arrived
-        self.reactor = _engine(config.ws)
+        self.reactor = websocket_engine(config.ws)
         self.wheel = Wheel()
         self.context = SessionContext(
             store=store,
@@ -134,8 +134,11 @@ class Parts:
             session.end(1000)
 
 
-def _engine(settings: WsSettings) -> AnyEngine:
-    """`ws.engine`; `auto` is the reactor wherever it can run."""
+def websocket_engine(settings: WsSettings) -> AnyEngine:
+    """What `ws.engine` asks for; `auto` is the reactor wherever it can run.
+
+    Raises `StartupError` where it cannot.
+    """
     has_epoll = hasattr(select, "epoll")
     if settings.engine == "reactor" and not has_epoll:
         raise StartupError("ws.engine: the reactor needs epoll, which this system does not have")

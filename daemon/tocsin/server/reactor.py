@@ -86,7 +86,7 @@ class Reactor(Engine[Connection]):
         self._fenced(connection, connection.start, received)
         return connection
 
-    async def _serve(self, epoll: select.epoll, progress: Callable[[], object]) -> NoReturn:
+    async def _serve(self, epoll: "select.epoll", progress: Callable[[], object]) -> NoReturn:
         while True:
             events = epoll.poll(0, self._batch)
             if events:

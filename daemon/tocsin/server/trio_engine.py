@@ -5,7 +5,7 @@ limits and their ends are the same, only the reading differs. It costs more, two
 20 KB for each connection and several task switches for each message; sending costs the same.
 
     _serve, one task for each connection
-      nursery: trio-websocket's reader ──messages──> the loop in _run_library ──> session
+      nursery: trio-websocket's reader ──messages──> _pass_on ──> session
       then, with the library ended: linger until the link is gone
     _flush, one task for each connection with a backlog
 
@@ -112,11 +112,7 @@ class TrioWebSocketEngine(Engine[TrioLink]):
             )
             library = await request.accept()
             stream.begin(library)
-            try:
-                while True:
-                    await _pass_on(library, stream)
-            except ConnectionClosed:
-                return
+            await _pass_on(library, stream)
 
     def watch(self, link: SocketLink, *, writable: bool) -> None:
         """Have a task that flushes while there is a backlog."""
@@ -137,8 +133,13 @@ class TrioWebSocketEngine(Engine[TrioLink]):
 
 
 async def _pass_on(library: WebSocketConnection, stream: LibraryStream) -> None:
-    message = await library.get_message()
-    if isinstance(message, str):
-        stream.message(TEXT, message.encode())
-    else:
-        stream.message(BINARY, message)
+    """Each message goes to the session, until there are no more."""
+    try:
+        while True:
+            message = await library.get_message()
+            if isinstance(message, str):
+                stream.message(TEXT, message.encode())
+            else:
+                stream.message(BINARY, message)
+    except ConnectionClosed:
+        return
