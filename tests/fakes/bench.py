@@ -26,6 +26,7 @@ from tocsin.model.subscription import Subscription
 from tocsin.ops.clock import Clock
 from tocsin.ops.metrics import Metrics
 from tocsin.server.heartbeat import SLOT, Wheel
+from tocsin.server.resuming import judge_since
 from tocsin.server.session import NotificationSession, SessionContext
 from tocsin.server.websocket import SPARE_OUTBOX, WsSettings
 from tocsin.store.sqlite import SqliteStore, StoreSettings
@@ -171,9 +172,22 @@ class Bench:
         """Alice's."""
         return await self.directory.account(USER)
 
-    async def open(self, channel: Channel, *, blocked: bool = False) -> Client:
-        """A client connects; `blocked`: it does not read."""
-        session = NotificationSession(self.context, await self.account(), channel)
+    async def open(
+        self,
+        channel: Channel,
+        *,
+        blocked: bool = False,
+        since: str | None = None,
+        cut_at: float | None = None,
+    ) -> Client:
+        """A client connects, claiming a position or not; `blocked`: it does not read."""
+        session = NotificationSession(
+            self.context,
+            await self.account(),
+            channel,
+            since=None if since is None else judge_since(since, channel),
+            cut_at=cut_at,
+        )
         most = self.context.settings.outbox_bytes + SPARE_OUTBOX
         client = Client(session, Peer(most, blocked=blocked))
         session.opened(client.peer)  # type: ignore[arg-type]

@@ -463,7 +463,8 @@ async def test_heartbeats_end_with_the_session(autojump_clock: MockClock) -> Non
 async def test_the_clock_at_the_end_of_a_socket_is_stored(autojump_clock: MockClock) -> None:
     """One lifetime from the last sign of life, though the account has left memory (CH-41)."""
     async with bench() as it:
-        client = await it.open(await it.channel(lifetime=3600))
+        client = await it.open(await it.channel(lifetime=3600, role="client"))
+        client.say(check(3600))
         await trio.sleep(1800)
         client.pong(0)
         client.vanish()

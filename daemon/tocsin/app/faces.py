@@ -40,6 +40,7 @@ def public_server(
 ) -> HttpServer:
     """REST and the sockets' handshakes, in every dialect (CH-1)."""
     router = Router()
+    tokens = Authenticator(config.auth, keys)
     callbacks = CallbackFace(
         parts.directory,
         parts.ingest,
@@ -51,7 +52,9 @@ def public_server(
         clock=clock,
     )
     for dialect in _dialects(config):
-        _add_dialect(router, dialect, config, parts, clock=clock, is_draining=is_draining)
+        _add_dialect(
+            router, dialect, config, parts, tokens=tokens, clock=clock, is_draining=is_draining
+        )
         callbacks.add_routes(router, dialect.prefix)
     PublishFace(
         parts.ingest,
@@ -66,7 +69,7 @@ def public_server(
         issuer = builtin_issuer(config.auth)
         path = f"{config.netapi.prefix}/auth/v1/token"
         router.add("POST", path, issuer.token_endpoint, scope=None)
-    return _server(config, router, _authorize(Authenticator(config.auth, keys)), metrics)
+    return _server(config, router, _authorize(tokens, config.ws.expired_token_grace), metrics)
 
 
 def _dialects(config: Config) -> list[Dialect]:
@@ -83,6 +86,7 @@ def _add_dialect(
     config: Config,
     parts: Parts,
     *,
+    tokens: Authenticator,
     clock: Callable[[], int],
     is_draining: Callable[[], bool],
 ) -> None:
@@ -113,6 +117,7 @@ def _add_dialect(
         parts.directory,
         parts.reactor,
         parts.context,
+        tokens=tokens,
         cors=Cors(config.cors),
         is_draining=is_draining,
     ).add_routes(router, dialect.prefix)
@@ -148,13 +153,15 @@ def _server(
     )
 
 
-def _authorize(authenticator: Authenticator) -> Authorize:
+def _authorize(authenticator: Authenticator, socket_grace: float) -> Authorize:
     async def authorize(request: Request, route: Route) -> Principal:
-        """The token in the header; on the socket also in the query (CH-10)."""
+        """The token in the header; on the socket also in the query (CH-10), and there one that
+        has expired for no longer than the grace may pass (CH-61)."""
         in_query = route.pattern.endswith("/websocket")
         return await authenticator.authenticate(
             authorization=request.headers.get("authorization"),
             query_token=request.params.get("access_token") if in_query else None,
+            grace=socket_grace if in_query else 0,
         )
 
     return authorize

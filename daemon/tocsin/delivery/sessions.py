@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
+from tocsin.delivery.position import reserve
 from tocsin.delivery.window import Window, Written
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.delivery import Delivery
@@ -41,12 +42,16 @@ class Session(Protocol):
 
 
 class Sessions:
-    """The live session of each channel, and the receipts on their way to the store."""
+    """The live session of each channel, and the receipts on their way to the store.
+
+    `on_left(channel)` is called when a channel has no session any more.
+    """
 
     def __init__(self, store: Store, *, metrics: Metrics, clock: Callable[[], int]) -> None:
         self._store = store
         self._metrics = metrics
         self._clock = clock
+        self.on_left: Callable[[Channel], None] = lambda _channel: None
         self._live: dict[int, Session] = {}
         self._per_user: Counter[str] = Counter()
         self._receipts: list[int] = []
@@ -74,12 +79,20 @@ class Sessions:
         older = self._live.get(session.channel.key)
         if older is not None:
             older.end(1000)
-        self._live[session.channel.key] = session
-        self._per_user[session.channel.user] += 1
+        channel = session.channel
+        channel.left_at, channel.left_cleanly = None, False
+        self._live[channel.key] = session
+        self._per_user[channel.user] += 1
 
-    def detach(self, session: Session, unsettled: Iterable[Written]) -> None:
+    def detach(
+        self, session: Session, unsettled: Iterable[Written] | None, *, cleanly: bool = False
+    ) -> None:
         """A session is over. What it had written without a receipt keeps its place, and is
-        replayed to the next one (CH-58); the channel's clock runs down from now (CH-41)."""
+        replayed to the next one (CH-58); the channel's clock runs down from now (CH-41).
+
+        `unsettled` None: it had not come to number anything, and the channel's numbering is not
+        to be stored. `cleanly`: the client said good-bye (CH-45). `on_left` is called at the end.
+        """
         channel = session.channel
         if self._live.get(channel.key) is not session:
             return
@@ -88,9 +101,16 @@ class Sessions:
         if not self._per_user[channel.user]:
             del self._per_user[channel.user]
         self.flush_receipts()
-        self._store.mark_written(channel, [(one.delivery, one.seq) for one in unsettled])
+        if unsettled is None:
+            self._store.extend_channels([channel])
+        else:
+            if channel.reserved is not None:
+                channel.reserved = channel.last_seq
+            self._store.mark_written(channel, [(one.delivery, one.seq) for one in unsettled])
         self._clocks.pop(channel.key, None)
         self._written.pop(channel.key, None)
+        channel.left_at, channel.left_cleanly = self._clock(), cleanly
+        self.on_left(channel)
 
     def wrote(self, channel: Channel, window: Window) -> None:
         """A burst was sent; if its receipt is slow to come, its places are stored (`mark`)."""
@@ -101,7 +121,8 @@ class Sessions:
         order in which it was written (CH-56)."""
         written, self._written = self._written, {}
         for channel, window in written.values():
-            if fresh := window.take_unmarked():
+            fresh = window.take_unmarked()
+            if reserve(channel) or fresh:
                 self._store.mark_written(channel, [(one.delivery, one.seq) for one in fresh])
 
     def clock_moved(self, channel: Channel) -> None:
@@ -133,13 +154,19 @@ class Sessions:
             receipts, self._receipts = self._receipts, []
             upto, self._upto = self._upto, {}
             self._store.settle_lazily(
-                receipts, partial(self._ended, receipts), upto=list(upto.items())
+                receipts, partial(self._ended, receipts, upto), upto=list(upto.items())
             )
 
-    def _ended(self, receipts: list[int], counts: Mapping[ChannelType, int] | None) -> None:
+    def _ended(
+        self,
+        receipts: list[int],
+        upto: dict[int, int],
+        counts: Mapping[ChannelType, int] | None,
+    ) -> None:
         """Count what ended; keep for later what a failing store did not take."""
         if counts is not None:
             for kind, count in counts.items():
                 self._metrics.deliveries[kind, "delivered"].inc(count)
         elif len(self._receipts) < MOST_KEPT:
             self._receipts += receipts
+            self._upto = {**upto, **self._upto}

@@ -164,7 +164,11 @@ class Authenticator:
 
     def expired(self, principal: Principal) -> bool:
         """Whether only `grace` let this principal pass; CH-61 wants its `sub` compared then."""
-        return self._now() >= principal.expires_at + self._rules.leeway
+        return self.seconds_left(principal) <= 0
+
+    def seconds_left(self, principal: Principal) -> float:
+        """Until a token is over, leeway included."""
+        return principal.expires_at + self._rules.leeway - self._now()
 
     async def _verified(self, token: str, grace: float) -> Principal:
         await trio.lowlevel.checkpoint()  # a crowd of new tokens takes turns with everybody else

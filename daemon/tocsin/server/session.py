@@ -17,8 +17,10 @@ from tocsin.model.channel import Channel
 from tocsin.model.delivery import Delivery
 from tocsin.model.errors import StoreError
 from tocsin.ops.metrics import Metrics
+from tocsin.server.resuming import Resumed, Resuming
 from tocsin.store.interface import Store, Waiting
 from tocsin.wire.conncheck import CONN_ACK, ConnAck, ConnCheck, Ignored, conn_check, parse
+from tocsin.wire.position import Claim
 from tocsin.wire.websocket import encode_ping, encode_text
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ MOST_CHECKS = 100
 CLOCK_SHARE = 8
 FRAME_HEAD = 32
 ACK_FRAME = encode_text(CONN_ACK)
+GOOD_BYE = (1000, 1001)
+TOKEN_OVER = 4401
+COME_BACK = 1012
 
 
 @attrs.frozen
@@ -56,6 +61,7 @@ class NotificationSession:
 
     __slots__ = (
         "_account",
+        "_acks",
         "_asked",
         "_behind",
         "_burst",
@@ -63,6 +69,7 @@ class NotificationSession:
         "_checks",
         "_connection",
         "_context",
+        "_cut_at",
         "_due",
         "_fetches",
         "_interval",
@@ -72,8 +79,12 @@ class NotificationSession:
         "_needs",
         "_on_closed",
         "_receipted_meanwhile",
+        "_replay_end",
         "_replayed",
+        "_result",
+        "_resuming",
         "_sent",
+        "_since",
         "_stored_clock_at",
         "_unsettled_since",
         "_window",
@@ -86,12 +97,17 @@ class NotificationSession:
         account: Account,
         channel: Channel,
         *,
+        since: Claim | None = None,
+        cut_at: float | None = None,
         on_closed: Callable[[], None] = lambda: None,
     ) -> None:
-        """Holds `account`, which keeps it in memory. `on_closed` is called once, at the end."""
+        """Holds `account`, which keeps it in memory. `since` is the position the client claims;
+        at `cut_at` its token is over. `on_closed` is called once, at the end."""
         self._context = context
         self._account = account
         self.channel = channel
+        self._since = since
+        self._cut_at = cut_at
         self._on_closed = on_closed
         self._connection: Link | None = None
         self._window = Window(last_seq=channel.last_seq, limit=context.settings.window)
@@ -102,7 +118,11 @@ class NotificationSession:
         self._asked = 0
         self._needs = 0
         self._fetches = 0
+        self._resuming: Resuming | None = None
+        self._result: str | None = None
+        self._acks = 0
         self._replayed = 0
+        self._replay_end = 0
         self._sent = 0
         self._receipted_meanwhile: set[int] | None = None
         self._unsettled_since = 0.0
@@ -122,12 +142,17 @@ class NotificationSession:
         self._connection = connection
         context = self._context
         context.sessions.attach(self)
-        self._window = Window(last_seq=self.channel.last_seq, limit=context.settings.window)
         self._alive()
-        self._fetch()
-        if self.channel.check_role == "server":
-            self._check()
-        self._schedule(self._next_tick(connection))
+        if self._since is None and self.channel.reserved is None:
+            self._begin()
+        else:
+            self._loading = True
+            self._resuming = Resuming(
+                context.store, context.metrics, self.channel, self._since, self._resumed
+            )
+            self._resuming.start()
+        if self._connection is not None:
+            self._schedule(self._next_tick(connection))
 
     def text(self, payload: bytes) -> None:
         """connCheck and connAck; anything else is ignored and counted (CH-53)."""
@@ -138,7 +163,10 @@ class NotificationSession:
             self._alive()
         match message:
             case ConnCheck(interval):
-                self._offer(ACK_FRAME)
+                if self._resuming is None:
+                    self._offer(ACK_FRAME)
+                else:
+                    self._acks += 1  # `channelResumed` comes first (CH-52)
                 self._adopt(interval)
             case ConnAck():
                 self._acknowledged()
@@ -154,8 +182,10 @@ class NotificationSession:
         """A receipt for everything written before the Ping it answers."""
         settled = self._window.pong(payload)
         if self._connection is None:
-            # Closing, by our word: what the client did read counts all the same.
-            self._context.sessions.receipted(settled, self.channel)
+            # Closing, by our word: what the client did read counts all the same, unless a newer
+            # socket may have numbered it anew.
+            if self.channel.reserved is None:
+                self._context.sessions.receipted(settled, self.channel)
             return
         self._alive()
         self._settled(settled)
@@ -167,7 +197,7 @@ class NotificationSession:
     def closed(self, code: int) -> None:
         """The connection is gone: what has no receipt waits for the next one."""
         self._context.metrics.ws_closed[code].inc()
-        self._detach()
+        self._detach(cleanly=code in GOOD_BYE)
         self._on_closed()
 
     # -- the delivery's side -----------------------------------------------------------------
@@ -228,7 +258,11 @@ class NotificationSession:
         if connection is None or now < self._due:
             return None
         if self._is_dead(connection, now):
+            self._detach()
             connection.abort(1001)
+            return None
+        if self._cut_at is not None and now >= self._cut_at:
+            self.end(TOKEN_OVER)
             return None
         settings = self._context.settings
         if now - self._last_ping >= settings.ping_interval:
@@ -264,6 +298,8 @@ class NotificationSession:
             due.append(self._unsettled_since + self._patience)
         if connection.blocked_since is not None:
             due.append(connection.blocked_since + self._patience)
+        if self._cut_at is not None:
+            due.append(self._cut_at)
         return min(due)
 
     def _schedule(self, at: float) -> None:
@@ -304,10 +340,11 @@ class NotificationSession:
         waiting = connection.backlog + self._burst_bytes
         return not waiting or waiting + size + FRAME_HEAD <= self._context.settings.outbox_bytes
 
-    def _write(self, delivery: Delivery) -> None:
+    def _write(self, delivery: Delivery) -> bool:
+        """Put it into the burst; False: it has expired."""
         notification = delivery.notification
         if notification.expires_at <= self._context.clock():
-            return
+            return False
         if not self._window.unsettled:
             self._unsettled_since = self._context.now()
         self._window.write(delivery)
@@ -317,12 +354,35 @@ class NotificationSession:
             self._burst = []
         self._burst.append(frame)
         self._burst_bytes += len(frame)
+        return True
 
     def _offer(self, frame: bytes) -> None:
         if self._connection is not None:
             self._connection.offer(frame)
 
     # -- catching up from the store ----------------------------------------------------------
+
+    def _begin(self) -> None:
+        """The channel's numbering is known: from here on there may be frames."""
+        self._window = Window(last_seq=self.channel.last_seq, limit=self._context.settings.window)
+        self._fetch()
+        if self.channel.check_role == "server":
+            self._check()
+
+    def _resumed(self, resumed: Resumed | None) -> None:
+        """Tell a client that asked where it is, then go on from there."""
+        if resumed is None:
+            self.end(1011)
+            return
+        self._resuming = None
+        self._replayed = resumed.base
+        self._result = resumed.result
+        if resumed.message is not None:
+            self._replay_end = resumed.last_seq
+            self._offer(encode_text(resumed.message))
+        if self._acks:
+            self._offer(ACK_FRAME * self._acks)
+        self._begin()
 
     def _catch_up(self) -> None:
         """Fetch more from the store, if there is any and the client keeps up."""
@@ -360,10 +420,14 @@ class NotificationSession:
             return
         if self._fetches == 1:
             replayed = bool(found) and found[0].seq is not None
-            self._context.metrics.ws_resumes["replayed" if replayed else "fresh"].inc()
+            result = self._result or ("replayed" if replayed else "fresh")
+            self._context.metrics.ws_resumes[result].inc()
         skipped.update(one.delivery for one in self._window.unsettled)
         complete = self._write_found([one for one in found if one.id not in skipped])
-        self._behind = self._behind or not complete or len(found) >= self._asked
+        exhausted = complete and len(found) < self._asked
+        if exhausted and self._has_hole(None):
+            self.end(COME_BACK)
+        self._behind = self._behind or not exhausted
         if not self._behind and not self._window.unsettled:
             self._sent = self._window.last_seq
         self.flush()
@@ -377,9 +441,17 @@ class NotificationSession:
             if not self._has_room(len(one.notification.body)):
                 self._needs = len(one.notification.body)
                 return False
-            self._write(Delivery(one.id, one.notification, self.channel, seq=one.seq))
-            self._replayed = max(self._replayed, one.seq or 0)
+            if self._has_hole(one.seq):
+                self.end(COME_BACK)
+                return False
+            if self._write(Delivery(one.id, one.notification, self.channel, seq=one.seq)):
+                self._replayed = max(self._replayed, one.seq or 0)
         return True
+
+    def _has_hole(self, seq: int | None) -> bool:
+        """Whether `seq` breaks the row of what is replayed to a client that counts: something
+        expired since it was told where it is. It has to be told anew."""
+        return self._replayed < self._replay_end and seq != self._replayed + 1
 
     # -- receipts and checks -----------------------------------------------------------------
 
@@ -408,8 +480,13 @@ class NotificationSession:
         """The full lifetime starts again (CH-41)."""
         self.channel.restart_clock(self._context.clock())
 
-    def _detach(self) -> None:
+    def _detach(self, *, cleanly: bool = False) -> None:
         """Let go of the channel; what is unsettled is replayed to the next session."""
-        if self._connection is not None:
-            self._connection = None
-            self._context.sessions.detach(self, self._window.unsettled)
+        if self._connection is None:
+            return
+        self._connection = None
+        unsettled: list[Written] | None = self._window.unsettled
+        if self._resuming is not None:
+            self._resuming.cancel()
+            unsettled = None
+        self._context.sessions.detach(self, unsettled, cleanly=cleanly)

@@ -1,6 +1,5 @@
 """`GET {channel}/websocket`: from an upgrade request to a live session (channels.md, section 6)."""
 
-import re
 import socket
 from collections.abc import Callable
 
@@ -15,20 +14,24 @@ from tocsin.model.errors import (
     invalid,
     not_found,
     service_error,
+    unauthorized,
     unavailable,
 )
 from tocsin.model.option import option
+from tocsin.model.principal import Principal
+from tocsin.server.auth import Authenticator
 from tocsin.server.cors import Cors
 from tocsin.server.engine import AnyEngine
 from tocsin.server.handler import ConnectionLimits
+from tocsin.server.resuming import judge_since
 from tocsin.server.router import Router
 from tocsin.server.session import NotificationSession, SessionContext
 from tocsin.wire.handshake import Refusal, answer
+from tocsin.wire.position import Claim
 from tocsin.wire.request import Request
 from tocsin.wire.response import Upgrade
 
-# <epoch>:<seq>; it is only checked, resuming from a position is not built yet.
-POSITION = re.compile(r"[0-9A-Za-z_-]{1,64}:[0-9]{1,18}")
+KeepLease = Callable[[], Callable[[], None]]
 SPARE_OUTBOX = 131_072
 DRAIN_RETRY = 5
 FULL_RETRY = 30
@@ -61,11 +64,30 @@ class WsSettings:
         "Bytes waiting for one slow reader; the rest waits in the store.",
         minimum=131_072,
     )
+    expired_token_grace: float = option(
+        0,
+        "Seconds for which a token that has expired still opens a socket of a channel it made.",
+        minimum=0,
+    )
+    cut_on_token_expiry: bool = option(
+        default=False, help="Close a socket (4401) when its token has expired."
+    )
     engine: str = option(
         "auto",
         "What serves the sockets; auto is the reactor where the kernel has epoll.",
         choices=("auto", "reactor", "trio-websocket"),
     )
+
+
+@attrs.frozen
+class _Accepted:
+    """A handshake that was accepted."""
+
+    account: Account
+    channel: Channel
+    since: Claim | None
+    cut_at: float | None
+    keep_lease: KeepLease | None
 
 
 class WebSocketFace:
@@ -77,10 +99,12 @@ class WebSocketFace:
         reactor: AnyEngine,
         context: SessionContext,
         *,
+        tokens: Authenticator,
         cors: Cors,
         is_draining: Callable[[], bool],
     ) -> None:
         self._directory = directory
+        self._tokens = tokens
         self._reactor = reactor
         self._context = context
         self._cors = cors
@@ -111,21 +135,39 @@ class WebSocketFace:
         channel = account.channel(request.path_values["channelId"], self._context.clock())
         if channel is None or channel.type is not ChannelType.WEBSOCKETS:
             raise not_found("channelId")
+        self._check_token(request.principal, channel)
         accept = answer(request.method, request.headers, http_version=request.http_version)
         if isinstance(accept, Refusal):
             raise _refused(accept)
         since = request.params.get("since")
-        if since is not None and not POSITION.fullmatch(since):
-            raise invalid("since")
+        claim = judge_since(since, channel) if since is not None else None
         self._check_room(channel)
+        accepted = _Accepted(
+            account, channel, claim, self._cut_at(request.principal), request.keep_lease
+        )
         headers = (
             ("Upgrade", "websocket"),
             ("Connection", "Upgrade"),
             ("Sec-WebSocket-Accept", accept),
         )
-        return Upgrade(
-            headers, lambda sock, left: self._begin(request, account, channel, sock, left)
-        )
+        return Upgrade(headers, lambda sock, left: self._begin(accepted, sock, left))
+
+    def _check_token(self, principal: Principal | None, channel: Channel) -> None:
+        """One that has expired, but not for long, only opens what it has made (CH-61)."""
+        if principal is None or not self._tokens.expired(principal):
+            return
+        if principal.subject != channel.creator:
+            raise unauthorized("token_expired")
+
+    def _cut_at(self, principal: Principal | None) -> float | None:
+        """When the token is over that an open socket must not outlive, `trio.current_time()`."""
+        settings = self._context.settings
+        if principal is None or not settings.cut_on_token_expiry:
+            return None
+        left = self._tokens.seconds_left(principal)
+        if left <= 0:
+            left += settings.expired_token_grace
+        return self._context.now() + left
 
     def _check_room(self, channel: Channel) -> None:
         """A socket that only replaces an older one of its channel needs no new place."""
@@ -140,16 +182,17 @@ class WebSocketFace:
         ):
             raise unavailable("connections", retry_after=FULL_RETRY)
 
-    def _begin(
-        self,
-        request: Request,
-        account: Account,
-        channel: Channel,
-        sock: socket.socket,
-        received: bytes,
-    ) -> None:
-        release = request.keep_lease() if request.keep_lease is not None else _nothing
-        session = NotificationSession(self._context, account, channel, on_closed=release)
+    def _begin(self, accepted: _Accepted, sock: socket.socket, received: bytes) -> None:
+        account, channel = accepted.account, accepted.channel
+        release = accepted.keep_lease() if accepted.keep_lease is not None else _nothing
+        session = NotificationSession(
+            self._context,
+            account,
+            channel,
+            since=accepted.since,
+            cut_at=accepted.cut_at,
+            on_closed=release,
+        )
         try:
             self._reactor.adopt(sock, session, self._limits, received=received)
         except (trio.ClosedResourceError, OSError):

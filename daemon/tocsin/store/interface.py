@@ -141,12 +141,14 @@ class Waiting:
 class Position:
     """What is known of the numbering of a polled channel (see `delivery/position`).
 
-    `written` are (delivery id, seq) of what was written and is not receipted, by seq;
-    `settled_seq` is the last receipted; `dropped` ended without the client having them, since
-    the last gap it was told of, which was of `missed` and is behind it from `missed_at` on.
+    `written` are (delivery id, seq) of what was written and is not receipted, by seq; `last_seq`
+    is the last number known to be given; `dropped` ended unwritten since the last gap. That is
+    at `missed_at`; whoever holds a position before it lacks what is between there and
+    `settled_seq`, and `missed` more.
     """
 
     written: list[tuple[int, int]]
+    last_seq: int = 0
     settled_seq: int = 0
     dropped: int = 0
     missed: int = 0
@@ -155,12 +157,13 @@ class Position:
 
 @attrs.frozen(eq=False)
 class Resumption:
-    """How a channel goes on from a position: what the client has up to `settle_upto` is over,
-    `renumbered` deliveries get new places, and the gap it is told of is noted."""
+    """How a channel goes on: what the client has, up to `settle_upto`, is over, `renumbered`
+    deliveries get new places, `dropped` are accounted for; the rest is the last gap."""
 
     settle_upto: int = 0
     renumbered: list[tuple[int, int]] = attrs.field(factory=list)
     dropped: int = 0
+    settled_seq: int = 0
     missed: int = 0
     missed_at: int = 0
 
@@ -169,7 +172,7 @@ class Resumption:
 class Takeover:
     """An abandoned channel's subscription ends, and what waits there of its service, accepted
     until `until`, goes to another channel, same ids, same order (CH-45). `ends`: the abandoned
-    channel is then empty, and removed."""
+    channel is removed if no subscription points to it then."""
 
     subscription: Subscription
     heir: Channel
@@ -236,10 +239,13 @@ class Lane:
 
 @attrs.frozen(eq=False)
 class Ended:
-    """Deliveries that ended without an attempt: how many, per channel type, and their lanes."""
+    """What ended without an attempt: deliveries per channel type, and their lanes; the channels
+    that were removed by key, and their subscriptions per service."""
 
     counts: dict[ChannelType, int]
     lanes: frozenset[str]
+    channels: dict[int, ChannelType] = attrs.field(factory=dict)
+    subscriptions: dict[str, int] = attrs.field(factory=dict)
 
 
 @attrs.frozen(eq=False)
@@ -352,7 +358,8 @@ class Store(Protocol):
         then: Callable[[int | None, StoreError | None], None],
     ) -> None:
         """Go on from a position, `channel`'s last seq and reservation included; `then` gets how
-        many deliveries the client turned out to have."""
+        many deliveries the client turned out to have. Durable when `then` is called, since a
+        client is told its position then."""
 
     def fetch_waiting(
         self,

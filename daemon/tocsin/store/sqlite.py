@@ -309,11 +309,7 @@ class SqliteStore(Jobs):
             then(count, error)
 
         self._submit(
-            Job(
-                lambda db: statements.resume(db, key, last_seq, reserved, resumption),
-                done,
-                durable=False,
-            )
+            Job(lambda db: statements.resume(db, key, last_seq, reserved, resumption), done)
         )
 
     def fetch_waiting(

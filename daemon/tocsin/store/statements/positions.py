@@ -16,7 +16,7 @@ def read_position(db: Database, channel_key: int) -> Position:
         )
     )
     counters = db.execute(
-        "SELECT settled_seq, dropped, missed, missed_at FROM channel WHERE key = ?",
+        "SELECT last_seq, settled_seq, dropped, missed, missed_at FROM channel WHERE key = ?",
         (channel_key,),
     ).fetchone()
     places = [(int(id_), int(seq)) for id_, seq in written]
@@ -36,13 +36,12 @@ def resume(
     ]
     count = sum(finish_polled(db, settled).values()) if settled else 0
     db.execute(
-        "UPDATE channel SET last_seq = max(last_seq, ?), reserved = ?,"
-        " settled_seq = max(settled_seq, ?), dropped = dropped - ?, missed = ?, missed_at = ?"
-        " WHERE key = ?",
+        "UPDATE channel SET last_seq = max(last_seq, ?), reserved = ?, settled_seq = ?,"
+        " dropped = dropped - ?, missed = ?, missed_at = ? WHERE key = ?",
         (
             last_seq,
             reserved,
-            resumption.settle_upto,
+            resumption.settled_seq,
             resumption.dropped,
             resumption.missed,
             resumption.missed_at,
@@ -54,16 +53,16 @@ def resume(
 
 
 def settle_upto(db: Database, places: Sequence[tuple[int, int]]) -> None:
-    """Note the last receipted seq of channels, given as (channel key, seq)."""
+    """Note that channels gave numbers up to these, given as (channel key, seq)."""
     db.execute(
-        "UPDATE channel SET settled_seq = max(settled_seq, value ->> 1) FROM json_each(?)"
+        "UPDATE channel SET last_seq = max(last_seq, value ->> 1) FROM json_each(?)"
         " WHERE channel.key = value ->> 0",
         (as_json(places),),
     )
 
 
 def count_dropped(db: Database, channel_keys: Sequence[int]) -> None:
-    """One more delivery of each of these channels ended without its client having it; counted
+    """One more delivery of each of these channels ended without ever being written; counted
     where the client is told positions."""
     if channel_keys:
         db.execute(

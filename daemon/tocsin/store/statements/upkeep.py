@@ -76,12 +76,13 @@ def expire_deliveries(db: Database, now: int, limit: int, keep: Collection[Chann
     )
     gone = fetch_all(
         db.execute(
-            f"DELETE FROM delivery WHERE id {IN_LIST} RETURNING id, type, lane, channel, order_key",
+            f"DELETE FROM delivery WHERE id {IN_LIST}"
+            " RETURNING id, type, lane, channel, order_key, seq",
             (ids,),
         )
     )
     forget_notifications(db, [row[0] for row in gone])
-    count_dropped(db, [row[3] for row in gone if row[2] is None])
+    count_dropped(db, [row[3] for row in gone if row[2] is None and row[5] is None])
     promote(db, {(row[3], row[4]) for row in gone if row[2] is not None}, now)
     return ended_of((row[1], row[2]) for row in gone)
 
