@@ -6,9 +6,9 @@ whose subscriptions point to channels of others (CH-96) keeps theirs.
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from tocsin.model.channel import Channel
+from tocsin.model.channel import Channel, Device
 from tocsin.model.subscription import Subscription
 from tocsin.store.interface import AccountRecord, Store
 
@@ -16,13 +16,14 @@ from tocsin.store.interface import AccountRecord, Store
 class Account:
     """One user's channels and subscriptions; `hosts` own channels its subscriptions point to."""
 
-    __slots__ = ("__weakref__", "channels", "hosts", "subscriptions", "user")
+    __slots__ = ("__weakref__", "_guests", "channels", "hosts", "subscriptions", "user")
 
     def __init__(self, record: AccountRecord) -> None:
         self.user = record.user
         self.channels = {channel.id: channel for channel in record.channels}
         self.subscriptions = {one.id: one for one in record.subscriptions}
         self.hosts: tuple[Account, ...] = ()
+        self._guests: tuple[weakref.ref[Account], ...] = ()
 
     def channel(self, channel_id: str, now: int) -> Channel | None:
         """A living channel of this user."""
@@ -31,11 +32,46 @@ class Account:
 
     def living(self, now: int) -> list[Channel]:
         """All living channels, the oldest first."""
-        return [channel for channel in self.channels.values() if not channel.is_over(now)]
+        living = [channel for channel in self.channels.values() if not channel.is_over(now)]
+        return sorted(living, key=lambda channel: channel.key)
 
     def subscriptions_of(self, channel: Channel) -> list[Subscription]:
-        """The subscriptions that point to a channel."""
+        """Its subscriptions that point to a channel."""
         return [one for one in self.subscriptions.values() if one.channel is channel]
+
+    def pointing_to(self, channel: Channel) -> "list[tuple[Account, Subscription]]":
+        """The subscriptions in memory that point to a channel of this user, and whose they are."""
+        guests = [guest for ref in self._guests if (guest := ref()) is not None]
+        return [
+            (account, one)
+            for account in (self, *guests)
+            for one in account.subscriptions_of(channel)
+        ]
+
+    def visit(self, host: "Account") -> None:
+        """A subscription of this account points to a channel of another."""
+        if host is not self and host not in self.hosts:
+            self.hosts += (host,)
+            host._guests = (*(ref for ref in host._guests if ref() is not None), weakref.ref(self))
+
+    def same_app(self, wanted: Channel) -> Channel | None:
+        """The channel a POST of this one stands for again (CH-74, CH-80)."""
+        for one in self.channels.values():
+            if one.client_correlator == wanted.client_correlator and (
+                _same_webhook(one, wanted) or _same_device(one, wanted)
+            ):
+                return one
+        return None
+
+    def holders(self, device: Device) -> list[Channel]:
+        """The channels with this provider, app and token."""
+        return [
+            one
+            for one in self.channels.values()
+            if one.device is not None
+            and (one.device.provider, one.device.app, one.device.token)
+            == (device.provider, device.app, device.token)
+        ]
 
 
 class Accounts:
@@ -48,7 +84,6 @@ class Accounts:
         self._started_at = clock()
         self._recent: OrderedDict[str, Account] = OrderedDict()
         self._known: weakref.WeakValueDictionary[str, Account] = weakref.WeakValueDictionary()
-        self._guests: weakref.WeakSet[Account] = weakref.WeakSet()
         self.on_loaded: Callable[[Account], None] = lambda _account: None
 
     def cached(self, user: str) -> Account | None:
@@ -72,64 +107,82 @@ class Accounts:
 
     async def accounts(self, users: Sequence[str]) -> list[Account]:
         """The accounts of many users, loading all that are missing in one go."""
-        found = {user: self.cached(user) for user in users}
-        missing = [user for user, account in found.items() if account is None]
+        found = {user: account for user in users if (account := self.cached(user)) is not None}
+        missing = [user for user in dict.fromkeys(users) if user not in found]
         if missing:
-            records = await self._store.load_accounts(missing)
-            hosts = await self._hosts(records)
-            for record in records:
-                # Another task may have loaded it meanwhile: its object is the one.
-                found[record.user] = self.cached(record.user) or self._take_in(record, hosts)
-        return [account for user in users if (account := found[user]) is not None]
+            await self._load(missing, found)
+        return [found[user] for user in users]
 
-    def visit(self, guest: Account, host: Account) -> None:
-        """A subscription of one account points to a channel of another."""
-        if guest is not host and host not in guest.hosts:
-            guest.hosts += (host,)
-            self._guests.add(guest)
+    async def _load(self, missing: Sequence[str], found: dict[str, Account]) -> None:
+        """Add these accounts to those found, and all whose channels they point to."""
+        records: dict[str, AccountRecord] = {}
+        while missing:
+            loaded = await self._store.load_accounts(missing)
+            records.update((record.user, record) for record in loaded)
+            missing = self._hosts_missing(loaded, records, found)
+        fresh = []
+        for user, record in records.items():
+            # Another task may have loaded it meanwhile: its object is the one.
+            account = self.cached(user)
+            if account is None:
+                account = self._take_in(record)
+                fresh.append(account)
+            found[user] = account
+        for account in fresh:
+            _point_home(account, found)
+            self.on_loaded(account)
 
-    def guests(self, channel: Channel) -> list[tuple[Account, Subscription]]:
-        """Subscriptions of other accounts in memory that point to a channel."""
-        return [
-            (guest, one)
-            for guest in list(self._guests)
-            if guest.user != channel.user
-            for one in guest.subscriptions_of(channel)
-        ]
+    def _hosts_missing(
+        self,
+        loaded: Iterable[AccountRecord],
+        records: Mapping[str, AccountRecord],
+        found: dict[str, Account],
+    ) -> list[str]:
+        owners = {one.channel.user for record in loaded for one in record.subscriptions}
+        for user in owners - records.keys() - found.keys():
+            account = self.cached(user)
+            if account is not None:
+                found[user] = account
+        return sorted(owners - records.keys() - found.keys())
 
-    async def _hosts(self, records: Sequence[AccountRecord]) -> dict[str, Account]:
-        """The accounts whose channels these records' subscriptions point to."""
-        owners = {
-            one.channel.user
-            for record in records
-            for one in record.subscriptions
-            if one.channel.user != record.user
-        }
-        hosts = await self.accounts(sorted(owners)) if owners else []
-        return {host.user: host for host in hosts}
-
-    def _take_in(self, record: AccountRecord, hosts: dict[str, Account]) -> Account:
+    def _take_in(self, record: AccountRecord) -> Account:
         for channel in record.channels:
             # Nobody could come before we were there.
             channel.left_at = max(channel.created_at, self._started_at)
         account = Account(record)
-        for one in record.subscriptions:
-            if one.channel.user != record.user:
-                self._point_home(account, one, hosts[one.channel.user])
         self._known[record.user] = account
         self._keep(account)
-        self.on_loaded(account)
         return account
-
-    def _point_home(self, account: Account, one: Subscription, host: Account) -> None:
-        channel = host.channels.get(one.channel.id)
-        if channel is None:
-            del account.subscriptions[one.id]
-            return
-        one.channel = channel
-        self.visit(account, host)
 
     def _keep(self, account: Account) -> None:
         self._recent[account.user] = account
         if len(self._recent) > self._most_cached:
             self._recent.popitem(last=False)
+
+
+def _point_home(account: Account, accounts: Mapping[str, Account]) -> None:
+    """Have subscriptions to channels of others point to the one object of each."""
+    for one in list(account.subscriptions.values()):
+        if one.channel.user == account.user:
+            continue
+        host = accounts[one.channel.user]
+        channel = host.channels.get(one.channel.id)
+        if channel is None:
+            del account.subscriptions[one.id]
+        else:
+            one.channel = channel
+            account.visit(host)
+
+
+def _same_webhook(one: Channel, wanted: Channel) -> bool:
+    old, new = one.webhook, wanted.webhook
+    if old is None or new is None:
+        return False
+    return (old.url, old.authorization) == (new.url, new.authorization)
+
+
+def _same_device(one: Channel, wanted: Channel) -> bool:
+    old, new = one.device, wanted.device
+    if old is None or new is None:
+        return False
+    return (old.provider, old.app) == (new.provider, new.app)

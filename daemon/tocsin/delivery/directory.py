@@ -80,17 +80,24 @@ class Directory(Accounts):
         Raises 409 for a correlator in use where `channels.on_duplicate` says so, and 403
         `quota_channels` where no abandoned channel makes room (CH-140). Durable on return.
         """
-        existing = _same_app(account, channel)
-        if existing is not None:
-            await self._resume(existing)
-            await self._renew_registration(existing, channel)
-        else:
+        existing = account.same_app(channel)
+        if existing is None:
             self._refuse_duplicate(account, channel)
             await self._make_room(account, channel)
-            await self._add(account, channel)
+            existing = account.same_app(channel)  # its twin may have been here meanwhile
         kept = existing or channel
-        if channel.device is not None:
-            await self._retire_token(account, kept, channel.device)
+        if existing is not None:
+            await self._resume(existing)
+        rivals = [] if channel.device is None else account.holders(channel.device)
+        if existing is not None:
+            await self._renew_registration(existing, channel)
+        else:
+            await self._add(account, channel)
+        for one in rivals:
+            if one is not kept and one.id in account.channels:
+                await self.remove_channel(account, one, outcome="refused")
+        if channel.device is not None and self._token_exclusive:
+            await self._retire_abroad(kept, channel.device)
         if kept.id not in account.channels:
             raise StoreError("the channel was not stored after all")
         return kept
@@ -140,25 +147,15 @@ class Directory(Accounts):
 
         await self._store.change_channel(existing, stored)
 
-    async def _retire_token(self, account: Account, kept: Channel, device: Device) -> None:
-        """Older channels with the same token go: of this user, or of all (CH-74)."""
-        rivals = [
-            (account, one)
-            for one in account.channels.values()
-            if one is not kept and _same_token(one, device)
-        ]
-        if self._token_exclusive:
-            found = await self._store.find_device(device)
-            others = [(user, id_) for user, id_ in found if user != account.user]
-            accounts = await self.accounts([user for user, _ in others])
-            rivals += [
-                (other, one)
-                for other, (_, id_) in zip(accounts, others, strict=True)
-                if (one := other.channels.get(id_)) is not None and _same_token(one, device)
-            ]
-        for owner, one in rivals:
-            if one.id in owner.channels:
-                await self.remove_channel(owner, one, outcome="refused")
+    async def _retire_abroad(self, kept: Channel, device: Device) -> None:
+        """Other users' older channels with the same token go (CH-74). Of two that find each
+        other, both agree which is the older."""
+        found = await self._store.find_device(device)
+        users = {user for user, _ in found if user != kept.user}
+        for other in await self.accounts(sorted(users)):
+            for one in other.holders(device):
+                if _registered(one) < _registered(kept):
+                    await self.remove_channel(other, one, outcome="refused")
 
     async def renew(self, channel: Channel, requested: int) -> int:
         """Give a channel another lifetime, from now on; the seconds granted. Durable on return."""
@@ -196,36 +193,31 @@ class Directory(Accounts):
 
         Returns how many deliveries ended.
         """
-        dropped = [(account, one) for one in account.subscriptions_of(channel)]
-        dropped += self.guests(channel)
-        account.channels.pop(channel.id, None)
-        for owner, one in dropped:
-            del owner.subscriptions[one.id]
+        undo = _take_out(account, [channel], account.pointing_to(channel))
         ended = 0
 
         def removed(result: Ended | None, error: StoreError | None) -> None:
             nonlocal ended
             if error is not None or result is None:
-                account.channels[channel.id] = channel
-                for owner, one in dropped:
-                    owner.subscriptions[one.id] = one
+                undo()
                 return
-            self._removed(channel, [one for _, one in dropped])
+            # Somebody else may have failed to remove it meanwhile, and put it back.
+            _take_out(account, [channel], account.pointing_to(channel))
             self._count_ended(result, outcome)
             ended = sum(result.counts.values())
+            if channel.key in result.channels:
+                self.on_removed(channel)
 
         await self._store.remove_channel(channel, removed)
         return ended
 
-    def _removed(self, channel: Channel, dropped: Sequence[Subscription]) -> None:
-        self._metrics.channels[channel.type].dec()
-        for one in dropped:
-            self._metrics.subscriptions[one.service].dec()
-        self.on_removed(channel)
-
     def _count_ended(self, ended: Ended, outcome: str) -> None:
         for kind, count in ended.counts.items():
             self._metrics.deliveries[kind, outcome].inc(count)
+        for kind in ended.channels.values():
+            self._metrics.channels[kind].dec()
+        for service, count in ended.subscriptions.items():
+            self._metrics.subscriptions[service].dec(count)
 
     # -- subscriptions ---------------------------------------------------------------------
 
@@ -240,19 +232,19 @@ class Directory(Accounts):
         channel = subscription.channel
         if not self._services.allows(subscription.service, channel):
             raise forbidden("service_not_on_channel")
+        host = account if channel.user == account.user else await self.account(channel.user)
         for one in account.subscriptions.values():
             if one.identity == subscription.identity and not one.is_over(self._clock()):
                 return one, await self._renewed(one, subscription)
         now = self._clock()
-        takeovers = self._inherited(account, subscription, now)
+        takeovers = self._inherited(host, subscription, now)
         held = sum(not one.is_over(now) for one in account.subscriptions.values())
         if held - len(takeovers) >= self._limits.subscriptions_per_user:
             raise forbidden("quota_subscriptions")
-        if channel.user != account.user:
-            self.visit(account, await self.account(channel.user))
+        account.visit(host)
         subscription.created_at = now
         account.subscriptions[subscription.id] = subscription
-        undo = self._let_go(account, takeovers)
+        undo = _let_go(host, takeovers)
 
         def stored(ended: Ended | None, error: StoreError | None) -> None:
             if error is not None or ended is None:
@@ -260,7 +252,7 @@ class Directory(Accounts):
                 undo()
                 return
             self._metrics.subscriptions[subscription.service].inc()
-            self._taken_over(takeovers, ended)
+            self._taken_over(host, takeovers, ended)
 
         await self._store.add_subscription(subscription, body, stored, takeovers=takeovers)
         return subscription, body
@@ -281,15 +273,15 @@ class Directory(Accounts):
 
     async def unsubscribe(self, account: Account, subscription: Subscription) -> None:
         """Remove a subscription."""
-        del account.subscriptions[subscription.id]
         now = self._clock()
         channel = subscription.channel
+        undo = _take_out(self.cached(channel.user) or account, [], [(account, subscription)])
         if channel.used_at is not None:
             channel.used_at = now
 
         def removed(error: StoreError | None) -> None:
             if error is not None:
-                account.subscriptions[subscription.id] = subscription
+                undo()
             else:
                 self._metrics.subscriptions[subscription.service].dec()
 
@@ -312,26 +304,34 @@ class Directory(Accounts):
         """Have newer channels take over from those that are abandoned by now; how many were
         looked at."""
         now = self._clock()
-        due = self._waitlist.due(now, limit)
-        accounts = await self.accounts([user for user, _ in due])
-        for account, (_, channel_id) in zip(accounts, due, strict=True):
-            channel = account.channel(channel_id, now)
-            if channel is not None and is_abandoned(channel, now, after=self._abandoned_after):
+        for count in range(limit):
+            due = self._waitlist.due(now)
+            if due is None:
+                return count
+            user, channel_id = due
+            # Who is not in memory is looked after when he is loaded.
+            account = self.cached(user)
+            channel = None if account is None else account.channel(channel_id, now)
+            if (
+                account is not None
+                and channel is not None
+                and is_abandoned(channel, now, after=self._abandoned_after)
+            ):
                 await self._pass_on(account, channel, now)
-        return len(due)
+        return limit
 
     async def _pass_on(self, account: Account, channel: Channel, now: int) -> None:
         takeovers = bequeath(account, channel, now) if self._supersedes else []
         if not takeovers:
             return
-        undo = self._let_go(account, takeovers)
+        undo = _let_go(account, takeovers)
 
         def stored(ended: Ended | None, error: StoreError | None) -> None:
             if error is not None or ended is None:
                 undo()
                 self._look_again(channel)
             else:
-                self._taken_over(takeovers, ended)
+                self._taken_over(account, takeovers, ended)
 
         await self._store.take_over(takeovers, stored)
 
@@ -339,12 +339,12 @@ class Directory(Accounts):
     def _supersedes(self) -> bool:
         return self._settings.on_duplicate == "supersede"
 
-    def _inherited(self, account: Account, subscription: Subscription, now: int) -> list[Takeover]:
+    def _inherited(self, host: Account, subscription: Subscription, now: int) -> list[Takeover]:
         if not self._supersedes:
             return []
-        for old in older_than(account, subscription.channel, now):
+        for old in older_than(host, subscription.channel, now):
             self._look_again(old)
-        return inherit(account, subscription, now, after=self._abandoned_after)
+        return inherit(host, subscription, now, after=self._abandoned_after)
 
     def _look_after_pairs(self, account: Account) -> None:
         """After a restart: whoever is not back in time has abandoned his channel."""
@@ -358,27 +358,14 @@ class Directory(Accounts):
             due_at = max(channel.left_at + self._abandoned_after, self._clock() + 1000)
             self._waitlist.add(channel, due_at)
 
-    def _let_go(self, account: Account, takeovers: Sequence[Takeover]) -> Callable[[], None]:
-        """Take what is taken over out of memory; returns how to put it back."""
-        for one in takeovers:
-            account.subscriptions.pop(one.subscription.id, None)
-            if one.ends:
-                account.channels.pop(one.subscription.channel.id, None)
-
-        def undo() -> None:
-            for one in takeovers:
-                account.subscriptions[one.subscription.id] = one.subscription
-                if one.ends:
-                    account.channels[one.subscription.channel.id] = one.subscription.channel
-
-        return undo
-
-    def _taken_over(self, takeovers: Sequence[Takeover], ended: Ended) -> None:
+    def _taken_over(self, host: Account, takeovers: Sequence[Takeover], ended: Ended) -> None:
         self._count_ended(ended, "refused")
-        for one in takeovers:
-            self._metrics.subscriptions[one.subscription.service].dec()
-            if one.ends:
-                self._removed(one.subscription.channel, [])
+        for old in {one.subscription.channel for one in takeovers if one.ends}:
+            if old.key in ended.channels:
+                self.on_removed(old)
+            else:
+                # Somebody who is not in memory has a subscription that points to it.
+                host.channels[old.id] = old
         for heir in {one.heir.id: one.heir for one in takeovers}.values():
             self.on_arrived(heir)
 
@@ -411,9 +398,7 @@ class Directory(Accounts):
         unused = [
             (account, channel)
             for account, channel in await self._channels(found)
-            if (channel.used_at or 0) < before
-            and not account.subscriptions_of(channel)
-            and not self.guests(channel)
+            if (channel.used_at or 0) < before and not account.pointing_to(channel)
         ]
         failed = await self._end_all(unused, outcome="refused")
         return len(unused) - failed
@@ -463,34 +448,35 @@ class Directory(Accounts):
         ]
 
 
-def _same_app(account: Account, wanted: Channel) -> Channel | None:
-    """The channel a POST of this one stands for again."""
-    for one in account.channels.values():
-        if one.client_correlator == wanted.client_correlator and (
-            _same_webhook(one, wanted) or _same_device(one, wanted)
-        ):
-            return one
-    return None
+def _registered(channel: Channel) -> tuple[int, int]:
+    """When a device's token was given, for which channel."""
+    return (channel.device.registered_at if channel.device is not None else 0, channel.key)
 
 
-def _same_webhook(one: Channel, wanted: Channel) -> bool:
-    old, new = one.webhook, wanted.webhook
-    if old is None or new is None:
-        return False
-    return (old.url, old.authorization) == (new.url, new.authorization)
-
-
-def _same_device(one: Channel, wanted: Channel) -> bool:
-    old, new = one.device, wanted.device
-    if old is None or new is None:
-        return False
-    return (old.provider, old.app) == (new.provider, new.app)
-
-
-def _same_token(one: Channel, device: Device) -> bool:
-    old = one.device
-    return old is not None and (old.provider, old.app, old.token) == (
-        device.provider,
-        device.app,
-        device.token,
+def _let_go(host: Account, takeovers: Sequence[Takeover]) -> Callable[[], None]:
+    """Take what is taken over out of memory; returns how to put it back."""
+    going = {one.subscription.id for one in takeovers}
+    olds = dict.fromkeys(one.subscription.channel for one in takeovers)
+    return _take_out(
+        host,
+        [one.subscription.channel for one in takeovers if one.ends],
+        [pair for old in olds for pair in host.pointing_to(old) if pair[1].id in going],
     )
+
+
+def _take_out(
+    host: Account, channels: Sequence[Channel], pointers: Sequence[tuple[Account, Subscription]]
+) -> Callable[[], None]:
+    """Take channels and subscriptions to channels of `host` out of memory; returns how to put
+    back what was there and still has its channel."""
+    there = [one for one in channels if host.channels.pop(one.id, None) is not None]
+    for owner, one in pointers:
+        owner.subscriptions.pop(one.id, None)
+
+    def undo() -> None:
+        host.channels.update((one.id, one) for one in there)
+        for owner, one in pointers:
+            if one.channel.id in host.channels:
+                owner.subscriptions[one.id] = one
+
+    return undo

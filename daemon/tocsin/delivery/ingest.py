@@ -145,7 +145,11 @@ def _at(repeats: Mapping[int, int], place: int | None) -> int | None:
 def _submitted(
     submission: Submission, verdicts: Callable[[Mapping[int, int]], list[Verdict]], now: int
 ) -> Submitted:
+    render = submission.render
+    if render is None:
+        raise ValueError("nobody said how to answer")
+
     def answer(repeats: Mapping[int, int]) -> StoredAnswer | None:
-        return stored_answer(submission, verdicts(repeats))
+        return stored_answer(submission.content, render(verdicts(repeats)))
 
     return Submitted(submission.key, submission.proof, answer, now)

@@ -102,14 +102,11 @@ def verdict_on(notification: Notification, channels: int, repeat: int | None) ->
     return Accepted(repeat, duplicate=True)
 
 
-def stored_answer(submission: Submission, verdicts: Sequence[Verdict]) -> StoredAnswer | None:
-    """The answer of these verdicts, as the store keeps it; refusals are not kept (CH-114)."""
-    if submission.render is None:
-        raise ValueError("nobody said how to answer")
-    answer = submission.render(verdicts)
+def stored_answer(content: int, answer: Remembered) -> StoredAnswer | None:
+    """An answer as the store keeps it; refusals are not kept (CH-114)."""
     if answer.status >= 300:
         return None
-    return StoredAnswer(submission.content, answer.status, answer.body, answer.notification_id)
+    return StoredAnswer(content, answer.status, answer.body, answer.notification_id)
 
 
 def _remembered(found: StoredAnswer) -> Remembered:

@@ -57,43 +57,46 @@ def room_for(account: Account, correlator: str, now: int, *, after: int) -> Chan
     return None
 
 
-def inherit(
-    account: Account, subscription: Subscription, now: int, *, after: int
-) -> list[Takeover]:
-    """What a channel takes over as it gains a subscription."""
+def inherit(host: Account, subscription: Subscription, now: int, *, after: int) -> list[Takeover]:
+    """What a channel of `host` takes over as it gains a subscription."""
     return _takeovers(
-        account,
+        host,
         [
             (one, subscription.channel, now)
-            for old in older_than(account, subscription.channel, now)
+            for old in older_than(host, subscription.channel, now)
             if is_abandoned(old, now, after=after)
-            for one in account.subscriptions_of(old)
-            if one.filter == subscription.filter
+            for _, one in host.pointing_to(old)
+            if _kind(one) == _kind(subscription)
         ],
     )
 
 
-def bequeath(account: Account, old: Channel, now: int) -> list[Takeover]:
+def bequeath(host: Account, old: Channel, now: int) -> list[Takeover]:
     """What newer channels take over from one that is abandoned now: for each subscription the
     newest that has the same. It has had its own of everything accepted since it subscribed."""
     heirs = {
-        one.filter: one
-        for newer in newer_than(account, old, now)
-        for one in account.subscriptions_of(newer)
+        _kind(one): one
+        for newer in newer_than(host, old, now)
+        for _, one in host.pointing_to(newer)
     }
     return _takeovers(
-        account,
+        host,
         [
             (one, heir.channel, heir.created_at)
-            for one in account.subscriptions_of(old)
-            if (heir := heirs.get(one.filter)) is not None
+            for _, one in host.pointing_to(old)
+            if (heir := heirs.get(_kind(one))) is not None
         ],
     )
 
 
-def _takeovers(account: Account, found: list[tuple[Subscription, Channel, int]]) -> list[Takeover]:
+def _kind(one: Subscription) -> tuple[str, object]:
+    """Whose notifications, and which of them."""
+    return (one.user, one.filter)
+
+
+def _takeovers(host: Account, found: list[tuple[Subscription, Channel, int]]) -> list[Takeover]:
     """The last one of a channel left without any subscription ends it."""
-    left = {one.channel.id: len(account.subscriptions_of(one.channel)) for one, _, _ in found}
+    left = {one.channel.id: len(host.pointing_to(one.channel)) for one, _, _ in found}
     takeovers = []
     for one, heir, until in found:
         left[one.channel.id] -= 1
@@ -118,10 +121,9 @@ class Waitlist:
         if len(self._entries) < MOST_WAITING:
             heapq.heappush(self._entries, (due_at, channel.user, channel.id))
 
-    def due(self, now: int, limit: int) -> list[tuple[str, str]]:
-        """Take out what is due, at most so many."""
-        found: list[tuple[str, str]] = []
-        while self._entries and self._entries[0][0] <= now and len(found) < limit:
-            _, user, channel_id = heapq.heappop(self._entries)
-            found.append((user, channel_id))
-        return found
+    def due(self, now: int) -> tuple[str, str] | None:
+        """Take out the first that is due."""
+        if not self._entries or self._entries[0][0] > now:
+            return None
+        _, user, channel_id = heapq.heappop(self._entries)
+        return user, channel_id

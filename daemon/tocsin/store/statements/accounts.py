@@ -1,10 +1,13 @@
 """A user's channels and subscriptions."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import apsw
+import attrs
 
+from tocsin.model.channel import ChannelType
 from tocsin.model.subscription import Subscription
 from tocsin.store import rows
 from tocsin.store.interface import (
@@ -86,8 +89,14 @@ def grant_grace(db: Database, until: int) -> None:
 
 def remove_channel(db: Database, key: int) -> Ended:
     """Delete a channel, its subscriptions and its deliveries."""
-    db.execute("DELETE FROM subscription WHERE channel = ?", (key,))
-    db.execute("DELETE FROM channel WHERE key = ?", (key,))
+    services = Counter(
+        service
+        for (service,) in db.execute(
+            "DELETE FROM subscription WHERE channel = ? RETURNING service", (key,)
+        )
+    )
+    removed = db.execute("DELETE FROM channel WHERE key = ? RETURNING key, type", (key,))
+    channels = {number: ChannelType(type_) for number, type_ in removed}
     gone = fetch_all(
         db.execute(
             "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE channel = ?1"
@@ -97,7 +106,8 @@ def remove_channel(db: Database, key: int) -> Ended:
         )
     )
     forget_notifications(db, [id_ for id_, _, _ in gone])
-    return ended_of((type_, lane) for _, type_, lane in gone)
+    ended = ended_of((type_, lane) for _, type_, lane in gone)
+    return attrs.evolve(ended, channels=channels, subscriptions=dict(services))
 
 
 def expired_channels(db: Database, now: int, limit: int) -> list[tuple[Any, ...]]:
