@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from tests.end_to_end.services import EXAMPLES, FACES, item
-from tests.fakes.daemon import PUBLISH, USER, Answer, Daemon, daemon
-from tests.fakes.notification_socket import connected, handshake
+from tests.fakes import client_frames
+from tests.fakes.daemon import PUBLISH, USER, Answer, Daemon, daemon, token
+from tests.fakes.notification_socket import NotificationSocket, connected, handshake
 from trio.testing import MockClock
 from wsproto.frame_protocol import Opcode
 
@@ -133,6 +134,45 @@ async def test_t8_expired_is_the_end(tmp_path: Path, leaping_clock: MockClock) -
             leaping_clock.jump(62)
             assert await client.closed() == 1000
         assert (await refusal(running, channel)).refusal == (404, "SVC0004", ["channelId"])
+
+
+async def test_t8_superseded_is_the_end(tmp_path: Path) -> None:
+    """T8, CH-45, CH-51: a newer socket closes the older one 1000; and once a page has gone and
+    the next one has subscribed, what waited rings there and the old channel is 404."""
+    async with daemon(tmp_path) as running:
+        old = await running.open_channel()
+        await running.subscribe(old)
+        async with connected(running, old) as older, connected(running, old) as newer:
+            assert await older.closed() == 1000
+            await newer.send(client_frames.close(1001))
+            assert await newer.closed() == 1001
+        await running.publish("while-away")
+        new = await running.open_channel()
+        await running.subscribe(new)
+        async with connected(running, new) as client:
+            assert await client.ids(1) == ["while-away"]
+        assert (await refusal(running, old)).refusal == (404, "SVC0004", ["channelId"])
+
+
+@pytest.mark.parametrize(("grace", "expired_for", "status"), [(0, 40, 401), (600, 40, 101)])
+async def test_t9_an_expired_token_on_a_reconnect(
+    tmp_path: Path, grace: int, expired_for: int, status: int
+) -> None:
+    """T9, CH-61: an expired token is 401 on a reconnect, and within the grace 101; the grace is
+    for the channel's own socket alone, and has an end."""
+    old, older = token(expires_in=-expired_for), token(expires_in=-601 - 30)
+    async with daemon(tmp_path, ws={"expired_token_grace": grace}) as running:
+        channel = await running.open_channel()
+        answer = await handshake(running, channel["callbackURL"], bearer=old)
+        if isinstance(answer, NotificationSocket):
+            assert status == 101
+            assert await answer.is_alive()
+            await answer.stream.aclose()
+        else:
+            assert answer.refusal == (status, "POL0001", ["token_expired"])
+        expired = (401, "POL0001", ["token_expired"])
+        assert (await refusal(running, channel, bearer=older)).refusal == expired
+        assert (await running.get(channel["resourceURL"], bearer=old)).refusal == expired
 
 
 async def test_t14_two_tabs_with_one_correlator(tmp_path: Path) -> None:
