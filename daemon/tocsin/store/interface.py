@@ -23,6 +23,7 @@ from tocsin.model.notification import Notification
 from tocsin.model.subscription import Subscription
 
 CLASH = -1
+EXCERPT = 2048
 
 
 @attrs.frozen
@@ -204,20 +205,45 @@ class DeadLetter:
     status: int | None
 
 
+@attrs.frozen(eq=False)
+class Attempt:
+    """One line of the delivery log: an attempt, or the end of a delivery without one.
+
+    `result` is `delivered`, `deferred`, `refused`, `gone` or `crashed`; of an end without an
+    attempt `expired`, `overflow` or `collapsed`, then `latency_ms` is None. `number` counts the
+    attempts of this delivery. `excerpt` is how the far side's answer begins, at most `EXCERPT`
+    bytes of it.
+    """
+
+    delivery: int
+    notification_id: str
+    user: str
+    channel_id: str
+    type: ChannelType
+    at: int
+    number: int
+    result: str
+    latency_ms: int | None = None
+    status: int | None = None
+    reason: str | None = None
+    excerpt: bytes | None = attrs.field(default=None, repr=False)
+
+
 @attrs.define(eq=False)
 class Settlements:
     """What became of deliveries since the last time, written in one transaction.
 
     `finished` are over, delivered or refused; a dead letter is over too and kept. A delivery
-    that is gone already is skipped.
+    that is gone already is skipped. `attempts` go to the delivery log, whatever they came to.
     """
 
     finished: list[int] = attrs.field(factory=list)
     rescheduled: list[Rescheduled] = attrs.field(factory=list)
     dead: list[DeadLetter] = attrs.field(factory=list)
+    attempts: list[Attempt] = attrs.field(factory=list)
 
     def __len__(self) -> int:
-        return len(self.finished) + len(self.rescheduled) + len(self.dead)
+        return len(self.finished) + len(self.rescheduled) + len(self.dead) + len(self.attempts)
 
 
 @attrs.frozen(eq=False)

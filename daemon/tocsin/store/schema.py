@@ -13,6 +13,10 @@ left by a process that died.
 `identity` and `submission` remember what was submitted (CH-114, CH-115) by digests of 63 bits, two
 of them together: `key`, which finds the row, and `proof`, which tells a stranger with the same key.
 
+`attempt` is the delivery log. It is on the hot path of every webhook, so its only index is one
+that grows at its end; whatever else it is asked for is found by reading it backwards, in bounded
+slices (see `statements/deliverylog`).
+
 The counters of a `channel` from `reserved` on are about positions: see `delivery/position`.
 """
 
@@ -144,6 +148,23 @@ CREATE TABLE dead_letter(
 );
 CREATE INDEX dead_letter_age ON dead_letter(died_at);
 CREATE INDEX dead_letter_type ON dead_letter(type);
+
+CREATE TABLE attempt(
+    key INTEGER PRIMARY KEY,
+    delivery INTEGER NOT NULL,
+    notification TEXT NOT NULL,
+    user TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    type TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    result TEXT NOT NULL,
+    latency_ms INTEGER,
+    status INTEGER,
+    reason TEXT,
+    excerpt BLOB
+);
+CREATE INDEX attempt_delivery ON attempt(delivery);
 
 CREATE TABLE identity(
     key INTEGER PRIMARY KEY,

@@ -24,7 +24,8 @@ def next_keys(db: Database) -> tuple[int, int]:
     notification, channel = db.execute(
         "SELECT max(coalesce((SELECT max(key) FROM notification), 0),"
         f" coalesce((SELECT max(id) FROM delivery), 0) >> {LEG_BITS},"
-        f" coalesce((SELECT max(delivery) FROM dead_letter), 0) >> {LEG_BITS}) + 1,"
+        f" coalesce((SELECT max(delivery) FROM dead_letter), 0) >> {LEG_BITS},"
+        f" coalesce((SELECT max(delivery) FROM attempt), 0) >> {LEG_BITS}) + 1,"
         " coalesce((SELECT max(key) FROM channel), 0) + 1"
     ).get
     return int(notification), int(channel)

@@ -14,6 +14,7 @@ from tocsin.store.interface import (
     Settlements,
 )
 from tocsin.store.schema import LEG_BITS
+from tocsin.store.statements.deliverylog import log_attempts
 from tocsin.store.statements.sql import (
     ACTIVE,
     IN_LIST,
@@ -95,6 +96,8 @@ def settle(db: Database, settlements: Settlements, *, now: int) -> Settled:
     over = settlements.finished + [letter.id for letter in settlements.dead]
     if settlements.dead:
         _bury(db, settlements.dead)
+    if settlements.attempts:
+        log_attempts(db, settlements.attempts)
     gone = fetch_all(
         db.execute(
             f"DELETE FROM delivery WHERE id {IN_LIST} RETURNING id, type, lane, channel, order_key",
