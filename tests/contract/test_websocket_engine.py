@@ -87,7 +87,7 @@ async def test_a_session_that_raises_ends_alone(
     assert await client.frame() == (Opcode.CLOSE, (1011, ""))
     await client.end()
     await sound.until(lambda told: told.texts)
-    assert broken.closings == [1011]
+    assert await broken.until_closed() == 1011
     assert errors == [(broken.connection, "bug")]
     assert engine.statistics().handler_errors == 1
 

@@ -544,7 +544,7 @@ async def test_close_over_tcp_survives_unread_bytes(engine: AnyEngine) -> None:
         assert opcode is Opcode.CLOSE
         assert isinstance(reason, tuple)
         assert reason[0] == 1007
-        assert session.closings == [1007]
+        assert await session.until_closed() == 1007
 
 
 @pytest.mark.parametrize("code", [0, 1006, 1015, 5000])

@@ -70,7 +70,7 @@ async def test_a_crash_while_we_close(engine: TrioWebSocketEngine) -> None:
     await client.send(POISON)
     assert await client.frame() == (Opcode.CLOSE, (1012, ""))
     await client.end()
-    assert session.closings == [1012]
+    assert await session.until_closed() == 1012
 
 
 @pytest.mark.usefixtures("fragile")
