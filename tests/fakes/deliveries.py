@@ -2,7 +2,7 @@
 
 import itertools
 
-from tocsin.model.channel import Channel, ChannelType, Webhook
+from tocsin.model.channel import Channel, ChannelType, Device, Webhook
 from tocsin.model.notification import Notification, Priority
 from tocsin.model.subscription import Subscription
 
@@ -13,16 +13,42 @@ HOOK = "https://hook.example"
 _numbers = itertools.count(1)
 
 
-def socket_channel(user: str = "u", *, lifetime: int = 3600, now: int = T0) -> Channel:
-    """A websockets channel whose clock runs from `now`."""
+def socket_channel(
+    user: str = "u",
+    *,
+    lifetime: int = 3600,
+    now: int = T0,
+    correlator: str = "device",
+    kind: ChannelType = ChannelType.WEBSOCKETS,
+) -> Channel:
+    """A websockets (or LongPolling) channel whose clock runs from `now`."""
     return Channel(
-        Channel.new_id(ChannelType.WEBSOCKETS),
+        Channel.new_id(kind),
         user,
-        ChannelType.WEBSOCKETS,
+        kind,
         now,
-        "device",
+        correlator,
         lifetime=lifetime,
         expires_at=now + lifetime * 1000,
+    )
+
+
+def device_channel(
+    user: str = "u",
+    token: str = "token",
+    *,
+    app: str = "com.example.app",
+    correlator: str = "phone",
+    now: int = T0,
+) -> Channel:
+    """An OMAPush channel of an app on a phone."""
+    return Channel(
+        Channel.new_id(ChannelType.OMAPUSH),
+        user,
+        ChannelType.OMAPUSH,
+        now,
+        correlator,
+        device=Device("apns", app, token, now),
     )
 
 
@@ -51,6 +77,8 @@ def notification(
     expires_in: int = WEEK,
     root_key: str = "smsEventNotification",
     destination: str | None = None,
+    producer: str = "",
+    is_named: bool = False,
 ) -> Notification:
     """A notification; without an order key of its own it stands in nobody's way."""
     id_ = id_ or f"n{next(_numbers)}"
@@ -65,6 +93,8 @@ def notification(
         accepted_at + expires_in,
         order_key or f"alone {id_}",
         destination=destination,
+        producer=producer,
+        is_named=is_named,
     )
 
 
@@ -74,8 +104,12 @@ def subscription(
     *,
     destination: str | None = None,
     sender: str | None = None,
+    user: str | None = None,
+    expires_at: int | None = None,
 ) -> Subscription:
-    """A subscription of the channel's user."""
+    """A subscription of the channel's user, unless it is said whose."""
     number = next(_numbers)
     id_ = f"00000000-0000-0000-0000-{number:012d}"
-    return Subscription(id_, channel.user, service, channel, destination, sender)
+    return Subscription(
+        id_, user or channel.user, service, channel, destination, sender, expires_at=expires_at
+    )

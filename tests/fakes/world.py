@@ -18,6 +18,7 @@ from tocsin.delivery.settings import ChannelSettings, DeliveryLimits, DeliverySe
 from tocsin.delivery.settler import Settler
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.notification import Notification
+from tocsin.model.services import SERVICES
 from tocsin.ops.clock import Clock
 from tocsin.ops.metrics import OUTCOMES, Metrics
 from tocsin.ops.service import Progress
@@ -54,6 +55,7 @@ class World:
     settings: DeliverySettings = EXACT
     channels: ChannelSettings = attrs.field(factory=ChannelSettings)
     limits: DeliveryLimits = attrs.field(factory=DeliveryLimits)
+    token_exclusive: bool = False
     width: int = 2
     slots: int = 100
     transport: ScriptedTransport = attrs.field(factory=ScriptedTransport)
@@ -69,8 +71,16 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         common: dict[str, Any] = {"metrics": self.metrics, "clock": self.clock}
-        self.directory = Directory(self.store, settings=self.channels, limits=self.limits, **common)
+        self.directory = Directory(
+            self.store,
+            settings=self.channels,
+            limits=self.limits,
+            token_exclusive=self.token_exclusive,
+            **common,
+        )
         self.sessions = Sessions(self.store, **common)
+        self.sessions.on_left = self.directory.left
+        self.directory.on_arrived = self._arrived
         self.settler = Settler(
             ChannelType.WEBHOOKS,
             self.store,
@@ -103,6 +113,12 @@ class World:
         nursery.start_soon(self.settler.run, CountingProgress())
         nursery.start_soon(self.queue.run, self.progress)
 
+    def _arrived(self, channel: Channel) -> None:
+        session = self.sessions.of(channel)
+        if session is not None:
+            session.fall_behind()
+            session.flush()
+
     async def subscribed(self, channel: Channel, service: str = "sms") -> Channel:
         """The channel, stored and subscribed."""
         account = await self.directory.account(channel.user)
@@ -122,6 +138,23 @@ class World:
         """Accept plain notifications, in one go."""
         await self.ingest.accept([self.note(id_, **members) for id_ in ids])
 
+    async def assert_gauges_are_right(self) -> None:
+        """The gauges, the running count and what the store finds by walking are the same."""
+        counts = await self.store.counts()
+        for kind in ChannelType:
+            assert self.sample("channels", type=kind) == counts.channels.get(kind, 0)
+        for service in SERVICES:
+            assert self.sample("subscriptions", service=service) == counts.subscriptions.get(
+                service, 0
+            )
+        assert +self.store.pending == counts.pending
+
+    def sample(self, name: str, **labels: str) -> int:
+        """What a metric says."""
+        value = self.metrics.registry.get_sample_value(f"tocsin_{name}", labels)
+        assert value is not None
+        return int(value)
+
     async def dead(self) -> int:
         """How many dead letters there are."""
         return sum((await self.store.counts()).dead.values())
@@ -133,8 +166,4 @@ class World:
 
     def count(self, counter: str, **labels: str) -> int:
         """A counter of the Webhooks type."""
-        value = self.metrics.registry.get_sample_value(
-            f"tocsin_{counter}_total", {"type": "Webhooks", **labels}
-        )
-        assert value is not None
-        return int(value)
+        return self.sample(f"{counter}_total", type="Webhooks", **labels)
