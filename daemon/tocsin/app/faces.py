@@ -15,6 +15,7 @@ from tocsin.server.channels import ChannelFace
 from tocsin.server.cors import Cors
 from tocsin.server.http import Authorize, HttpPolicy, HttpServer
 from tocsin.server.jwks import KeySource
+from tocsin.server.longpoll import LongPollFace
 from tocsin.server.newchannel import ChannelMaker
 from tocsin.server.publish import PublishFace
 from tocsin.server.requestlog import RequestLog
@@ -121,6 +122,9 @@ def _add_dialect(
         cors=Cors(config.cors),
         is_draining=is_draining,
     ).add_routes(router, dialect.prefix)
+    LongPollFace(parts.directory, parts.polls, config.longpoll, is_draining=is_draining).add_routes(
+        router, dialect.prefix
+    )
 
 
 def admin_server(config: Config, *, metrics: Metrics, failing: Words, status: Words) -> HttpServer:

@@ -23,6 +23,7 @@ from tocsin.ops.metrics import Metrics
 from tocsin.server.engine import AnyEngine
 from tocsin.server.handler import Link
 from tocsin.server.heartbeat import Wheel
+from tocsin.server.pollsession import PollContext
 from tocsin.server.reactor import Reactor
 from tocsin.server.services import service_registry
 from tocsin.server.session import SessionContext
@@ -109,12 +110,21 @@ class Parts:
         self.directory.on_removed = self._channel_removed
         self.directory.on_resumed = self.queue.wake
         self.directory.on_arrived = self._deliveries_arrived
+        self.sessions.on_left = self.directory.left
         self.reactor = websocket_engine(config.ws)
         self.wheel = Wheel()
         self.context = SessionContext(
             store=store,
             sessions=self.sessions,
             settings=config.ws,
+            metrics=metrics,
+            clock=clock,
+            now=trio.current_time,
+            schedule=self.wheel.add,
+        )
+        self.polls = PollContext(
+            store=store,
+            sessions=self.sessions,
             metrics=metrics,
             clock=clock,
             now=trio.current_time,

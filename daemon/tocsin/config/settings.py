@@ -14,6 +14,7 @@ from tocsin.ops.log import LogSettings
 from tocsin.ops.supervisor import SupervisorSettings
 from tocsin.server import auth
 from tocsin.server.auth import AuthSettings
+from tocsin.server.longpoll import LongPollSettings
 from tocsin.server.publish import PublishSettings
 from tocsin.server.services import ServiceSettings, services_problem
 from tocsin.server.settings import CorsSettings, HttpLimits, ListenSettings, check_networks
@@ -127,6 +128,7 @@ class Config:
     limits: Limits = section(Limits, "What one client, one request and the whole may cost.")
     publish: PublishSettings = section(PublishSettings, "The publish API.")
     ws: WsSettings = section(WsSettings, "The notification WebSocket.")
+    longpoll: LongPollSettings = section(LongPollSettings, "Long polling.")
     webhooks: WebhookSettings = section(WebhookSettings, "Calling webhooks.")
     push: PushSettings = section(PushSettings, "Pushing to apps on phones.")
     services: dict[str, ServiceSettings] = option(

@@ -44,7 +44,8 @@ class Session(Protocol):
 class Sessions:
     """The live session of each channel, and the receipts on their way to the store.
 
-    `on_left(channel)` is called when a channel has no session any more.
+    `on_left(channel)` is called when a channel has no session any more. `sockets` counts those on
+    a WebSocket.
     """
 
     def __init__(self, store: Store, *, metrics: Metrics, clock: Callable[[], int]) -> None:
@@ -53,6 +54,7 @@ class Sessions:
         self._clock = clock
         self.on_left: Callable[[Channel], None] = lambda _channel: None
         self._live: dict[int, Session] = {}
+        self.sockets = 0
         self._per_user: Counter[str] = Counter()
         self._receipts: list[int] = []
         self._upto: dict[int, int] = {}
@@ -67,7 +69,7 @@ class Sessions:
         return self._live.get(channel.key)
 
     def count(self, user: str) -> int:
-        """How many live sessions a user has."""
+        """How many live sockets a user has."""
         return self._per_user[user]
 
     def all(self) -> list[Session]:
@@ -82,7 +84,9 @@ class Sessions:
         channel = session.channel
         channel.left_at, channel.left_cleanly = None, False
         self._live[channel.key] = session
-        self._per_user[channel.user] += 1
+        if channel.type is ChannelType.WEBSOCKETS:
+            self.sockets += 1
+            self._per_user[channel.user] += 1
 
     def detach(
         self, session: Session, unsettled: Iterable[Written] | None, *, cleanly: bool = False
@@ -97,9 +101,11 @@ class Sessions:
         if self._live.get(channel.key) is not session:
             return
         del self._live[channel.key]
-        self._per_user[channel.user] -= 1
-        if not self._per_user[channel.user]:
-            del self._per_user[channel.user]
+        if channel.type is ChannelType.WEBSOCKETS:
+            self.sockets -= 1
+            self._per_user[channel.user] -= 1
+            if not self._per_user[channel.user]:
+                del self._per_user[channel.user]
         self.flush_receipts()
         if unsettled is None:
             self._store.extend_channels([channel])

@@ -177,7 +177,7 @@ class WebSocketFace:
         if sessions.of(channel) is not None:
             return
         if (
-            len(sessions) >= settings.max_connections
+            sessions.sockets >= settings.max_connections
             or sessions.count(channel.user) >= settings.max_connections_per_user
         ):
             raise unavailable("connections", retry_after=FULL_RETRY)
