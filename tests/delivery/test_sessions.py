@@ -7,8 +7,9 @@ from tests.fakes.memory_session import MemorySession
 from tests.fakes.stores import waiting
 from tests.fakes.world import World
 
+from tocsin.delivery.position import RESERVE
 from tocsin.delivery.sessions import MOST_RECEIPTS
-from tocsin.delivery.window import Written
+from tocsin.delivery.window import Window, Written
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import StoreError
 from tocsin.store import writer
@@ -86,6 +87,51 @@ async def test_what_was_not_receipted_keeps_its_place(world: World, channel: Cha
     found = await waiting(world.store, channel)
     assert [(one.notification.id, one.seq) for one in found] == [("b", 2), ("c", 3)]
     assert (await world.store.load_accounts(["u"]))[0].channels[0].last_seq == 3
+
+
+@pytest.mark.parametrize("cleanly", [True, False])
+async def test_who_has_left(world: World, channel: Channel, cleanly: bool) -> None:
+    """A channel knows since when it has no session and whether its client said good-bye; the one
+    who wants to know is told (CH-45)."""
+    left: list[Channel] = []
+    world.sessions.on_left = left.append
+    assert channel.left_at is not None
+    session = MemorySession(world.sessions, channel)
+    world.sessions.attach(session)
+    assert (channel.left_at, left) == (None, [])
+    world.sessions.detach(session, [], cleanly=cleanly)
+    assert (channel.left_at, channel.left_cleanly) == (world.clock(), cleanly)
+    assert left == [channel]
+    world.sessions.attach(session)
+    assert (channel.left_at, channel.left_cleanly) == (None, False)
+
+
+async def test_a_numbering_that_is_not_known_yet_is_not_stored(
+    world: World, channel: Channel
+) -> None:
+    """Only the clock is; else what is reserved would pass for given (CH-58)."""
+    session = MemorySession(world.sessions, channel)
+    world.sessions.attach(session)
+    channel.last_seq, channel.reserved = 1_000_000, 1_000_000
+    channel.restart_clock(T0 + 500_000)
+    world.sessions.detach(session, None)
+    [stored] = (await world.store.load_accounts(["u"]))[0].channels
+    assert (stored.last_seq, stored.expires_at) == (0, channel.expires_at)
+
+
+async def test_reservations(world: World, channel: Channel) -> None:
+    """One is renewed in time though every frame is receipted, and given back at the end: no
+    number is skipped then (CH-58)."""
+    session = MemorySession(world.sessions, channel)
+    world.sessions.attach(session)
+    channel.last_seq, channel.reserved = RESERVE - 10, RESERVE
+    world.sessions.wrote(channel, Window(last_seq=channel.last_seq, limit=10))
+    world.sessions.mark()
+    [stored] = (await world.store.load_accounts(["u"]))[0].channels
+    assert stored.last_seq == 2 * RESERVE - 10
+    world.sessions.detach(session, [])
+    [stored] = (await world.store.load_accounts(["u"]))[0].channels
+    assert (stored.last_seq, stored.reserved) == (RESERVE - 10, RESERVE - 10)
 
 
 async def test_receipts_are_written_before_a_fetch(world: World, channel: Channel) -> None:

@@ -460,6 +460,28 @@ async def test_heartbeats_end_with_the_session(autojump_clock: MockClock) -> Non
         assert len(it.wheel) == 0
 
 
+@pytest.mark.parametrize(("code", "cleanly"), [(1000, True), (1001, True), (1006, False)])
+async def test_whether_the_client_said_good_bye(
+    autojump_clock: MockClock, code: int, cleanly: bool
+) -> None:
+    """Only its own 1000 or 1001 counts, not ours to a dead or an older one (CH-45, CH-57)."""
+    async with bench(ping_interval=10) as it:
+        channel = await it.channel(lifetime=3600)
+        client = await it.open(channel)
+        client.session.closed(code)
+        assert (channel.left_at, channel.left_cleanly) == (it.clock(), cleanly)
+        client = await it.open(channel)
+        assert (channel.left_at, channel.left_cleanly) == (None, False)
+        await trio.sleep(31)
+        assert client.ended() == 1001
+        client.session.closed(1001)
+        assert not channel.left_cleanly
+        client = await it.open(channel)
+        client.session.end(1000)
+        client.session.closed(1000)
+        assert not channel.left_cleanly
+
+
 async def test_the_clock_at_the_end_of_a_socket_is_stored(autojump_clock: MockClock) -> None:
     """One lifetime from the last sign of life, though the account has left memory (CH-41)."""
     async with bench() as it:

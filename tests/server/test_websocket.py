@@ -102,6 +102,89 @@ async def test_refused_for_the_token(tmp_path: Path) -> None:
             await client.stream.aclose()
 
 
+async def test_an_expired_token_within_the_grace(tmp_path: Path) -> None:
+    """On the socket's path only, in header or query, for the channels its `sub` has made, and for
+    no longer than the grace; without a grace never (CH-61, T9)."""
+    expired, too_old = token(expires_in=-300), token(expires_in=-700)
+    another = token(expires_in=-300, sub="another")
+    async with daemon(tmp_path, ws={"expired_token_grace": 600}) as running:
+        channel = await running.open_channel()
+        id_ = channel["callbackURL"]
+        for query, bearer in ((f"?access_token={expired}", None), ("", expired)):
+            client = await handshake(running, id_, query=query, bearer=bearer)
+            assert isinstance(client, NotificationSocket)
+            assert await client.is_alive()
+            await client.stream.aclose()
+        for bearer in (too_old, another):
+            answer = await refusal(running, id_, bearer=bearer)
+            assert answer.refusal == (401, "POL0001", ["token_expired"])
+        answer = await running.get(channel["resourceURL"], bearer=expired)
+        assert answer.refusal == (401, "POL0001", ["token_expired"])
+    async with daemon(tmp_path) as running:
+        answer = await refusal(running, id_, bearer=expired)
+        assert answer.refusal == (401, "POL0001", ["token_expired"])
+
+
+@pytest.mark.parametrize("cut", [False, True])
+async def test_an_open_socket_and_its_token(
+    tmp_path: Path, leaping_clock: MockClock, cut: bool
+) -> None:
+    """It outlives its token, or closes 4401 when that is over, leeway included (CH-59, CH-61)."""
+    async with daemon(tmp_path, ws={"cut_on_token_expiry": cut}) as running:
+        channel = await running.open_channel()
+        client = await handshake(running, channel["callbackURL"], bearer=token(expires_in=10))
+        assert isinstance(client, NotificationSocket)
+        leaping_clock.jump(30)
+        assert await client.is_alive()
+        leaping_clock.jump(15)
+        if cut:
+            assert await client.closed() == 4401
+        else:
+            assert await client.is_alive()
+        await client.stream.aclose()
+
+
+async def test_a_token_within_the_grace_is_cut_when_that_is_over(
+    tmp_path: Path, leaping_clock: MockClock
+) -> None:
+    """Not at once, or the client would come back for ever (CH-61)."""
+    options = {"cut_on_token_expiry": True, "expired_token_grace": 600}
+    async with daemon(tmp_path, ws=options) as running:
+        channel = await running.open_channel()
+        client = await handshake(running, channel["callbackURL"], bearer=token(expires_in=-550))
+        assert isinstance(client, NotificationSocket)
+        leaping_clock.jump(45)
+        assert await client.is_alive()
+        leaping_clock.jump(45)
+        assert await client.closed() == 4401
+        await client.stream.aclose()
+
+
+async def test_a_position(tmp_path: Path) -> None:
+    """From the query to the first frame, through a restart; a future one is 400 (CH-50, CH-52)."""
+    async with daemon(tmp_path) as running:
+        channel = await running.open_channel()
+        await running.subscribe(channel)
+        client = await handshake(running, channel["callbackURL"], query="?since=0:0")
+        assert isinstance(client, NotificationSocket)
+        told = (await client.message())["channelResumed"]
+        assert (told["seq"], told["recovered"], told["missed"]) == (0, True, 0)
+        epoch = told["epoch"]
+        await running.publish("a", "b")
+        assert await client.ids(2) == ["a", "b"]
+        await client.stream.aclose()
+    async with daemon(tmp_path) as running:
+        id_ = channel["callbackURL"]
+        answer = await refusal(running, id_, query=f"?since={epoch}:999999999999")
+        assert answer.refusal == (400, "SVC0002", ["since"])
+        client = await handshake(running, id_, query=f"?since={epoch}:1")
+        assert isinstance(client, NotificationSocket)
+        told = (await client.message())["channelResumed"]
+        assert (told["epoch"], told["recovered"], told["missed"]) == (epoch, True, 0)
+        assert await client.ids(1) == ["b"]
+        await client.stream.aclose()
+
+
 async def test_refused_for_the_channel(tmp_path: Path) -> None:
     """Unknown, deleted and webhook channels are 404, whatever the upgrade says (CH-13, CH-50)."""
     async with daemon(tmp_path) as running:
