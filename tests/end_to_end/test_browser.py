@@ -90,6 +90,60 @@ async def test_a_page_from_another_origin(
     assert (left["statuses"], left["status"]) == ([204, 204, 204], 404)
 
 
+async def test_a_page_that_polls(
+    tmp_path: Path, nursery: trio.Nursery, chromium: str, port: int
+) -> None:
+    """CH-6, CH-65, CH-67: a page of another origin polls with fetch through a restart and a
+    SIGKILL, goes on from the position it can read in each answer, and gets everything in order,
+    once but for equal ids."""
+    daemon = Daemon(tmp_path, settings(port, **{"longpoll.hold": 1}))
+    async with (
+        daemon,
+        open_page(nursery, chromium, tmp_path, "longpoll.html", **parameters(port)) as page,
+    ):
+        platform = Platform(daemon)
+        data = (await page.report("created"))["body"]["notificationChannel"]["channelData"]
+        assert (data["channelURL"].rpartition("/")[2], data["maxNotifications"]) == (
+            "notifications",
+            15,
+        )
+        assert (await page.report("polled"))["notifications"] == []
+        ids = await platform.publish(*(chat(USER, str(n)) for n in range(40)))
+        polls = await polled_until(page, ids[-1])
+
+        daemon.terminate()
+        assert await daemon.exit_status() == 0
+        await daemon.start()
+        ids += await platform.publish(chat(USER, "after a restart"))
+        polls += await polled_until(page, ids[-1])
+
+        ids += await platform.publish(*(chat(USER, str(n)) for n in range(40)))
+        await daemon.kill()
+        await daemon.start()
+        ids += await platform.publish(chat(USER, "leave"))
+        polls += await polled_until(page, ids[-1])
+        left = await page.report("left")
+
+    assert list(dict.fromkeys(ids_of(polls))) == ids
+    assert max(len(poll["notifications"]) for poll in polls) == 15
+    assert {poll["status"] for poll in polls} == {200}
+    assert all("x-channel-position" in poll["headers"] for poll in polls)
+    assert left["statuses"] == [204, 204]
+
+
+async def polled_until(page: Page, id_: str) -> list[dict[str, Any]]:
+    """The page's polls up to the one that brought this notification."""
+    polls: list[dict[str, Any]] = []
+    while id_ not in ids_of(polls[-1:]):
+        polls += [one for one in await page.until("polled") if one["event"] == "polled"]
+    return polls
+
+
+def ids_of(polls: list[dict[str, Any]]) -> list[str]:
+    """The ids of the notifications these polls brought, each time they were brought."""
+    return [notification["id"] for poll in polls for notification in poll["notifications"]]
+
+
 async def test_a_page_of_an_origin_that_is_not_listed(
     tmp_path: Path, nursery: trio.Nursery, chromium: str, port: int
 ) -> None:

@@ -187,7 +187,7 @@ async def test_t12_preflights_and_errors_of_every_path(tmp_path: Path) -> None:
 def rest_paths() -> list[str]:
     """Every path of sections 3, 10 and 12."""
     one = f"{CHANNELS}/{UNKNOWN}"
-    parts = ("channelLifetime", "websocket", "callback")
+    parts = ("channelLifetime", "websocket", "notifications", "callback")
     collections = [face.collection(USER) for face in FACES]
     collections += [
         f"/cpaas/presence/v1/{USER}/subscriptions",
