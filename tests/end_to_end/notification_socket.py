@@ -57,7 +57,7 @@ class NotificationSocket:
         await self._send(
             Request(
                 host=target.netloc,
-                target=target.path,
+                target=f"{target.path}?{target.query}" if target.query else target.path,
                 extra_headers=[(b"Authorization", f"Bearer {bearer}".encode())],
             )
         )
@@ -149,10 +149,10 @@ class NotificationSocket:
 
 @asynccontextmanager
 async def open_socket(
-    user: User, channel: str, *, ponging: bool = True
+    user: User, channel: str, *, ponging: bool = True, since: str | None = None
 ) -> AsyncIterator[NotificationSocket]:
     """A socket of the user's channel; the connection is dropped at the end of the block."""
-    url = user.socket_url(channel)
+    url = user.socket_url(channel) + (f"?since={since}" if since is not None else "")
     host, _, port = urlsplit(url).netloc.rpartition(":")
     async with await trio.open_tcp_stream(host, int(port)) as stream:
         socket = NotificationSocket(stream, ponging=ponging)
