@@ -68,6 +68,9 @@ class Acceptance:
     The store numbers the deliveries (`Delivery.id`) and finds `repeats`: by position, to how many
     channels a notification of the same identity went the first time, or `CLASH` where its
     subject was another. Nothing of a repeat is stored. Everything else is the caller's.
+
+    `replays`: by position, the dead letter a notification is delivered again for. The letter goes
+    in the same transaction; where it is gone already, that is a repeat too, to no channel.
     """
 
     notifications: list[Notification] = attrs.field(factory=list)
@@ -75,6 +78,7 @@ class Acceptance:
     identities: dict[int, Identity] = attrs.field(factory=dict)
     submitted: Submitted | None = None
     repeats: Mapping[int, int] = attrs.field(factory=dict)
+    replays: dict[int, int] = attrs.field(factory=dict)
 
     def add(
         self,
@@ -285,7 +289,7 @@ class Counts:
 
 
 class Store(Protocol):
-    """Everything durable. See the module's rules."""
+    """Everything durable. See the module's rules; what operators ask is `archive.Archive`."""
 
     @property
     def failing(self) -> str | None:

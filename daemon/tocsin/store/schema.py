@@ -147,6 +147,9 @@ CREATE TABLE dead_letter(
     producer TEXT NOT NULL
 );
 CREATE INDEX dead_letter_age ON dead_letter(died_at);
+CREATE INDEX dead_letter_channel ON dead_letter(channel, died_at);
+CREATE INDEX dead_letter_user ON dead_letter(user, died_at);
+CREATE INDEX dead_letter_notification ON dead_letter(id, died_at);
 CREATE INDEX dead_letter_type ON dead_letter(type);
 
 CREATE TABLE attempt(

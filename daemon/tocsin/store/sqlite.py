@@ -28,8 +28,9 @@ from tocsin.store.interface import (
     Takeover,
     Waiting,
 )
-from tocsin.store.jobs import Done, Jobs
+from tocsin.store.jobs import Done
 from tocsin.store.schema import LEG_BITS, open_database
+from tocsin.store.sqlite_archive import SqliteArchive
 from tocsin.store.writer import Batches, Commit, InlineWriter, Job, Merged, Writer
 
 OnError = Callable[[StoreError | None], None]
@@ -46,7 +47,7 @@ class StoreSettings:
     )
 
 
-class SqliteStore(Jobs):
+class SqliteStore(SqliteArchive):
     """`tocsin.store.interface.Store` on one SQLite file.
 
     `pending` counts undelivered deliveries per channel type, those being stored included.
@@ -128,7 +129,7 @@ class SqliteStore(Jobs):
                 )
         count = len(acceptance.notifications)
         self._next_notification += count
-        if not acceptance.identities and acceptance.submitted is None:
+        if not (acceptance.identities or acceptance.submitted or acceptance.replays):
             return statements.Numbered(notifications, deliveries)
         return statements.Numbered(
             notifications,
@@ -140,6 +141,7 @@ class SqliteStore(Jobs):
             },
             acceptance.submitted,
             acceptance.notifications[0].accepted_at if acceptance.notifications else 0,
+            acceptance.replays,
         )
 
     async def find_submission(self, key: int, proof: int) -> StoredAnswer | None:

@@ -21,8 +21,15 @@ from tocsin.store.statements.accounts import (
     suspend_channel,
     unused_channels,
 )
+from tocsin.store.statements.deadletters import (
+    dead_letters,
+    prune_dead_letters,
+    purge_dead_letters,
+)
+from tocsin.store.statements.deliverylog import find_pending, prune_attempts, read_log
 from tocsin.store.statements.intake import Numbered, delivery_row, insert, next_keys
 from tocsin.store.statements.lanes import claim, lanes, next_due, release_claims, settle
+from tocsin.store.statements.overview import all_channels, lane_backlogs, owners
 from tocsin.store.statements.positions import read_position, resume, settle_upto
 from tocsin.store.statements.sockets import finish_polled, mark_written, waiting
 from tocsin.store.statements.submissions import find_submission, forget_submissions
@@ -33,36 +40,43 @@ from tocsin.store.statements.upkeep import (
     expire_deliveries,
     oldest,
     probe,
-    prune_dead_letters,
 )
 
 __all__ = [
     "Numbered",
     "add_channel",
     "add_subscription",
+    "all_channels",
     "change_channel",
     "claim",
     "count_by_type",
     "counts",
+    "dead_letters",
     "delivery_row",
     "expire_deliveries",
     "expired_channels",
     "expired_subscriptions",
     "extend_channels",
     "find_device",
+    "find_pending",
     "find_submission",
     "finish_polled",
     "forget_submissions",
     "grant_grace",
     "insert",
+    "lane_backlogs",
     "lanes",
     "load_account",
     "mark_written",
     "next_due",
     "next_keys",
     "oldest",
+    "owners",
     "probe",
+    "prune_attempts",
     "prune_dead_letters",
+    "purge_dead_letters",
+    "read_log",
     "read_position",
     "release_claims",
     "remove_channel",

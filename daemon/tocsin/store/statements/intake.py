@@ -9,6 +9,7 @@ from tocsin.model.notification import Priority
 from tocsin.store import rows
 from tocsin.store.interface import Identity, Submitted
 from tocsin.store.schema import LEG_BITS
+from tocsin.store.statements.deadletters import take_up
 from tocsin.store.statements.sql import ACTIVE, IN_LIST, Database, as_json
 from tocsin.store.statements.submissions import (
     IdentityRow,
@@ -42,12 +43,17 @@ class Numbered:
     identities: Mapping[int, tuple[Identity, int]] = attrs.field(factory=dict)
     submitted: Submitted | None = None
     now: int = 0
+    replays: Mapping[int, int] = attrs.field(factory=dict)
 
 
 def insert(db: Database, accepted: Sequence[Numbered]) -> Sequence[Mapping[int, int]]:
     """Insert notifications and their deliveries, of several requests at once, and put those that
     have to wait behind an earlier one of their order key. For each request its repeats."""
     found = _sort_out(db, accepted)
+    for one, again in zip(accepted, found, strict=True):
+        if one.replays:
+            there = take_up(db, one.replays.values())
+            again |= {p: 0 for p, letter in one.replays.items() if letter not in there}
     gone = {one.keys[p] for one, again in zip(accepted, found, strict=True) for p in again}
     notifications = [row for one in accepted for row in one.notifications]
     deliveries = [row for one in accepted for row in one.deliveries]

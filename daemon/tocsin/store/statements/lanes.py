@@ -1,19 +1,18 @@
 """Deliveries with lanes: found when due, claimed, settled."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 
 from tocsin.model.channel import ChannelType
 from tocsin.store import rows
 from tocsin.store.interface import (
     Claim,
     Claimed,
-    DeadLetter,
     Lane,
     Settled,
     Settlements,
 )
 from tocsin.store.schema import LEG_BITS
+from tocsin.store.statements.deadletters import bury
 from tocsin.store.statements.deliverylog import log_attempts
 from tocsin.store.statements.sql import (
     ACTIVE,
@@ -95,7 +94,7 @@ def settle(db: Database, settlements: Settlements, *, now: int) -> Settled:
     """Write what became of attempts; promote the deliveries that waited behind finished ones."""
     over = settlements.finished + [letter.id for letter in settlements.dead]
     if settlements.dead:
-        _bury(db, settlements.dead)
+        bury(db, settlements.dead)
     if settlements.attempts:
         log_attempts(db, settlements.attempts)
     gone = fetch_all(
@@ -127,25 +126,3 @@ def _reschedule(db: Database, settlements: Settlements) -> set[str]:
         (again,),
     )
     return {lane for (lane,) in found if lane is not None}
-
-
-def _bury(db: Database, letters: Sequence[DeadLetter]) -> None:
-    head = (
-        "INSERT OR REPLACE INTO dead_letter(delivery, channel, type, died_at, attempts, reason,"
-        f" status, {rows.NOTIFICATION}) VALUES"
-    )
-    found = [
-        (
-            one.id,
-            one.channel_id,
-            one.type.value,
-            one.died_at,
-            one.attempts,
-            one.reason,
-            one.status,
-            *rows.notification_row(0, one.notification)[1:],
-        )
-        for one in letters
-    ]
-    for sql, values in rows.in_chunks(head, 19, found):
-        db.execute(sql, values)

@@ -9,6 +9,7 @@ from tocsin.store.interface import (
     Ended,
 )
 from tocsin.store.schema import LEG_BITS, MAX_LEGS
+from tocsin.store.statements.deliverylog import log_ends
 from tocsin.store.statements.positions import count_dropped
 from tocsin.store.statements.sql import (
     IN_LIST,
@@ -74,6 +75,7 @@ def expire_deliveries(db: Database, now: int, limit: int, keep: Collection[Chann
         f" WHERE d.attempts > 0 AND d.id {IN_LIST} AND d.type {IN_LIST}",
         (now, ids, as_json(kind.value for kind in keep)),
     )
+    log_ends(db, ids, "expired", now)
     gone = fetch_all(
         db.execute(
             f"DELETE FROM delivery WHERE id {IN_LIST}"
@@ -85,19 +87,6 @@ def expire_deliveries(db: Database, now: int, limit: int, keep: Collection[Chann
     count_dropped(db, [row[3] for row in gone if row[2] is None and row[5] is None])
     promote(db, {(row[3], row[4]) for row in gone if row[2] is not None}, now)
     return ended_of((row[1], row[2]) for row in gone)
-
-
-def prune_dead_letters(db: Database, before: int, limit: int) -> int:
-    """Delete old dead letters."""
-    return len(
-        fetch_all(
-            db.execute(
-                "DELETE FROM dead_letter WHERE delivery IN (SELECT delivery FROM dead_letter"
-                " WHERE died_at < ? LIMIT ?) RETURNING 1",
-                (before, limit),
-            )
-        )
-    )
 
 
 def probe(db: Database, now: int) -> None:

@@ -1,0 +1,70 @@
+"""`tocsin.store.archive.Archive` on the same writer thread as the rest of the store."""
+
+from collections.abc import Mapping, Sequence
+
+from tocsin.model.channel import Channel, ChannelType
+from tocsin.store import statements
+from tocsin.store.archive import LetterQuery, LogQuery, Page, Pending, Place
+from tocsin.store.interface import Attempt, DeadLetter
+from tocsin.store.jobs import Jobs
+
+
+class SqliteArchive(Jobs):
+    """The part of the store that operators ask."""
+
+    async def read_log(
+        self, query: LogQuery, *, before: int | None, limit: int, look: int
+    ) -> Page[Attempt]:
+        """See `Archive.read_log`."""
+        return await self._perform(
+            lambda db: statements.read_log(db, query, before=before, limit=limit, look=look),
+            durable=False,
+        )
+
+    async def find_pending(self, notification_id: str, *, after: int, look: int) -> Page[Pending]:
+        """See `Archive.find_pending`."""
+        return await self._perform(
+            lambda db: statements.find_pending(db, notification_id, after=after, look=look),
+            durable=False,
+        )
+
+    async def prune_attempts(self, before: int, *, keep: int, limit: int) -> int:
+        """See `Archive.prune_attempts`."""
+        return await self._perform(
+            lambda db: statements.prune_attempts(db, before, keep=keep, limit=limit),
+            durable=False,
+        )
+
+    async def dead_letters(
+        self, query: LetterQuery, *, after: Place | None, oldest_first: bool, limit: int
+    ) -> list[DeadLetter]:
+        """See `Archive.dead_letters`."""
+        return await self._perform(
+            lambda db: statements.dead_letters(
+                db, query, after=after, oldest_first=oldest_first, limit=limit
+            ),
+            durable=False,
+        )
+
+    async def purge_dead_letters(self, query: LetterQuery, *, limit: int) -> int:
+        """See `Archive.purge_dead_letters`."""
+        return await self._perform(lambda db: statements.purge_dead_letters(db, query, limit=limit))
+
+    async def owners(self, channel_ids: Sequence[str]) -> Mapping[str, str]:
+        """See `Archive.owners`."""
+        return await self._perform(lambda db: statements.owners(db, channel_ids), durable=False)
+
+    async def all_channels(
+        self, kind: ChannelType | None, *, before: int | None, limit: int, look: int
+    ) -> Page[Channel]:
+        """See `Archive.all_channels`."""
+        return await self._perform(
+            lambda db: statements.all_channels(db, kind, before=before, limit=limit, look=look),
+            durable=False,
+        )
+
+    async def lane_backlogs(self, lanes: Sequence[str], *, most: int) -> Mapping[str, int]:
+        """See `Archive.lane_backlogs`."""
+        return await self._perform(
+            lambda db: statements.lane_backlogs(db, lanes, most=most), durable=False
+        )
