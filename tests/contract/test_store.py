@@ -48,6 +48,8 @@ async def test_channels_come_back_as_they_were_stored(
     hook = webhook_channel()
     assert hook.webhook is not None
     hook.webhook = attrs.evolve(hook.webhook, authorization="Bearer t", secret="whsec_x")
+    hook.webhook = hook.webhook.rotated("whsec_y", until=T0 + 5)
+    hook.failing_since = T0 - 1
     hook.state = ChannelState.SUSPENDED
     socket = attrs.evolve(
         socket_channel(), check_role="client", application_tag="tag", creator="sub", last_seq=7

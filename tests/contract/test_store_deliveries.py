@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import attrs
 import pytest
 import trio
 from tests.fakes.deliveries import (
@@ -261,6 +262,35 @@ async def test_suspending_takes_what_is_due_off_the_lane(store: Store) -> None:
     assert await claimed_ids(store) == ["e"]
     await store.resume_channel(channel, now=T0)
     assert await claimed_ids(store) == ["b", "c", "d"]
+
+
+async def test_since_when_a_channel_fails_is_remembered_until_it_is_resumed(store: Store) -> None:
+    """Written with a settlement, for those named in it; a resumed channel begins anew."""
+    channel, neighbour = webhook_channel(), webhook_channel("v")
+    await add(store, channel, neighbour)
+
+    async def stored(user: str) -> int | None:
+        [record] = await store.load_accounts([user])
+        return record.channels[0].failing_since
+
+    await accept(store, (notification(), [channel]))
+    [one] = await claim(store)
+    again = [Rescheduled(one.id, T0, 1, 0)]
+    await store.settle(Settlements(rescheduled=again, failing={channel.key: T0 + 3}), now=T0)
+    assert (await stored("u"), await stored("v")) == (T0 + 3, None)
+    await store.settle(Settlements(finished=[one.id]), now=T0)
+    assert await stored("u") == T0 + 3
+    await store.resume_channel(channel, now=T0)
+    assert await stored("u") is None
+
+
+async def test_webhooks_without_a_secret_are_counted(store: Store) -> None:
+    """PU-76: neither those that have one nor channels of another type."""
+    signed, unsigned, socket = webhook_channel(), webhook_channel("v"), socket_channel()
+    assert signed.webhook is not None
+    signed.webhook = attrs.evolve(signed.webhook, secret="whsec_x")
+    await add(store, signed, unsigned, socket)
+    assert await store.count_unsigned() == 1
 
 
 async def test_resuming_does_not_give_out_what_is_under_way(store: Store) -> None:

@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tocsin.delivery.directory import Account
 from tocsin.delivery.settings import ChannelSettings, DeliveryLimits
-from tocsin.model.channel import Channel, ChannelState
+from tocsin.model.channel import Channel, ChannelState, Webhook
 from tocsin.model.errors import RequestError, StoreError
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
@@ -130,6 +130,37 @@ async def test_the_secret_of_the_latest_post_signs(
         await world.directory.open_channel(account, posted("whsec_c"))
     fault.end()
     assert await secrets() == ["whsec_b"] * 2
+
+
+async def test_the_secret_before_the_last_one_signs_for_a_day(
+    world: World, account: Account, fault: Fault
+) -> None:
+    """PU-77: of several rotations the newest two; the same secret again is no rotation, nor is one
+    that the store refuses."""
+
+    async def posted(secret: str) -> Webhook:
+        channel = webhook_channel()
+        assert channel.webhook is not None
+        channel.webhook = attrs.evolve(channel.webhook, secret=secret)
+        opened = await world.directory.open_channel(account, channel)
+        assert opened.webhook is not None
+        return opened.webhook
+
+    def signing(webhook: Webhook) -> tuple[str | None, str | None, int | None]:
+        return webhook.secret, webhook.previous, webhook.rotated_until
+
+    in_a_day = world.clock() + 86_400_000
+    assert signing(await posted("whsec_a")) == ("whsec_a", None, None)
+    rotated = await posted("whsec_b")
+    assert signing(rotated)[:2] == ("whsec_b", "whsec_a")
+    assert in_a_day <= (rotated.rotated_until or 0) <= in_a_day + 5000
+    assert signing(await posted("whsec_b")) == signing(rotated)
+    fault.begin("channel")
+    with pytest.raises(StoreError):
+        await posted("whsec_c")
+    fault.end()
+    assert signing(await posted("whsec_b")) == signing(rotated)
+    assert signing(await posted("whsec_c"))[:2] == ("whsec_c", "whsec_b")
 
 
 async def test_an_upsert_of_what_the_store_then_refuses_fails_too(

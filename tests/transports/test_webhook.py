@@ -29,7 +29,7 @@ from tests.fakes.receiver import (
 from tocsin.model.channel import Channel, ChannelType, Webhook
 from tocsin.model.delivery import Delivery
 from tocsin.model.notification import Notification, Priority
-from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome
+from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused, Sign, Word
 from tocsin.transports.guard import AddressGuard, SocketAddress
 from tocsin.transports.pool import PoolStatistics
 from tocsin.transports.webhook import USER_AGENT, WebhookSettings, WebhookTransport
@@ -38,9 +38,12 @@ from tocsin.wire.endpoint import Endpoint
 NOW = 1_700_000_000_000
 KEY, OTHER_KEY = bytes(range(24)), bytes(range(1, 33))
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
+THIRD_KEY = bytes(range(2, 34))
 OTHER_SECRET = "whsec_" + base64.b64encode(OTHER_KEY).decode()
+THIRD_SECRET = "whsec_" + base64.b64encode(THIRD_KEY).decode()
 BODY = b'{"smsSubscriptionNotification": {"id":"1"}}'
 UNANSWERED = Deferred("unanswered", unanswered=True)
+SLOWLY = frozenset({Word.THROTTLE, Word.HOLD})
 LOCAL = WebhookSettings(allow_http=["127.0.0.1", "a.example"], allow_networks=["127.0.0.0/8"])
 
 
@@ -185,7 +188,7 @@ async def test_before_the_request_is_written(nursery: trio.Nursery) -> None:
         (reset_after(b"HTTP/1.1 200 OK\r\nContent-"), UNANSWERED),
         (hang_up, UNANSWERED),
         (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf", keep=False), Delivered(200)),
-        (raw(b"HTTP/1.0 503 No\r\n\r\n", keep=False), Deferred("http_5xx", status=503)),
+        (raw(b"HTTP/1.0 500 No\r\n\r\n", keep=False), Deferred("http_5xx", status=500)),
         (raw(b"220 mail.example ESMTP\r\n"), Deferred("bad_answer")),
         (raw(b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 20_000), Deferred("bad_answer")),
     ],
@@ -333,11 +336,16 @@ async def cancel_when_blocked(scope: trio.CancelScope) -> None:
         (reply(302, "Location: https://a.example/hook"), Deferred("http_3xx", status=302)),
         (reply(404), Deferred("http_4xx", status=404)),
         (reply(410), Gone("http_410", 410)),
-        (reply(429, "Retry-After: 7"), Deferred("http_429", 7, 429)),
+        (
+            reply(429, "Retry-After: 7"),
+            Deferred("http_429", 7, 429, sign=Sign.CONTACT, words=SLOWLY),
+        ),
         (
             reply(503, "Retry-After: Tue, 14 Nov 2023 22:14:20 GMT"),
-            Deferred("http_5xx", 60, 503),
+            Deferred("http_5xx", 60, 503, words=SLOWLY),
         ),
+        (reply(200, "Webhook-Delivery: disable"), Delivered(200, frozenset({Word.SUSPEND}))),
+        (reply(500, "Webhook-Delivery: abort-message"), Refused("receiver_abort", 500)),
         (reply(500, body=b"x" * 60_000), Deferred("http_5xx", status=500)),
     ],
 )
@@ -384,6 +392,30 @@ async def test_whose_secret_signs(nursery: trio.Nursery) -> None:
     assert unsigned.headers["webhook-timestamp"] == "1700000000"
     for request, key in zip(signed, (KEY, OTHER_KEY, KEY), strict=True):
         assert request.headers["webhook-signature"] == signature_of(request, key)
+
+
+async def test_two_secrets_sign_while_one_is_being_rotated(nursery: trio.Nursery) -> None:
+    """PU-77: the new one's signature first; after the grace it signs alone."""
+    clock = [NOW]
+    dialler = MemoryDialler(nursery)
+    settings = attrs.evolve(LOCAL, signing_secret=THIRD_SECRET)
+    transport = WebhookTransport(
+        settings, guard=AddressGuard(settings), now=lambda: clock[0], connect=dialler
+    )
+    hook = channel("https://a.example/", secret=SECRET)
+    assert hook.webhook is not None
+    rotated = hook.webhook.rotated(OTHER_SECRET, until=NOW + 1)
+    first_own = attrs.evolve(hook.webhook, secret=None).rotated(SECRET, until=NOW + 1)
+    for now, webhook in [(NOW, rotated), (NOW + 1, rotated), (NOW, first_own)]:
+        clock[0], hook.webhook = now, webhook
+        await transport.attempt(delivery_to(hook))
+    for request, keys in zip(
+        dialler.receiver.requests,
+        [(OTHER_KEY, KEY), (OTHER_KEY,), (KEY, THIRD_KEY)],
+        strict=True,
+    ):
+        expected = " ".join(signature_of(request, key) for key in keys)
+        assert request.headers["webhook-signature"] == expected
 
 
 async def test_a_changed_channel_is_read_again(nursery: trio.Nursery) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome
+from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused, Sign, Word
 from tocsin.wire.endpoint import Endpoint, parse_url
 from tocsin.wire.webhook import (
     RequestTemplate,
@@ -22,6 +22,9 @@ from tocsin.wire.webhook import (
 
 KEY = bytes(range(32))
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
+OLD_SECRET = "whsec_" + base64.b64encode(KEY[::-1]).decode()
+THROTTLED = frozenset({Word.THROTTLE})
+SUSPEND = frozenset({Word.SUSPEND})
 
 
 def endpoint(url: str = "https://a.example/hook?x=1") -> Endpoint:
@@ -73,7 +76,7 @@ def test_the_signature_of_the_specification() -> None:
 @given(st.text(st.characters(codec="utf-8")), st.binary(max_size=300), st.integers(0, 2**40))
 def test_what_is_signed_is_what_is_sent(notification_id: str, body: bytes, timestamp: int) -> None:
     """PU-75: for any id and body, HMAC-SHA256 of id.timestamp.body as a receiver computes it."""
-    template = RequestTemplate.of(endpoint(), user_agent="tocsin/1", signer=Signer(SECRET))
+    template = RequestTemplate.of(endpoint(), user_agent="tocsin/1", signers=[Signer(SECRET)])
     data = template.render(notification_id=notification_id, timestamp=timestamp, body=body)
     _request, headers, got = received(data)
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + got
@@ -140,7 +143,7 @@ def test_secrets_that_do_not(bad: str) -> None:
 def test_secrets_are_not_shown() -> None:
     """SE-7: neither authorization nor key is in what a log might print."""
     template = RequestTemplate.of(
-        endpoint(), user_agent="tocsin/1", authorization="hunter2", signer=Signer(SECRET)
+        endpoint(), user_agent="tocsin/1", authorization="hunter2", signers=[Signer(SECRET)]
     )
     assert "hunter2" not in repr(template)
     assert repr(KEY)[2:20] not in repr(template)
@@ -160,20 +163,70 @@ def test_secrets_are_not_shown() -> None:
         (408, Deferred("http_408", status=408)),
         (410, Gone("http_410", 410)),
         (425, Deferred("http_425", status=425)),
-        (429, Deferred("http_429", status=429)),
+        (429, Deferred("http_429", status=429, sign=Sign.CONTACT, words=THROTTLED)),
         (500, Deferred("http_5xx", status=500)),
-        (503, Deferred("http_5xx", status=503)),
+        (502, Deferred("http_5xx", status=502, words=THROTTLED)),
+        (503, Deferred("http_5xx", status=503, words=THROTTLED)),
+        (504, Deferred("http_5xx", status=504, words=THROTTLED)),
         (600, Deferred("http_other", status=600)),
         (999, Deferred("http_other", status=999)),
     ],
 )
 def test_what_an_answer_means(status: int, expected: Outcome) -> None:
-    """CH-83: the table, row by row."""
-    assert outcome(status, now=0) == expected
+    """CH-83, PU-81: the table, row by row; who is asked to slow down has not failed (PU-52)."""
+    assert outcome(status, {}, now=0) == expected
 
 
 @pytest.mark.parametrize("status", [302, 400, 404, 429, 500, 503])
 def test_retry_after_counts_on_every_failure(status: int) -> None:
     """PU-79: on any non-2xx, clamped, garbage ignored."""
-    waits = [outcome(status, retry, now=0) for retry in ("30", "999999", "soon")]
+    waits = [
+        outcome(status, {b"retry-after": retry}, now=0) for retry in (b"30", b"999999", b"soon")
+    ]
     assert [w.retry_after for w in waits if isinstance(w, Deferred)] == [30, 86_400, None]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (429, {Word.THROTTLE, Word.HOLD}),
+        (503, {Word.THROTTLE, Word.HOLD}),
+        (502, {Word.THROTTLE}),
+        (500, set()),
+        (404, set()),
+    ],
+)
+def test_who_else_waits_for_a_retry_after(status: int, words: set[Word]) -> None:
+    """PU-81: after 429 and 503 the channel's other deliveries, after others this one only."""
+    assert outcome(status, {b"retry-after": b"30"}, now=0).words == words
+
+
+@pytest.mark.parametrize(
+    ("status", "control", "expected"),
+    [
+        (200, b"disable", Delivered(200, SUSPEND)),
+        (200, b"abort-message", Delivered(200)),
+        (200, b"", Delivered(200)),
+        (500, b"disable", Deferred("http_5xx", status=500, words=SUSPEND)),
+        (500, b"abort-message", Refused("receiver_abort", 500)),
+        (400, b" Abort-Message , foo", Refused("receiver_abort", 400)),
+        (404, b"foo,, abort-message,disable", Refused("receiver_abort", 404, words=SUSPEND)),
+        (410, b"abort-message", Refused("receiver_abort", 410, words=SUSPEND)),
+        (500, b"disabled, abort", Deferred("http_5xx", status=500)),
+        (500, b"\xff,\x00", Deferred("http_5xx", status=500)),
+    ],
+)
+def test_a_receiver_may_stop_a_channel_or_a_message(
+    status: int, control: bytes, expected: Outcome
+) -> None:
+    """PU-80: `webhook-delivery` is a list of two known words; a 2xx is Delivered all the same."""
+    assert outcome(status, {b"webhook-delivery": control}, now=0) == expected
+
+
+def test_two_secrets_give_two_signatures() -> None:
+    """PU-77: while a secret is being rotated, the new one's first, separated by one space."""
+    signers = [Signer(SECRET), Signer(OLD_SECRET)]
+    template = RequestTemplate.of(endpoint(), user_agent="tocsin/1", signers=signers)
+    request = template.render(notification_id="n-1", timestamp=7, body=b"{}")
+    both = b" ".join(signer.sign(b"n-1.7.{}") for signer in signers)
+    assert b"\r\nwebhook-signature: " + both + b"\r\n" in request

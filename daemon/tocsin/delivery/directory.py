@@ -31,6 +31,7 @@ from tocsin.store.interface import Ended, Store, Takeover
 __all__ = ["Account", "Directory"]
 
 SHORTEST, LONGEST = 60, 86_400
+ROTATION_GRACE = 86_400.0
 RENEWED = ("webhook", "device", "echoed", "used_at", "lifetime", "expires_at")
 
 log = structlog.get_logger()
@@ -53,14 +54,17 @@ class Directory(Accounts):
         clock: Callable[[], int],
         services: Services = STANDARD,
         token_exclusive: bool = False,
+        rotation_grace: float = ROTATION_GRACE,
     ) -> None:
-        """`token_exclusive`: a device token serves one user only (CH-74)."""
+        """`token_exclusive`: a device token serves one user only (CH-74). `rotation_grace`: seconds
+        for which the secret before the last one signs as well (PU-77)."""
         super().__init__(store, most_cached=settings.cached_users, clock=clock)
         self._settings = settings
         self._limits = limits
         self._metrics = metrics
         self._services = services
         self._token_exclusive = token_exclusive
+        self._rotation_grace = int(rotation_grace * 1000)
         self._abandoned_after = int(settings.abandoned_after * 1000)
         self._waitlist = Waitlist()
         self.on_removed: Callable[[Channel], None] = lambda _channel: None
@@ -129,11 +133,14 @@ class Directory(Accounts):
         await self._store.add_channel(channel, stored)
 
     async def _renew_registration(self, existing: Channel, wanted: Channel) -> None:
-        """The token or signing secret of the latest POST counts; a secret that is not given stays
-        (PU-77). The clock of a channel that has one starts again."""
+        """The token or signing secret of the latest POST counts; the secret before it signs, too,
+        for the rotation's grace, and one that is not given stays (PU-77). The clock of a channel
+        that has one starts again."""
         before = {name: getattr(existing, name) for name in RENEWED}
-        if wanted.webhook is not None and wanted.webhook.secret is not None:
-            existing.webhook = wanted.webhook
+        secret = None if wanted.webhook is None else wanted.webhook.secret
+        if existing.webhook is not None and secret is not None:
+            until = self._clock() + self._rotation_grace
+            existing.webhook = existing.webhook.rotated(secret, until=until)
         existing.device = wanted.device
         existing.echoed = wanted.echoed
         existing.used_at = wanted.used_at
@@ -173,11 +180,12 @@ class Directory(Accounts):
     async def _resume(self, channel: Channel) -> None:
         if channel.state is ChannelState.ACTIVE:
             return
-        channel.state = ChannelState.ACTIVE
+        before = channel.failing_since
+        channel.state, channel.failing_since = ChannelState.ACTIVE, None
         try:
             await self._store.resume_channel(channel, now=self._clock())
         except StoreError:
-            channel.state = ChannelState.SUSPENDED
+            channel.state, channel.failing_since = ChannelState.SUSPENDED, before
             raise
         finally:  # a caller who is cancelled has resumed it all the same
             if channel.lane is not None:

@@ -1,6 +1,7 @@
 """A channel: where one client wants to be reached (channels.md, sections 3 to 5)."""
 
 import enum
+from typing import Self
 
 import attrs
 
@@ -49,12 +50,24 @@ class ChannelState(enum.IntEnum):
 
 @attrs.frozen
 class Webhook:
-    """Where and how a `Webhooks` channel is called (section 9). The last two are secrets."""
+    """Where and how a `Webhooks` channel is called (section 9); three of these are secrets.
+
+    Until `rotated_until` (epoch milliseconds) the `previous` secret signs beside the one in force;
+    none stands for the configured one (PU-77).
+    """
 
     url: str
     origin: str
     authorization: str | None = attrs.field(default=None, repr=False)
     secret: str | None = attrs.field(default=None, repr=False)
+    previous: str | None = attrs.field(default=None, repr=False)
+    rotated_until: int | None = None
+
+    def rotated(self, secret: str, *, until: int) -> Self:
+        """The same with another secret; of several rotations the newest two sign."""
+        if secret == self.secret:
+            return self
+        return attrs.evolve(self, secret=secret, previous=self.secret, rotated_until=until)
 
 
 @attrs.frozen
@@ -88,14 +101,16 @@ class Channel:
     milliseconds, `lifetime` is seconds. `expires_at` and `state` change as the channel lives;
     `last_seq` numbers what was written to its client (CH-56). `echoed` are members that mean
     nothing to us and are answered as they came. `used_at`: when a webhook was last asked for or
-    lost a subscription (CH-42).
+    lost a subscription (CH-42). `failing_since`: of the attempts at a webhook since then none has
+    succeeded (delivery.md, auto-disable).
 
     `reserved` is set once the client has been told a position: no sequence beyond it is given
     before the store knows a higher one, so that none is given twice. None: it never asked.
 
     Of this process alone: since when it has neither socket nor poll (`left_at`, None while it
     has), whether its client said good-bye (`left_cleanly`), and up to which sequence an answer
-    to a poll has gone out whole (`answered_seq`, CH-67).
+    to a poll has gone out whole (`answered_seq`, CH-67), and until when a webhook's receiver wants
+    to be left alone (`held_until`, PU-81).
     """
 
     id: str
@@ -113,6 +128,7 @@ class Channel:
     max_notifications: int | None = None
     echoed: dict[str, str] | None = attrs.field(default=None, repr=False)
     used_at: int | None = None
+    failing_since: int | None = None
     state: ChannelState = ChannelState.ACTIVE
     last_seq: int = 0
     reserved: int | None = None
@@ -121,6 +137,7 @@ class Channel:
     )
     left_cleanly: bool = False
     answered_seq: int = 0
+    held_until: int = 0
     key: int = 0
 
     @classmethod

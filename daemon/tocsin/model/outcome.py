@@ -1,13 +1,52 @@
-"""What one attempt came to; a transport returns exactly one of these and decides nothing."""
+"""What one attempt came to; a transport returns exactly one of these and decides nothing.
+
+Beside the outcome ride words of a closed set: what the far side asks for beyond this delivery. The
+queue acts on them, not the transport (push.md, PU-52).
+"""
+
+import enum
+from typing import ClassVar
 
 import attrs
 
 
+class Sign(enum.Enum):
+    """What an attempt shows about the far side: what a circuit breaker counts (PU-52, CH-83)."""
+
+    CONTACT = enum.auto()
+    """It answered, be it with a refusal that concerns this delivery, or with "not so fast"."""
+
+    FAILURE = enum.auto()
+    """It could not be reached, said nothing, or said that it does not work."""
+
+    NOTHING = enum.auto()
+    """It was not asked: what went wrong is on our side."""
+
+
+class Word(enum.Enum):
+    """What an answer asks for beyond its own delivery."""
+
+    SUSPEND = enum.auto()
+    """Call this channel no more (PU-80)."""
+
+    THROTTLE = enum.auto()
+    """Fewer at a time to this lane (PU-81)."""
+
+    HOLD = enum.auto()
+    """The other deliveries of this channel wait for `retry_after`, too (PU-81)."""
+
+
+NO_WORDS: frozenset[Word] = frozenset()
+
+
 @attrs.frozen
 class Delivered:
-    """The far side has it."""
+    """The far side has it. `excerpt` is how its answer begins, for the delivery log."""
 
+    sign: ClassVar[Sign] = Sign.CONTACT
     status: int | None = None
+    words: frozenset[Word] = NO_WORDS
+    excerpt: bytes = attrs.field(default=b"", eq=False, repr=False)
 
 
 @attrs.frozen
@@ -21,6 +60,9 @@ class Deferred:
     retry_after: float | None = None
     status: int | None = None
     unanswered: bool = False
+    sign: Sign = Sign.FAILURE
+    words: frozenset[Word] = NO_WORDS
+    excerpt: bytes = attrs.field(default=b"", eq=False, repr=False)
 
 
 @attrs.frozen
@@ -29,14 +71,20 @@ class Refused:
 
     reason: str
     status: int | None = None
+    sign: Sign = Sign.CONTACT
+    words: frozenset[Word] = NO_WORDS
+    excerpt: bytes = attrs.field(default=b"", eq=False, repr=False)
 
 
 @attrs.frozen
 class Gone:
     """This channel will never work again."""
 
+    sign: ClassVar[Sign] = Sign.CONTACT
     reason: str
     status: int | None = None
+    words: frozenset[Word] = NO_WORDS
+    excerpt: bytes = attrs.field(default=b"", eq=False, repr=False)
 
 
 Outcome = Delivered | Deferred | Refused | Gone

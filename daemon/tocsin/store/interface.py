@@ -239,12 +239,14 @@ class Settlements:
 
     `finished` are over, delivered or refused; a dead letter is over too and kept. A delivery
     that is gone already is skipped. `attempts` go to the delivery log, whatever they came to.
+    `failing` says since when channels fail now, by their keys.
     """
 
     finished: list[int] = attrs.field(factory=list)
     rescheduled: list[Rescheduled] = attrs.field(factory=list)
     dead: list[DeadLetter] = attrs.field(factory=list)
     attempts: list[Attempt] = attrs.field(factory=list)
+    failing: dict[int, int | None] = attrs.field(factory=dict)
 
     def __len__(self) -> int:
         return len(self.finished) + len(self.rescheduled) + len(self.dead) + len(self.attempts)
@@ -411,7 +413,7 @@ class Store(Protocol):
         """Remember `channel.state`; its deliveries are not claimed until it is resumed."""
 
     async def resume_channel(self, channel: Channel, *, now: int) -> None:
-        """Remember `channel.state`; its deliveries are due again."""
+        """Remember `channel.state` and that it fails no longer; its deliveries are due again."""
 
     async def release_claims(self, now: int) -> None:
         """What a dead process had claimed is due now; for the start, before any claim."""
@@ -455,6 +457,9 @@ class Store(Protocol):
 
     async def probe(self, now: int) -> None:
         """Write something, to find out whether writing works again."""
+
+    async def count_unsigned(self) -> int:
+        """Webhooks without a secret of their own."""
 
     async def count_dead_letters(self) -> Mapping[ChannelType, int]:
         """Dead letters kept, per type."""

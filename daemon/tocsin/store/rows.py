@@ -12,8 +12,9 @@ Row = tuple[Any, ...]
 
 CHANNEL = (
     "key, id, user, type, created_at, client_correlator, application_tag, creator, lifetime, "
-    "expires_at, check_role, url, origin, authorization, secret, provider, app, token, "
-    "registered_at, max_notifications, echoed, used_at, state, last_seq, reserved"
+    "expires_at, check_role, url, origin, authorization, secret, previous, rotated_until, "
+    "provider, app, token, registered_at, max_notifications, echoed, used_at, failing_since, "
+    "state, last_seq, reserved"
 )
 NOTIFICATION = (
     "id, user, service, root_key, body, priority, accepted_at, expires_at, order_key, "
@@ -43,6 +44,8 @@ def channel_row(channel: Channel) -> Row:
         webhook.origin if webhook else None,
         webhook.authorization if webhook else None,
         webhook.secret if webhook else None,
+        webhook.previous if webhook else None,
+        webhook.rotated_until if webhook else None,
         device.provider if device else None,
         device.app if device else None,
         device.token if device else None,
@@ -50,6 +53,7 @@ def channel_row(channel: Channel) -> Row:
         channel.max_notifications,
         orjson.dumps(channel.echoed).decode() if channel.echoed else None,
         channel.used_at,
+        channel.failing_since,
         int(channel.state),
         channel.last_seq,
         channel.reserved,
@@ -60,8 +64,9 @@ def channel_from(row: Row) -> Channel:
     """The channel of a row of `CHANNEL`. What a process that died may have numbered stands below
     `reserved`."""
     key, id_, user, type_, created_at, correlator, tag, creator, lifetime, expires_at = row[:10]
-    role, url, origin, authorization, secret, provider, app, token, registered_at = row[10:19]
-    most, echoed, used_at, state, last_seq, reserved = row[19:]
+    role, url, *of_webhook = row[10:17]
+    provider, app, token, registered_at, most, echoed = row[17:23]
+    used_at, failing_since, state, last_seq, reserved = row[23:]
     return Channel(
         key=key,
         id=id_,
@@ -74,11 +79,12 @@ def channel_from(row: Row) -> Channel:
         lifetime=lifetime,
         expires_at=expires_at,
         check_role=role,
-        webhook=Webhook(url, origin, authorization, secret) if url else None,
+        webhook=Webhook(url, *of_webhook) if url else None,
         device=Device(provider, app, token, registered_at) if token else None,
         max_notifications=most,
         echoed=orjson.loads(echoed) if echoed else None,
         used_at=used_at,
+        failing_since=failing_since,
         state=ChannelState(state),
         last_seq=max(last_seq, reserved or 0),
         reserved=reserved,

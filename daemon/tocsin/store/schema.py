@@ -51,6 +51,8 @@ CREATE TABLE channel(
     origin TEXT,
     authorization TEXT,
     secret TEXT,
+    previous TEXT,
+    rotated_until INTEGER,
     provider TEXT,
     app TEXT,
     token TEXT,
@@ -58,6 +60,7 @@ CREATE TABLE channel(
     max_notifications INTEGER,
     echoed TEXT,
     used_at INTEGER,
+    failing_since INTEGER,
     state INTEGER NOT NULL,
     last_seq INTEGER NOT NULL,
     reserved INTEGER,
@@ -70,6 +73,7 @@ CREATE INDEX channel_user ON channel(user);
 CREATE INDEX channel_expiry ON channel(expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX channel_device ON channel(token, app, provider) WHERE token IS NOT NULL;
 CREATE INDEX channel_use ON channel(used_at) WHERE used_at IS NOT NULL;
+CREATE INDEX channel_unsigned ON channel(key) WHERE url IS NOT NULL AND secret IS NULL;
 
 CREATE TABLE subscription(
     id TEXT PRIMARY KEY,

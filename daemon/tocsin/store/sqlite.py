@@ -427,6 +427,10 @@ class SqliteStore(SqliteArchive):
             lambda db: statements.count_by_type(db, "dead_letter"), durable=False
         )
 
+    async def count_unsigned(self) -> int:
+        """See `Store.count_unsigned`."""
+        return await self._perform(statements.count_unsigned, durable=False)
+
     async def barrier(self) -> None:
         """See `Store.barrier`."""
         await self._perform(lambda _db: None)

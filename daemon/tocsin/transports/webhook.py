@@ -1,5 +1,6 @@
 """Webhooks: one signed POST per attempt (channels.md, section 9; push.md, D.2 to D.5)."""
 
+import math
 import ssl
 from collections.abc import Callable
 from functools import partial
@@ -67,11 +68,13 @@ class WebhookSettings:
 
 @attrs.frozen
 class _Prepared:
-    """What the requests to one channel have in common, as long as its webhook stays the same."""
+    """What the requests to one channel have in common, as long as its webhook stays the same and
+    no secret's time is over (`until`, epoch milliseconds)."""
 
     webhook: Webhook
     endpoint: Endpoint
     template: RequestTemplate
+    until: float
 
 
 @attrs.define(eq=False)
@@ -119,15 +122,16 @@ class WebhookTransport:
 
     async def attempt(self, delivery: Delivery) -> Outcome:
         """One attempt, within total_timeout. Cancelled, it closes the connection it used."""
+        now = self._now()
         try:
-            prepared = self._prepare(delivery.channel)
+            prepared = self._prepare(delivery.channel, now)
         except ValueError:
             await trio.lowlevel.checkpoint()
             return Deferred("bad_channel")
         notification = delivery.notification
         request = prepared.template.render(
             notification_id=notification.id,
-            timestamp=self._now() // 1000,
+            timestamp=now // 1000,
             body=notification.body,
         )
         call = _Call(prepared.endpoint, request)
@@ -147,14 +151,14 @@ class WebhookTransport:
         """Its connections."""
         return self._pool.statistics()
 
-    def _prepare(self, channel: Channel) -> _Prepared:
+    def _prepare(self, channel: Channel, now: int) -> _Prepared:
         """What is the same for every request of this channel; ValueError if it has become bad.
 
         Kept for the 4,096 channels that came last; for others it is made again.
         """
         prepared = self._prepared.get(channel.id)
         webhook = channel.webhook
-        if prepared is not None and prepared.webhook is webhook:
+        if prepared is not None and prepared.webhook is webhook and now < prepared.until:
             return prepared
         if webhook is None:
             raise ValueError("not a webhook channel")
@@ -163,14 +167,24 @@ class WebhookTransport:
             endpoint,
             user_agent=USER_AGENT,
             authorization=webhook.authorization,
-            signer=Signer(webhook.secret) if webhook.secret is not None else self._signer,
+            signers=self._signers(webhook, now),
         )
-        prepared = _Prepared(webhook, endpoint, template)
+        prepared = _Prepared(webhook, endpoint, template, _until(webhook, now))
         self._prepared.pop(channel.id, None)
         if len(self._prepared) >= PREPARED:
             del self._prepared[next(iter(self._prepared))]
         self._prepared[channel.id] = prepared
         return prepared
+
+    def _signers(self, webhook: Webhook, now: int) -> list[Signer]:
+        """Whose signatures a request bears, the newest secret's first (PU-76, PU-77)."""
+        configured = [] if self._signer is None else [self._signer]
+        if webhook.secret is None:
+            return configured
+        signers = [Signer(webhook.secret)]
+        if webhook.rotated_until is not None and now < webhook.rotated_until:
+            signers += configured if webhook.previous is None else [Signer(webhook.previous)]
+        return signers
 
     async def _carry_out(self, call: _Call) -> None:
         """Send and read, and note in `call` what went wrong."""
@@ -218,15 +232,22 @@ class WebhookTransport:
         """
         answer = call.answer
         if answer is not None and answer.status is not None:
-            retry = answer.headers.get(b"retry-after")
             return outcome(
                 answer.status,
-                None if retry is None else retry.decode("latin-1"),
+                answer.headers,
                 now=self._now(),
                 retry_after_max=self._settings.retry_after_max,
+                excerpt=answer.body,
             )
         if call.trouble is not None:
             return Deferred(call.trouble)
         if call.written:
             return Deferred("unanswered", unanswered=True)
         return Deferred("timeout")
+
+
+def _until(webhook: Webhook, now: int) -> float:
+    """When a webhook's signatures change by themselves."""
+    if webhook.rotated_until is None or webhook.rotated_until <= now:
+        return math.inf
+    return webhook.rotated_until

@@ -1,19 +1,20 @@
 """A webhook on the wire: one signed request, and what its answer means.
 
-channels.md CH-82 and CH-83, push.md PU-70, PU-75, PU-76 and PU-79; signatures after Standard
-Webhooks 1.0. The part of the head that is the same for every request of a channel is rendered
-and validated once, in `RequestTemplate`.
+channels.md CH-82 and CH-83, push.md PU-70 and PU-75 to PU-81; signatures after Standard Webhooks
+1.0. The part of the head that is the same for every request of a channel is rendered and validated
+once, in `RequestTemplate`.
 """
 
 import hmac
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 import attrs
 
-from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome
+from tocsin.model.outcome import NO_WORDS, Deferred, Delivered, Gone, Outcome, Refused, Sign, Word
 from tocsin.wire.endpoint import Endpoint
 from tocsin.wire.retryafter import DAY, retry_after
 
@@ -21,6 +22,8 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - it only marks one
 _AUTHORIZATION = re.compile(r"[ -~]{1,4096}")
 # Visible ASCII without the dot, which separates the parts of what is signed.
 _PLAIN_ID = re.compile(r"[!-\-/-~]+")
+_THROTTLES = frozenset({429, 502, 503, 504})
+_HOLDS = frozenset({429, 503})
 
 
 def webhook_id(notification_id: str) -> str:
@@ -81,7 +84,7 @@ class RequestTemplate:
     """Everything about the requests to one channel that does not change between them."""
 
     head: bytes = attrs.field(repr=False)
-    signer: Signer | None
+    signers: tuple[Signer, ...]
 
     @classmethod
     def of(
@@ -90,9 +93,10 @@ class RequestTemplate:
         *,
         user_agent: str,
         authorization: str | None = None,
-        signer: Signer | None = None,
+        signers: Sequence[Signer] = (),
     ) -> "RequestTemplate":
-        """ValueError if the authorization could not stand in a header."""
+        """`signers` in the order of their signatures: while a secret is being rotated, the new one
+        first (PU-77). ValueError if the authorization could not stand in a header."""
         lines = [
             f"POST {endpoint.target} HTTP/1.1",
             f"Host: {endpoint.host_header}",
@@ -104,7 +108,7 @@ class RequestTemplate:
             if problem := authorization_problem(authorization):
                 raise ValueError(problem)
             lines.append(f"Authorization: {authorization}")
-        return cls("\r\n".join(lines).encode("ascii"), signer)
+        return cls("\r\n".join(lines).encode("ascii"), tuple(signers))
 
     def render(self, *, notification_id: str, timestamp: int, body: bytes) -> bytes:
         """Head and body of one attempt, to be written as they are.
@@ -113,8 +117,9 @@ class RequestTemplate:
         """
         named = webhook_id(notification_id).encode("ascii")
         signature = b""
-        if self.signer is not None:
-            signed = self.signer.sign(b"%b.%d.%b" % (named, timestamp, body))
+        if self.signers:
+            content = b"%b.%d.%b" % (named, timestamp, body)
+            signed = b" ".join([signer.sign(content) for signer in self.signers])
             signature = b"\r\nwebhook-signature: " + signed
         return (
             b"%b\r\nContent-Length: %d\r\nwebhook-id: %b\r\nwebhook-timestamp: %d%b\r\n\r\n%b"
@@ -130,18 +135,52 @@ class RequestTemplate:
 
 
 def outcome(
-    status: int, retry: str | None = None, *, now: int, retry_after_max: float = DAY
+    status: int,
+    headers: Mapping[bytes, bytes],
+    *,
+    now: int,
+    retry_after_max: float = DAY,
+    excerpt: bytes = b"",
 ) -> Outcome:
-    """What an answer comes to (CH-83, PU-79).
+    """What an answer comes to (CH-83, PU-79 to PU-81).
 
-    `retry` is the answer's `Retry-After`, `now` is epoch milliseconds.
+    `headers` by lower-case name; `now` is epoch milliseconds; `excerpt` is passed on.
     """
+    control = headers.get(b"webhook-delivery")
+    if control is None and 200 <= status <= 299:
+        return Delivered(status, excerpt=excerpt)
+    wait = _wait(headers.get(b"retry-after"), now, retry_after_max)
+    asked = _asked(control)
+    words = _words(status, asked, waits=wait is not None)
     if 200 <= status <= 299:
-        return Delivered(status)
+        return Delivered(status, words, excerpt)
+    if b"abort-message" in asked:
+        return Refused("receiver_abort", status, words=words, excerpt=excerpt)
     if status == 410:
-        return Gone("http_410", status)
-    wait = None if retry is None else retry_after(retry, now, maximum=retry_after_max)
-    return Deferred(_reason(status), wait, status)
+        return Gone("http_410", status, words, excerpt)
+    # Being asked for patience is contact (PU-52): it narrows the lane and does not break it.
+    sign = Sign.CONTACT if status == 429 else Sign.FAILURE
+    return Deferred(_reason(status), wait, status, sign=sign, words=words, excerpt=excerpt)
+
+
+def _wait(value: bytes | None, now: int, maximum: float) -> float | None:
+    return None if value is None else retry_after(value.decode("latin-1"), now, maximum=maximum)
+
+
+def _asked(control: bytes | None) -> set[bytes]:
+    """The words of a `webhook-delivery` header (PU-80); whoever asks knows which it looks for."""
+    return set() if control is None else {word.strip() for word in control.lower().split(b",")}
+
+
+def _words(status: int, asked: set[bytes], *, waits: bool) -> frozenset[Word]:
+    words = set()
+    if b"disable" in asked or (status == 410 and b"abort-message" in asked):
+        words.add(Word.SUSPEND)
+    if status in _THROTTLES:
+        words.add(Word.THROTTLE)
+    if status in _HOLDS and waits:
+        words.add(Word.HOLD)
+    return frozenset(words) if words else NO_WORDS
 
 
 def _reason(status: int) -> str:

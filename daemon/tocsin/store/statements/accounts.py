@@ -1,7 +1,7 @@
 """A user's channels and subscriptions."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -24,8 +24,8 @@ from tocsin.store.statements.sql import (
 )
 
 CHANGEABLE = (
-    *("application_tag", "lifetime", "expires_at", "secret", "token", "registered_at"),
-    *("max_notifications", "echoed", "used_at"),
+    *("application_tag", "lifetime", "expires_at", "secret", "previous", "rotated_until"),
+    *("token", "registered_at", "max_notifications", "echoed", "used_at"),
 )
 
 
@@ -82,6 +82,22 @@ def extend_channels(db: Database, clocks: Sequence[tuple[int, int | None]]) -> N
     )
 
 
+def mark_failing(db: Database, since: Mapping[int, int | None]) -> None:
+    """Write since when channels fail, by their keys."""
+    db.execute(
+        "UPDATE channel SET failing_since = value ->> 1 FROM json_each(?)"
+        " WHERE channel.key = value ->> 0",
+        (as_json(since.items()),),
+    )
+
+
+def count_unsigned(db: Database) -> int:
+    """Webhooks without a secret of their own."""
+    return int(
+        db.execute("SELECT count(*) FROM channel WHERE url IS NOT NULL AND secret IS NULL").get
+    )
+
+
 def grant_grace(db: Database, until: int) -> None:
     """Move every clock that stands before `until` to it."""
     db.execute("UPDATE channel SET expires_at = ?1 WHERE expires_at < ?1", (until,))
@@ -127,8 +143,9 @@ def suspend_channel(db: Database, key: int) -> None:
 
 
 def resume_channel(db: Database, key: int, now: int) -> None:
-    """Put the first delivery of each order key of a channel back on the lane."""
-    db.execute("UPDATE channel SET state = 0 WHERE key = ?", (key,))
+    """Put the first delivery of each order key of a channel back on the lane; it has failed
+    no longer."""
+    db.execute("UPDATE channel SET state = 0, failing_since = NULL WHERE key = ?", (key,))
     db.execute(
         "UPDATE delivery SET due_at = ?1 WHERE claimed IS NULL AND id IN ("
         " SELECT min(id) FROM delivery WHERE channel = ?2 AND lane IS NOT NULL"
