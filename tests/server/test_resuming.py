@@ -1,12 +1,17 @@
 """Sockets that ask for their position: what they are told and sent (CH-50, CH-52, CH-58)."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
+import attrs
+import orjson
 import pytest
 import trio
 from tests.fakes.bench import Bench, Client, bench
+from tests.fakes.stores import waiting
 from trio.testing import MockClock
+from wsproto.frame_protocol import Opcode
 
 from tocsin.model.channel import Channel
 from tocsin.model.errors import RequestError, StoreError
@@ -34,7 +39,9 @@ async def come_back(it: Bench, channel: Channel, seq: int) -> tuple[Client, Any,
 
 async def killed(it: Bench, channel: Channel) -> Channel:
     """The process has died without a word; the channel as the next one finds it."""
-    it.sessions._live.clear()
+    gathered = it.sessions._receipts, it.sessions._upto, it.sessions._written, it.sessions._live
+    for one in gathered:
+        one.clear()
     it.directory._recent.clear()
     it.directory._known.clear()
     return (await it.account()).channels[channel.id]
@@ -342,6 +349,20 @@ async def test_a_failing_store(
         assert (told, rest) == (resumed(channel, 1), ["b"])
 
 
+async def test_a_late_receipt_before_anybody_asked(autojump_clock: MockClock) -> None:
+    """It counts, and the client that asks then is told of a row without it."""
+    async with bench() as it:
+        channel = await it.channel()
+        older = await it.open(channel)
+        await it.publish("a", "b")
+        older.session.end(1012)
+        older.pong(2)
+        await it.publish("c")
+        client = await it.open(channel, since=QUESTION)
+        told, *rest = client.messages()
+        assert (told, ids(rest), client.ended()) == (resumed(channel, 2), ["c"], None)
+
+
 async def test_a_late_receipt_of_a_counted_connection(autojump_clock: MockClock) -> None:
     """A Pong on the older socket settles nothing any more: the newer counts what it is sent."""
     async with bench() as it:
@@ -353,4 +374,103 @@ async def test_a_late_receipt_of_a_counted_connection(autojump_clock: MockClock)
         assert await it.pending() == 2
         assert ids(newer.messages()[1:]) == ["a", "b"]
         newer.pong(2)
+        assert await it.pending() == 0
+
+
+@attrs.define
+class Life:
+    """A client that counts, and everything that happens to it and its channel."""
+
+    it: Bench
+    channel: Channel
+    rng: random.Random
+    published: set[str] = attrs.field(factory=set)
+    client: Client | None = None
+    position: tuple[str, int] | None = None
+    has: set[str] = attrs.field(factory=set)
+    is_counting: bool = False
+
+    async def publish(self) -> None:
+        ids = [str(len(self.published) + number) for number in range(self.rng.randint(1, 4))]
+        self.published.update(ids)
+        await self.it.publish(*ids, expires_in=self.rng.choice([4, 10, 600]))
+
+    async def receipt(self) -> None:
+        if self.client is not None and self.client.session._window.open_pings:
+            self.client.pong(self.rng.choice(self.client.session._window._pings))
+
+    async def wait(self) -> None:
+        await trio.sleep(self.rng.uniform(0, 6))
+
+    async def mark(self) -> None:
+        self.it.sessions.mark()
+
+    async def leave(self) -> None:
+        if self.client is not None:
+            self.client.vanish()
+            self.client = None
+
+    async def die(self) -> None:
+        """kill -9 of the daemon, with what was written marked or not."""
+        if self.rng.random() < 0.5:
+            self.it.sessions.mark()
+        self.channel, self.client = await killed(self.it, self.channel), None
+
+    async def come_without_asking(self) -> None:
+        await self.leave()
+        self.client, self.is_counting = await self.it.open(self.channel), False
+
+    async def come(self) -> None:
+        """Back with the count; what the client is told of it is true."""
+        await self.leave()
+        epoch, seq = self.position or ("0", 0)
+        self.client = await self.it.open(self.channel, since=f"{epoch}:{seq}")
+        self.is_counting = True
+        [first, *frames] = self.client.peer.take()
+        self.client.peer.frames = frames
+        told = orjson.loads(first[1])["channelResumed"]
+        there = {one.notification.id for one in await waiting(self.it.store, self.channel, now=0)}
+        lost = self.published - self.has - there
+        assert told["recovered"] == (told["missed"] == 0)
+        if self.position is not None:
+            assert told["missed"] >= len(lost)
+        self.position = (told["epoch"], told["seq"])
+        self.has |= lost
+
+    def read(self) -> None:
+        """All that has come; a Ping's payload is what the client has counted."""
+        if self.client is None:
+            return
+        for kind, payload in self.client.peer.take():
+            if not self.is_counting:
+                continue
+            assert self.position is not None
+            epoch, seq = self.position
+            if kind is Opcode.TEXT:
+                [body] = orjson.loads(payload).values()
+                self.has.add(body["id"])
+                self.position = (epoch, seq + 1)
+            elif kind is Opcode.PING:
+                assert int(payload) in {0, seq}
+        if self.client.ended() is not None:
+            self.client.vanish()
+            self.client = None
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_any_life(autojump_clock: MockClock, seed: int) -> None:
+    """Through receipts, expiry, crashes and any way to come back: what the client counts is what
+    we count, and it is told of everything it lacks (CH-56, CH-58)."""
+    async with bench(window=6) as it:
+        life = Life(it, await it.channel(), random.Random(seed))
+        steps = [life.publish, life.receipt, life.wait, life.mark, life.leave, life.die]
+        steps += [life.come] * 3 + [life.come_without_asking, life.publish, life.receipt]
+        for _ in range(80):
+            await life.rng.choice(steps)()
+            life.read()
+        await life.come()
+        for _ in range(100):
+            await life.receipt()
+            life.read()
+        assert life.has == life.published
         assert await it.pending() == 0

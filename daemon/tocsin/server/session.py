@@ -147,6 +147,7 @@ class NotificationSession:
             self._begin()
         else:
             self._loading = True
+            context.sessions.flush_receipts()
             self._resuming = Resuming(
                 context.store, context.metrics, self.channel, self._since, self._resumed
             )
