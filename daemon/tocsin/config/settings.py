@@ -7,6 +7,7 @@ import attrs
 
 from tocsin.config.strict import Checks
 from tocsin.delivery import pushapps
+from tocsin.delivery.events import OperatorSettings
 from tocsin.delivery.pushapps import PushSettings
 from tocsin.delivery.settings import ChannelSettings, DeliveryLimits, DeliverySettings
 from tocsin.model.option import option, section
@@ -21,7 +22,7 @@ from tocsin.server.settings import CorsSettings, HttpLimits, ListenSettings, che
 from tocsin.server.websocket import WsSettings
 from tocsin.store.sqlite import StoreSettings
 from tocsin.transports.webhook import WebhookSettings
-from tocsin.wire.endpoint import normal_host
+from tocsin.wire.endpoint import normal_host, parse_url
 
 BASE_URL = re.compile(r"https?://(?P<host>\[[^\]]+\]|[^:/]+)(?::(?P<port>[0-9]{1,5}))?/?")
 
@@ -135,6 +136,7 @@ class Config:
         {}, "Services beside sms, chat, call, presence and account.", check=services_problem
     )
     delivery: DeliverySettings = section(DeliverySettings, "Attempts and retries.")
+    operator: OperatorSettings = section(OperatorSettings, "What an operator is told.")
     drain: DrainSettings = section(DrainSettings, "Stopping.")
     log: LogSettings = section(LogSettings, "The log on standard output.")
     supervisor: SupervisorSettings = section(
@@ -161,9 +163,25 @@ def _check_dialects(config: Config) -> list[str]:
     return problems
 
 
+def _check_operator(config: Config) -> list[str]:
+    """Its webhook is one like any other."""
+    url = config.operator.webhook_url
+    if url is None:
+        return []
+    try:
+        parse_url(url, allow_http={normal_host(host) for host in config.webhooks.allow_http})
+    except ValueError as error:
+        return [f"operator.webhook_url: {error}"]
+    return []
+
+
+def _check_whole(config: Config) -> list[str]:
+    return _check_dialects(config) + _check_operator(config)
+
+
 CHECKS: Checks = {
     AuthSettings: auth.check,
     PushSettings: pushapps.check,
-    Config: _check_dialects,
+    Config: _check_whole,
 }
 """Rules across the fields of one table, by its Settings class."""

@@ -82,6 +82,11 @@ class Ingest:
         [verdict] = await self._accept([(notification, [channel])], submission, self._clock())
         return verdict
 
+    async def store(self, acceptance: Acceptance) -> None:
+        """Store and hand over what was routed elsewhere: dead letters to be tried again, events
+        for an operator. Durable on return; raises 503 as `accept` does."""
+        await self._store_all(acceptance, sum(map(len, acceptance.deliveries)))
+
     async def _accept(
         self, routed: Routed, submission: Submission | None, now: int
     ) -> list[Verdict]:

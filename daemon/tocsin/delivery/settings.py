@@ -90,3 +90,9 @@ class DeliverySettings:
         0.05, "Seconds receipts are gathered before they are written.", minimum=0.001, maximum=5
     )
     dead_letter_days: int = option(30, "Days dead letters are kept.", minimum=1)
+    log_days: int = option(7, "Days the delivery log is kept.", minimum=1)
+    log_lines: int = option(
+        5_000_000,
+        "Lines of the delivery log that are kept, about 200 bytes each; then the oldest go.",
+        minimum=1000,
+    )

@@ -26,6 +26,11 @@ TYPES = tuple(kind.value for kind in ChannelType)
 OUTCOMES = ("delivered", "expired", "refused", "dead", "collapsed", "overflow")
 RESULTS = ("delivered", "deferred", "refused", "gone", "crashed")
 BLOCKED = ("breaker", "suspended", "paused", "full", "throttled")
+EVENTS = (
+    *("lane.blocked", "lane.unblocked", "channel.suspended", "channel.resumed"),
+    *("delivery.dead", "store.failing", "store.working", "push.token.removed"),
+    *("daemon.ready", "daemon.draining"),
+)
 CLOSE_CODES = (1000, 1001, 1002, 1003, 1006, 1007, 1008, 1009, 1011, 1012, 4401)
 RESUMES = ("fresh", "replayed", "recovered", "gap")
 REJECTIONS = (
@@ -162,6 +167,12 @@ class Metrics:
         self.dead_letters = self._gauges("dead_letters", "Dead letters kept.", type=TYPES)
         self.lanes_blocked = self._gauges(
             "lanes_blocked", "Lanes that attempt nothing now.", type=TYPES, reason=BLOCKED
+        )
+        self.operator_events = self._counters(
+            "operator_events", "What an operator was told.", event=EVENTS
+        )
+        self.operator_events_dropped = self._counter(
+            "operator_events_dropped", "Operator events that found no room on their way."
         )
         self.store_commit = self._histogram("store_commit_seconds", "Time of one commit.", FAST)
         self.store_commit_batch_size = self._histogram(

@@ -84,8 +84,10 @@ class Archive(Protocol):
     ) -> list[DeadLetter]:
         """Dead letters by when they died, then by id, from beyond the place (died at, id)."""
 
-    async def purge_dead_letters(self, query: LetterQuery, *, limit: int) -> int:
-        """Forget dead letters; how many went, at most `limit`."""
+    async def purge_dead_letters(
+        self, query: LetterQuery, *, limit: int
+    ) -> Mapping[ChannelType, int]:
+        """Forget the oldest of these dead letters, at most `limit`; how many went, by type."""
 
     async def owners(self, channel_ids: Sequence[str]) -> Mapping[str, str]:
         """Whose these channels are, without those that are gone."""

@@ -46,7 +46,9 @@ class SqliteArchive(Jobs):
             durable=False,
         )
 
-    async def purge_dead_letters(self, query: LetterQuery, *, limit: int) -> int:
+    async def purge_dead_letters(
+        self, query: LetterQuery, *, limit: int
+    ) -> Mapping[ChannelType, int]:
         """See `Archive.purge_dead_letters`."""
         return await self._perform(lambda db: statements.purge_dead_letters(db, query, limit=limit))
 

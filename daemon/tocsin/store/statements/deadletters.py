@@ -1,5 +1,6 @@
 """Dead letters: buried, looked at, taken up again, forgotten."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -57,15 +58,15 @@ def dead_letters(
     return [_letter_from(row) for row in found]
 
 
-def purge_dead_letters(db: Database, query: LetterQuery, *, limit: int) -> int:
+def purge_dead_letters(db: Database, query: LetterQuery, *, limit: int) -> dict[ChannelType, int]:
     """Delete the oldest of these letters."""
     conditions, values = _where(query)
-    db.execute(
+    gone = db.execute(
         "DELETE FROM dead_letter WHERE delivery IN (SELECT delivery FROM dead_letter"
-        f" WHERE {' AND '.join(conditions)} ORDER BY died_at, delivery LIMIT ?)",
+        f" WHERE {' AND '.join(conditions)} ORDER BY died_at, delivery LIMIT ?) RETURNING type",
         (*values, limit),
     )
-    return int(db.changes())
+    return Counter(ChannelType(type_) for (type_,) in gone)
 
 
 def prune_dead_letters(db: Database, before: int, limit: int) -> int:
