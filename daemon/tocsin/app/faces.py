@@ -111,7 +111,6 @@ def _add_dialect(
         prefix=dialect.prefix,
         base=dialect.base,
         kinds=subscription_kinds(config.services),
-        project_claim=config.auth.project_claim,
         clock=clock,
     ).add_routes(router)
     WebSocketFace(

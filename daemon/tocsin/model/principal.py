@@ -10,7 +10,7 @@ class Principal:
     """A verified token's user, scopes and producer.
 
     `token_id` names the token in rate limits and revocations and is safe to log; `expires_at`
-    is epoch seconds. `claims` is the whole verified payload.
+    is epoch seconds. `project` is the one the token may act for (CH-96).
     """
 
     user: str
@@ -19,7 +19,7 @@ class Principal:
     subject: str
     token_id: str
     expires_at: float
-    claims: dict[str, object] = attrs.field(factory=dict, repr=False, eq=False)
+    project: str | None = None
 
     def may(self, scope: str) -> bool:
         """Whether the token carries this scope; `admin` covers `channels`."""

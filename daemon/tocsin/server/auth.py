@@ -137,6 +137,7 @@ class Authenticator:
             issuer=settings.issuer,
             audience=settings.audience,
             user_claim=settings.user_claim,
+            project_claim=settings.project_claim,
             default_scopes=frozenset(settings.default_scopes),
         )
         self._cache = TokenCache(settings.cache_size, settings.cache_seconds)

@@ -33,8 +33,7 @@ KindHandler = Callable[[Kind, Request], Awaitable[Response]]
 class SubscriptionFace:
     """Handlers for creating, reading and deleting subscriptions, in one dialect.
 
-    `prefix` stands before every path, `base` before every path in an answer. `project_claim`
-    names the claim of a token that may act for a project.
+    `prefix` stands before every path, `base` before every path in an answer.
     """
 
     def __init__(
@@ -45,13 +44,11 @@ class SubscriptionFace:
         clock: Callable[[], int],
         base: str = "",
         kinds: Iterable[Kind] = KINDS,
-        project_claim: str = "project",
     ) -> None:
         self._directory = directory
         self._prefix = prefix
         self._root = base + prefix
         self._kinds = tuple(kinds)
-        self._project_claim = project_claim
         self._clock = clock
 
     def add_routes(self, router: Router) -> None:
@@ -153,9 +150,7 @@ class SubscriptionFace:
         """`acct/proj` names one project only as long as neither has a slash in it."""
         account, project = request.path_values["acct"], request.path_values["proj"]
         who = request.principal
-        is_theirs = who is not None and (
-            who.may("admin") or who.claims.get(self._project_claim) == project
-        )
+        is_theirs = who is not None and (who.may("admin") or who.project == project)
         if not is_theirs or "/" in account + project:
             raise forbidden("project_mismatch")
 

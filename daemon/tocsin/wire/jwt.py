@@ -67,6 +67,7 @@ class Rules:
     issuer: str | None = None
     audience: str | None = None
     user_claim: str = "preferred_username"
+    project_claim: str = "project"
     default_scopes: frozenset[str] = frozenset({"channels"})
     leeway: float = 30
 
@@ -143,6 +144,7 @@ def _principal(claims: dict[str, Any], signed: bytes, rules: Rules) -> Principal
     if not user:
         raise InvalidTokenError("names no user")
     subject = subject or user
+    project = claims.get(rules.project_claim)
     return Principal(
         user=user,
         scopes=_scopes(claims) or rules.default_scopes,
@@ -150,7 +152,7 @@ def _principal(claims: dict[str, Any], signed: bytes, rules: Rules) -> Principal
         subject=subject,
         token_id=_token_id(claims, signed),
         expires_at=_expiry(claims),
-        claims=claims,
+        project=project if isinstance(project, str) else None,
     )
 
 
