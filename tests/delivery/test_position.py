@@ -175,15 +175,22 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def connect_without_asking(self) -> None:
-        self.connect(None, reads=False, counts=False)
+        """Where nothing is in doubt, the next one that asks is told."""
+        self.leave()
+        if self.last_seq != self.book.last_seq:
+            self.connect(None, reads=False)
+            return
+        self.book.reserved = self.last_seq + RESERVE
+        self.socket = Socket(self.book.position().written, None)
 
-    def connect(self, claim: Held | None, *, reads: bool, counts: bool = True) -> None:
+    def connect(self, claim: Held | None, *, reads: bool) -> None:
         self.leave()
         seq = None if claim is None else claim.seq
         decision = decide(self.book.position(), last_seq=self.last_seq, claim=seq)
         assert decision.last_seq >= self.last_seq
         self.last_seq = decision.last_seq
-        if claim is None and 0 < self.book.gap.missed_at < decision.resumption.missed_at:
+        has_new_gap = self.book.gap.missed_at < decision.resumption.missed_at
+        if claim is None and has_new_gap and not reads:
             self.is_exact = False
         settled = self.book.resume(decision.resumption, decision.last_seq)
         lost = self.lost()
@@ -199,7 +206,7 @@ class Machine(RuleBasedStateMachine):
         replay = [(id_, place) for id_, place in self.book.position().written]
         assert [place for _, place in replay] == [*range(decision.base + 1, decision.last_seq + 1)]
         had = claim.has if claim is not None else frozenset()
-        told = Held(decision.base, had | lost) if counts and reads else None
+        told = Held(decision.base, had | lost) if reads else None
         self.socket = Socket(replay, told)
         if told is not None:
             self.note(told)
@@ -216,7 +223,7 @@ class Machine(RuleBasedStateMachine):
             assert self.socket is not None
             if self.socket.replay:
                 id_, seq = self.socket.replay.pop(0)
-                if id_ not in self.book.rows:
+                if id_ not in self.book.rows and self.socket.counts is not None:
                     self.leave()
                     return
             else:

@@ -468,6 +468,7 @@ async def test_any_life(autojump_clock: MockClock, seed: int) -> None:
         for _ in range(80):
             await life.rng.choice(steps)()
             life.read()
+        await trio.sleep(20)
         await life.come()
         for _ in range(100):
             await life.receipt()

@@ -15,9 +15,9 @@ store gets new numbers behind it. Of the time before the last gap this much is r
 from before the gap lacks `max(0, settled_seq - c) + missed` and what it lacks from the gap on.
 
 The answer is exact for a client that comes back with the position it had. It may be too high,
-never too low, for one that went back behind an earlier gap, for one that made a second gap by
-connecting without a claim, and after a crash for what expired between the write and the next
-mark. So `recovered` is never said of one that lacks something.
+never too low, for one that went back behind an earlier gap, for one that did so by asking without
+a claim or coming back from a crash without asking, and after a crash for what expired between the
+write and the next mark. So `recovered` is never said of one that lacks something.
 """
 
 import attrs

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import attrs
 
-from tocsin.delivery.position import RESERVE, Decision, decide
+from tocsin.delivery.position import RESERVE, Decision, decide, reserve
 from tocsin.model.channel import Channel
 from tocsin.model.errors import StoreError, invalid
 from tocsin.ops.metrics import Metrics
@@ -71,6 +71,9 @@ class Resuming:
             self._done(None)
             return
         channel = self._channel
+        if self._since is None and channel.last_seq == position.last_seq:
+            self._go_on()
+            return
         decision = decide(position, last_seq=channel.last_seq, claim=self._claimed)
         before = channel.last_seq, channel.reserved
         channel.last_seq = decision.last_seq
@@ -85,6 +88,13 @@ class Resuming:
                 self._done(None if error is not None else self._answer(decision))
 
         self._store.resume(channel, decision.resumption, then=resumed)
+
+    def _go_on(self) -> None:
+        """Nobody counts on this connection, and nothing is in doubt: the next one that does is
+        told of what is missing."""
+        if reserve(self._channel):
+            self._store.mark_written(self._channel, [])
+        self._done(Resumed(0, 0))
 
     def _answer(self, decision: Decision) -> Resumed:
         since, channel = self._since, self._channel
