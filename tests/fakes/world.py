@@ -107,6 +107,8 @@ class World:
             self.store, self.directory, self.handover, limits=self.limits, **common
         )
 
+        self._count_from_the_start()
+
     async def start(self, nursery: trio.Nursery) -> None:
         """Run the store, the settler and the queue."""
         await nursery.start(self.store.run)
@@ -137,6 +139,13 @@ class World:
     async def publish(self, *ids: str, **members: Any) -> None:
         """Accept plain notifications, in one go."""
         await self.ingest.accept([self.note(id_, **members) for id_ in ids])
+
+    def _count_from_the_start(self) -> None:
+        found = self.store.at_start
+        for kind in ChannelType:
+            self.metrics.channels[kind].set(found.channels.get(kind, 0))
+        for service in SERVICES:
+            self.metrics.subscriptions[service].set(found.subscriptions.get(service, 0))
 
     async def assert_gauges_are_right(self) -> None:
         """The gauges, the running count and what the store finds by walking are the same."""
