@@ -263,6 +263,7 @@ async def test_a_failing_store(
         then(None, StoreError("full"))
 
     async def raise_(*_args: object) -> None:
+        await trio.lowlevel.checkpoint()
         raise StoreError("full")
 
     async with polling() as client:
