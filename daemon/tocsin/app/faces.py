@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable
 from tocsin import __version__
 from tocsin.app.parts import Parts
 from tocsin.config import Config
+from tocsin.delivery.lanecontrol import LaneControl
 from tocsin.delivery.pushapps import AppRegistry
+from tocsin.model.channel import ChannelType
 from tocsin.model.principal import Principal
 from tocsin.ops.metrics import Metrics
 from tocsin.server.admin import AdminFace
@@ -17,6 +19,8 @@ from tocsin.server.http import Authorize, HttpPolicy, HttpServer
 from tocsin.server.jwks import KeySource
 from tocsin.server.longpoll import LongPollFace
 from tocsin.server.newchannel import ChannelMaker
+from tocsin.server.operator import OperatorFace
+from tocsin.server.operatorlog import OperatorLogFace
 from tocsin.server.publish import PublishFace
 from tocsin.server.requestlog import RequestLog
 from tocsin.server.router import Route, Router
@@ -126,11 +130,27 @@ def _add_dialect(
     )
 
 
-def admin_server(config: Config, *, metrics: Metrics, failing: Words, status: Words) -> HttpServer:
-    """Health and metrics, for loopback."""
+def admin_server(
+    config: Config,
+    parts: Parts,
+    keys: KeySource,
+    *,
+    metrics: Metrics,
+    failing: Words,
+    status: Words,
+) -> HttpServer:
+    """Health and metrics, for loopback; and the operator API, for tokens with scope `admin`."""
     router = Router()
+    OperatorFace(parts.store, parts.directory, parts.sessions, _lanes(parts)).add_routes(router)
+    OperatorLogFace(parts.log, parts.letters).add_routes(router)
     AdminFace(metrics, failing=failing, status=status, version=__version__).add_routes(router)
-    return _server(config, router, _nobody, metrics, public=False)
+    tokens = Authenticator(config.auth, keys)
+    return _server(config, router, _authorize(tokens, 0), metrics, public=False)
+
+
+def _lanes(parts: Parts) -> dict[ChannelType, LaneControl]:
+    queues = {ChannelType.WEBHOOKS: parts.queue}
+    return {kind: queue for kind, queue in queues.items() if isinstance(queue, LaneControl)}
 
 
 def _server(
@@ -168,10 +188,6 @@ def _authorize(authenticator: Authenticator, socket_grace: float) -> Authorize:
         )
 
     return authorize
-
-
-async def _nobody(_request: Request, _route: Route) -> None:
-    """No route of the admin server has a scope yet."""
 
 
 def _judge(parts: Parts) -> Callable[[str], Awaitable[str]]:

@@ -41,6 +41,7 @@ FLUSHING = 10.0
 STUCK_AFTER = 30.0
 WATCHDOG = 10.0
 MARKING = 0.25
+STORE_WATCH = 1.0
 
 log = structlog.get_logger()
 
@@ -82,7 +83,12 @@ class App:
             is_draining=self._stopping.is_set,
         )
         self._admin_server = admin_server(
-            config, metrics=self.metrics, failing=self.failing, status=self._supervisor.status
+            config,
+            self._parts,
+            self._keys,
+            metrics=self.metrics,
+            failing=self.failing,
+            status=self._supervisor.status,
         )
         Gauges(
             self.metrics,
@@ -156,6 +162,8 @@ class App:
             "queue": parts.queue.run,
             "handover": parts.handover.run,
             "housekeeping": parts.housekeeping.run,
+            "deliverylog": parts.log.run,
+            "operator_hook": parts.operator_hook.run,
             "webhook_pool": self._run_webhooks,
         }
         if isinstance(self._keys, RemoteKeys):
@@ -167,6 +175,7 @@ class App:
         every(SLOT, lambda: parts.wheel.turn(trio.current_time()), name="wheel")
         every(self.config.delivery.settle_interval, parts.sessions.flush, name="receipts")
         every(MARKING, parts.sessions.mark, name="marks")
+        every(STORE_WATCH, lambda: parts.events.note_store(self.store.failing), name="store_watch")
         every(self._notifier.watchdog_interval or WATCHDOG, self._feed_watchdog, name="watchdog")
         await nursery.start(self._supervisor.run)
 
@@ -215,7 +224,7 @@ class App:
                 await self._stopping.wait()
                 self._ready = False
                 self._notifier.stopping()
-                log.info("daemon.draining", sockets=len(self._parts.sessions))
+                self._parts.events.emit("daemon.draining", sockets=len(self._parts.sessions))
                 public.cancel_scope.cancel()
             await self._drain()
             admin.cancel_scope.cancel()
@@ -248,7 +257,7 @@ class App:
                 log.info("listener.started", listener=name, address=address)
         self._ready = True
         self._notifier.ready()
-        log.info("daemon.ready", version=__version__, pending=self.store.backlog)
+        self._parts.events.emit("daemon.ready", version=__version__, pending=self.store.backlog)
 
     # -- stopping ----------------------------------------------------------------------------
 

@@ -9,7 +9,10 @@ import structlog
 import trio
 
 from tocsin.config import Config
+from tocsin.delivery.deadletters import DeadLetters
+from tocsin.delivery.deliverylog import DeliveryLog
 from tocsin.delivery.directory import Directory
+from tocsin.delivery.events import Events, OperatorHook, OperatorSettings
 from tocsin.delivery.handover import Handover
 from tocsin.delivery.housekeeping import Housekeeping
 from tocsin.delivery.ingest import Ingest
@@ -17,7 +20,7 @@ from tocsin.delivery.queue import DeliveryQueue
 from tocsin.delivery.sessions import Sessions
 from tocsin.delivery.settler import Settler
 from tocsin.delivery.submissions import Submissions
-from tocsin.model.channel import Channel, ChannelType
+from tocsin.model.channel import Channel, ChannelType, Webhook
 from tocsin.model.errors import StartupError
 from tocsin.ops.metrics import Metrics
 from tocsin.server.engine import AnyEngine
@@ -52,6 +55,7 @@ class Parts:
     ) -> None:
         self.store = store
         self.services = service_registry(config.services)
+        self.events = Events(metrics=metrics, clock=clock)
         self.sessions = Sessions(store, metrics=metrics, clock=clock)
         self.directory = Directory(
             store,
@@ -107,6 +111,19 @@ class Parts:
             on_lane=self.queue.wake,
             collect_unused_days=config.webhooks.collect_unused_days,
         )
+        self.log = DeliveryLog(store, settings=config.delivery, clock=clock)
+        self.letters = DeadLetters(
+            store, self.directory, self.ingest.store, metrics=metrics, clock=clock
+        )
+        self.operator_hook = OperatorHook(
+            self._operator_webhook(config.operator),
+            self.directory,
+            self.ingest.store,
+            metrics=metrics,
+            clock=clock,
+        )
+        self.events.hook = self.operator_hook
+        self.directory.on_switched = self.events.note_channel
         self.directory.on_removed = self._channel_removed
         self.directory.on_resumed = self.queue.wake
         self.directory.on_arrived = self._deliveries_arrived
@@ -130,6 +147,10 @@ class Parts:
             now=trio.current_time,
             schedule=self.wheel.add,
         )
+
+    def _operator_webhook(self, settings: OperatorSettings) -> Webhook | None:
+        url, secret = settings.webhook_url, settings.webhook_secret
+        return None if url is None else Webhook(url, self.guard.parse(url).origin, None, secret)
 
     def _deliveries_arrived(self, channel: Channel) -> None:
         """What waited for another channel is in the store for this one."""

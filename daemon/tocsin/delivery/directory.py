@@ -41,7 +41,8 @@ class Directory(Accounts):
     """Finds accounts and changes them.
 
     `on_removed` is told of channels that are gone, `on_resumed` of lanes that have work again,
-    `on_arrived` of channels that have taken over what waited elsewhere.
+    `on_arrived` of channels that have taken over what waited elsewhere, `on_switched` of channels
+    that were suspended or resumed.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Directory(Accounts):
         self.on_removed: Callable[[Channel], None] = lambda _channel: None
         self.on_resumed: Callable[[str], None] = lambda _lane: None
         self.on_arrived: Callable[[Channel], None] = lambda _channel: None
+        self.on_switched: Callable[[Channel], None] = lambda _channel: None
         self.on_loaded = self._look_after_pairs
 
     # -- channels --------------------------------------------------------------------------
@@ -91,7 +93,7 @@ class Directory(Accounts):
             existing = account.same_app(channel)  # its twin may have been here meanwhile
         kept = existing or channel
         if existing is not None:
-            await self._resume(existing)
+            await self.resume(existing)
         rivals = [] if channel.device is None else account.holders(channel.device)
         if existing is not None:
             await self._renew_registration(existing, channel)
@@ -177,7 +179,8 @@ class Directory(Accounts):
         await self._store.change_channel(channel, stored)
         return channel.lifetime
 
-    async def _resume(self, channel: Channel) -> None:
+    async def resume(self, channel: Channel) -> None:
+        """Call a suspended channel again, from now on. Durable on return."""
         if channel.state is ChannelState.ACTIVE:
             return
         before = channel.failing_since
@@ -190,10 +193,14 @@ class Directory(Accounts):
         finally:  # a caller who is cancelled has resumed it all the same
             if channel.lane is not None:
                 self.on_resumed(channel.lane)
+            if channel.state is ChannelState.ACTIVE:
+                self.on_switched(channel)
 
     async def suspend(self, channel: Channel) -> None:
-        """Stop calling a webhook until its channel is POSTed again (CH-83, 410)."""
-        channel.state = ChannelState.SUSPENDED
+        """Stop calling a webhook until it is POSTed again or resumed (CH-83, 410)."""
+        if channel.state is not ChannelState.SUSPENDED:
+            channel.state = ChannelState.SUSPENDED
+            self.on_switched(channel)
         await self._store.suspend_channel(channel)
 
     async def remove_channel(self, account: Account, channel: Channel, *, outcome: str) -> int:
