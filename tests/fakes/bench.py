@@ -218,12 +218,14 @@ async def bench(**settings: Any) -> AsyncIterator[Bench]:
     metrics, clock, wheel = Metrics(), Clock.start(), Wheel()
     store = SqliteStore(StoreSettings(path=":memory:"), threaded=False)
     sessions = Sessions(store, metrics=metrics, clock=clock)
-    limits = DeliveryLimits()
+    limits = DeliveryLimits(buffer_count=100_000, buffer_bytes=1 << 30)
     directory = Directory(
         store, settings=ChannelSettings(), limits=limits, metrics=metrics, clock=clock
     )
     handover = Handover(sessions, _no_lane)
-    ingest = Ingest(store, directory, handover, limits=limits, metrics=metrics, clock=clock)
+    ingest = Ingest(
+        store, directory, handover, sessions, limits=limits, metrics=metrics, clock=clock
+    )
     context = SessionContext(
         store=store,
         sessions=sessions,

@@ -104,7 +104,12 @@ class World:
         self.handover = Handover(self.sessions, self.queue.wake)
         self.directory.on_resumed = self.queue.wake
         self.ingest = Ingest(
-            self.store, self.directory, self.handover, limits=self.limits, **common
+            self.store,
+            self.directory,
+            self.handover,
+            self.sessions,
+            limits=self.limits,
+            **common,
         )
 
         self._count_from_the_start()

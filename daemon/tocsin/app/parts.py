@@ -95,6 +95,7 @@ class Parts:
             store,
             self.directory,
             self.handover,
+            self.sessions,
             limits=config.limits.delivery,
             metrics=metrics,
             clock=clock,

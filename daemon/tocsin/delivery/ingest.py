@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from tocsin.delivery.bounds import Bounds
 from tocsin.delivery.directory import Directory
 from tocsin.delivery.handover import Handover
 from tocsin.delivery.router import VOIP_ROOT_KEYS, fan_out
+from tocsin.delivery.sessions import Sessions
 from tocsin.delivery.settings import DeliveryLimits
 from tocsin.delivery.submissions import (
     Submission,
@@ -31,6 +33,7 @@ class Ingest:
         store: Store,
         directory: Directory,
         handover: Handover,
+        sessions: Sessions,
         *,
         limits: DeliveryLimits,
         metrics: Metrics,
@@ -42,6 +45,7 @@ class Ingest:
         self._directory = directory
         self._handover = handover
         self._limits = limits
+        self._bounds = Bounds(sessions, limits, metrics)
         self._metrics = metrics
         self._clock = clock
         self._services = services
@@ -122,9 +126,11 @@ class Ingest:
             raise unavailable("backlog", retry_after=5)
 
         def done(error: StoreError | None) -> None:
+            self._bounds.applied(acceptance)
             if error is None:
                 self._handover.committed(acceptance)
 
+        self._bounds.apply(acceptance)
         try:
             await self._store.accept(acceptance, done)
         except StoreError as error:

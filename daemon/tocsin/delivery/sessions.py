@@ -131,6 +131,16 @@ class Sessions:
             if reserve(channel) or fresh:
                 self._store.mark_written(channel, [(one.delivery, one.seq) for one in fresh])
 
+    def note_places(self, channel: Channel) -> None:
+        """Store what was written to a channel's client, and what it has, before the next call."""
+        if channel.key not in self._live:
+            return
+        self.flush_receipts()
+        _, window = self._written.pop(channel.key, (channel, None))
+        fresh = window.take_unmarked() if window is not None else []
+        if fresh:
+            self._store.mark_written(channel, [(one.delivery, one.seq) for one in fresh])
+
     def clock_moved(self, channel: Channel) -> None:
         """The stored clock of a connected channel is getting old; written with the receipts."""
         self._clocks[channel.key] = channel

@@ -59,6 +59,14 @@ class DeliveryLimits:
     notification: int = option(
         65_536, "Bytes of one notification's JSON text.", minimum=1024, maximum=131_072
     )
+    buffer_count: int = option(
+        1000,
+        "Undelivered notifications of one channel; beyond it the oldest low one goes, else the "
+        "oldest.",
+        minimum=1,
+        maximum=100_000,
+    )
+    buffer_bytes: int = option(1_048_576, "The same in bytes of their JSON text.", minimum=131_072)
     backlog: int = option(
         2_000_000,
         "Undelivered deliveries in all; past it publishing is answered 503.",

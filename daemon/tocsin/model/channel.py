@@ -108,9 +108,10 @@ class Channel:
     before the store knows a higher one, so that none is given twice. None: it never asked.
 
     Of this process alone: since when it has neither socket nor poll (`left_at`, None while it
-    has), whether its client said good-bye (`left_cleanly`), and up to which sequence an answer
-    to a poll has gone out whole (`answered_seq`, CH-67), and until when a webhook's receiver wants
-    to be left alone (`held_until`, PU-81).
+    has), whether its client said good-bye (`left_cleanly`), up to which sequence an answer to a
+    poll has gone out whole (`answered_seq`, CH-67), until when a webhook's receiver wants to be
+    left alone (`held_until`, PU-81), and how many deliveries and bytes may be accepted for it
+    before the store has to count what it holds (see `delivery/bounds`).
     """
 
     id: str
@@ -138,6 +139,8 @@ class Channel:
     left_cleanly: bool = False
     answered_seq: int = 0
     held_until: int = 0
+    room: int = 0
+    room_bytes: int = 0
     key: int = 0
 
     @classmethod

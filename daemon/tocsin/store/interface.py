@@ -61,6 +61,20 @@ class Submitted:
     at: int
 
 
+@attrs.frozen(eq=False)
+class Trimmed:
+    """What made way for newer deliveries: their ids (new ones among them, where too much came at
+    once), how many per channel type and outcome, and the room that is left, deliveries and bytes,
+    in each channel that was said to be crowded, by key."""
+
+    ids: frozenset[int] = frozenset()
+    ended: Mapping[tuple[ChannelType, str], int] = attrs.field(factory=dict)
+    rooms: Mapping[int, tuple[int, int]] = attrs.field(factory=dict)
+
+
+NOTHING_TRIMMED = Trimmed()
+
+
 @attrs.define(eq=False)
 class Acceptance:
     """Notifications and the deliveries made of them: stored together or not at all.
@@ -71,6 +85,10 @@ class Acceptance:
 
     `replays`: by position, the dead letter a notification is delivered again for. The letter goes
     in the same transaction; where it is gone already, that is a repeat too, to no channel.
+
+    `collapsing` are deliveries for which older ones of their channel and collapse key make way;
+    in `crowded` channels what they hold is counted, and what is beyond `bounds` (deliveries,
+    bytes) makes way. `trimmed` is what did.
     """
 
     notifications: list[Notification] = attrs.field(factory=list)
@@ -79,6 +97,10 @@ class Acceptance:
     submitted: Submitted | None = None
     repeats: Mapping[int, int] = attrs.field(factory=dict)
     replays: dict[int, int] = attrs.field(factory=dict)
+    collapsing: list[Delivery] = attrs.field(factory=list)
+    crowded: dict[int, Channel] = attrs.field(factory=dict)
+    bounds: tuple[int, int] = (0, 0)
+    trimmed: Trimmed = NOTHING_TRIMMED
 
     def add(
         self,
@@ -92,11 +114,19 @@ class Acceptance:
         self.notifications.append(notification)
         self.deliveries.append([Delivery(0, notification, channel) for channel in channels])
 
+    @property
+    def is_plain(self) -> bool:
+        """It only has to be inserted."""
+        return not (
+            self.identities or self.submitted or self.replays or self.collapsing or self.crowded
+        )
+
     def fresh(self) -> Iterator[list[Delivery]]:
         """The deliveries that were stored, notification by notification."""
+        gone = self.trimmed.ids
         for number, legs in enumerate(self.deliveries):
             if number not in self.repeats:
-                yield legs
+                yield [leg for leg in legs if leg.id not in gone] if gone else legs
 
 
 @attrs.frozen(eq=False)

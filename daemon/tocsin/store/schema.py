@@ -116,6 +116,7 @@ CREATE TABLE delivery(
     priority INTEGER NOT NULL,
     lane TEXT,
     order_key TEXT,
+    collapse_key TEXT,
     due_at INTEGER,
     attempts INTEGER NOT NULL DEFAULT 0,
     unanswered INTEGER NOT NULL DEFAULT 0,
@@ -126,6 +127,8 @@ CREATE INDEX delivery_waiting ON delivery(channel, priority, id) WHERE lane IS N
 CREATE INDEX delivery_written ON delivery(channel, seq) WHERE seq IS NOT NULL;
 CREATE INDEX delivery_due ON delivery(lane, priority, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX delivery_claimed ON delivery(claimed) WHERE claimed IS NOT NULL;
+CREATE INDEX delivery_collapse ON delivery(channel, collapse_key)
+    WHERE collapse_key IS NOT NULL;
 CREATE INDEX delivery_type ON delivery(type);
 CREATE INDEX delivery_order ON delivery(channel, order_key, id) WHERE lane IS NOT NULL;
 

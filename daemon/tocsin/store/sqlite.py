@@ -98,12 +98,15 @@ class SqliteStore(SqliteArchive):
         for kind, count in made.items():
             self.pending[kind] += count
 
-        def done(repeats: Mapping[int, int] | None, error: StoreError | None) -> None:
-            if error is not None:
+        def done(inserted: statements.Inserted | None, error: StoreError | None) -> None:
+            if inserted is None or error is not None:
                 self.pending.subtract(made)
-            elif repeats:
-                acceptance.repeats = repeats
-                self.pending.subtract(_per_type(acceptance.deliveries[p] for p in repeats))
+            else:
+                acceptance.repeats, acceptance.trimmed = inserted
+                again = (acceptance.deliveries[p] for p in acceptance.repeats)
+                self.pending.subtract(_per_type(again))
+                for (kind, _), count in acceptance.trimmed.ended.items():
+                    self.pending[kind] -= count
             on_done(error)
 
         await self._perform(Merged(statements.insert, numbered), done)
@@ -118,19 +121,12 @@ class SqliteStore(SqliteArchive):
                 notifications.append(rows.notification_row(key, notification))
             for leg, delivery in enumerate(legs):
                 delivery.id = (key << LEG_BITS) | leg
-                deliveries.append(
-                    statements.delivery_row(
-                        delivery.id,
-                        delivery.channel,
-                        notification.order_key,
-                        int(notification.priority),
-                        notification.accepted_at,
-                    )
-                )
+                deliveries.append(statements.delivery_row(delivery))
         count = len(acceptance.notifications)
         self._next_notification += count
-        if not (acceptance.identities or acceptance.submitted or acceptance.replays):
+        if acceptance.is_plain:
             return statements.Numbered(notifications, deliveries)
+        collapsing = acceptance.collapsing
         return statements.Numbered(
             notifications,
             deliveries,
@@ -142,6 +138,9 @@ class SqliteStore(SqliteArchive):
             acceptance.submitted,
             acceptance.notifications[0].accepted_at if acceptance.notifications else 0,
             acceptance.replays,
+            [(one.channel.key, one.notification.collapse_key or "", one.id) for one in collapsing],
+            list(acceptance.crowded),
+            acceptance.bounds,
         )
 
     async def find_submission(self, key: int, proof: int) -> StoredAnswer | None:

@@ -28,7 +28,7 @@ from tocsin.store.statements.deadletters import (
     purge_dead_letters,
 )
 from tocsin.store.statements.deliverylog import find_pending, prune_attempts, read_log
-from tocsin.store.statements.intake import Numbered, delivery_row, insert, next_keys
+from tocsin.store.statements.intake import Inserted, Numbered, delivery_row, insert, next_keys
 from tocsin.store.statements.lanes import claim, lanes, next_due, release_claims, settle
 from tocsin.store.statements.overview import all_channels, lane_backlogs, owners
 from tocsin.store.statements.positions import read_position, resume, settle_upto
@@ -44,6 +44,7 @@ from tocsin.store.statements.upkeep import (
 )
 
 __all__ = [
+    "Inserted",
     "Numbered",
     "add_channel",
     "add_subscription",

@@ -1,14 +1,15 @@
 """Notifications and their deliveries, on the way in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import attrs
 
-from tocsin.model.channel import Channel
+from tocsin.model.delivery import Delivery
 from tocsin.model.notification import Priority
 from tocsin.store import rows
-from tocsin.store.interface import Identity, Submitted
+from tocsin.store.interface import NOTHING_TRIMMED, Identity, Submitted, Trimmed
 from tocsin.store.schema import LEG_BITS
+from tocsin.store.statements.bounds import Collapse, trim
 from tocsin.store.statements.deadletters import take_up
 from tocsin.store.statements.sql import ACTIVE, IN_LIST, Database, as_json
 from tocsin.store.statements.submissions import (
@@ -44,11 +45,18 @@ class Numbered:
     submitted: Submitted | None = None
     now: int = 0
     replays: Mapping[int, int] = attrs.field(factory=dict)
+    collapsing: Sequence[Collapse] = ()
+    crowded: Collection[int] = ()
+    bounds: tuple[int, int] = (0, 0)
 
 
-def insert(db: Database, accepted: Sequence[Numbered]) -> Sequence[Mapping[int, int]]:
+# The repeats of a request, and what made way for it.
+Inserted = tuple[Mapping[int, int], Trimmed]
+
+
+def insert(db: Database, accepted: Sequence[Numbered]) -> Sequence[Inserted]:
     """Insert notifications and their deliveries, of several requests at once, and put those that
-    have to wait behind an earlier one of their order key. For each request its repeats."""
+    have to wait behind an earlier one of their order key."""
     found = _sort_out(db, accepted)
     for one, again in zip(accepted, found, strict=True):
         if one.replays:
@@ -64,7 +72,23 @@ def insert(db: Database, accepted: Sequence[Numbered]) -> Sequence[Mapping[int, 
     for one, again in zip(accepted, found, strict=True):
         if one.submitted is not None:
             remember_answer(db, one.submitted, again)
-    return found
+    return list(zip(found, _trim(db, accepted), strict=True))
+
+
+def _trim(db: Database, accepted: Sequence[Numbered]) -> list[Trimmed]:
+    """All at once; the first of the requests it is about gets to count it."""
+    about = [one for one in accepted if one.collapsing or one.crowded]
+    if not about:
+        return [NOTHING_TRIMMED] * len(accepted)
+    trimmed = trim(
+        db,
+        [collapse for one in about for collapse in one.collapsing],
+        [key for one in about for key in one.crowded],
+        bounds=about[0].bounds,
+        now=about[0].now,
+    )
+    rest = attrs.evolve(trimmed, ended={})
+    return [trimmed if one is about[0] else rest for one in accepted]
 
 
 def _sort_out(db: Database, accepted: Sequence[Numbered]) -> list[dict[int, int]]:
@@ -93,7 +117,10 @@ def _insert(db: Database, notifications: list[rows.Row], deliveries: list[rows.R
     head = f"INSERT INTO notification(key, {rows.NOTIFICATION}) VALUES"
     for sql, values in rows.in_chunks(head, 13, notifications):
         db.execute(sql, values)
-    head = "INSERT INTO delivery(id, channel, type, priority, lane, order_key, due_at, seq) VALUES"
+    head = (
+        "INSERT INTO delivery(id, channel, type, priority, lane, order_key, due_at, collapse_key)"
+        " VALUES"
+    )
     for sql, values in rows.in_chunks(head, 8, deliveries):
         db.execute(sql, values)
     _inherit_priority(db, notifications, deliveries)
@@ -131,16 +158,17 @@ def _inherit_priority(
         )
 
 
-def delivery_row(id_: int, channel: Channel, order_key: str, priority: int, now: int) -> rows.Row:
+def delivery_row(delivery: Delivery) -> rows.Row:
     """A new delivery: due at once where it has a lane, else waiting for its client."""
+    channel, notification = delivery.channel, delivery.notification
     lane = channel.lane
     return (
-        id_,
+        delivery.id,
         channel.key,
         channel.type.value,
-        priority,
+        int(notification.priority),
         lane,
-        order_key if lane is not None else None,
-        now if lane is not None else None,
-        None,
+        notification.order_key if lane is not None else None,
+        notification.accepted_at if lane is not None else None,
+        notification.collapse_key,
     )
