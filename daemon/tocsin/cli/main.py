@@ -2,7 +2,11 @@
 
 import click
 
+from tocsin.cli.channels import channels
 from tocsin.cli.configuration import check, defaults, explain
+from tocsin.cli.deadletters import deadletters
+from tocsin.cli.deliveries import deliveries
+from tocsin.cli.lanes import lanes
 from tocsin.cli.listen import listen
 from tocsin.cli.serve import serve
 from tocsin.cli.token import token
@@ -18,5 +22,8 @@ def tocsin() -> None:
     """
 
 
-for command in (serve, check, defaults, explain, token, listen, version):
+for command in (
+    *(serve, check, defaults, explain, token, channels, listen),
+    *(deliveries, deadletters, lanes, version),
+):
     tocsin.add_command(command)

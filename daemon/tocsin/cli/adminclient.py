@@ -1,0 +1,143 @@
+"""How commands ask a running daemon: its operator API, with a token of scope `admin`."""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import attrs
+import click
+import httpx
+import orjson
+
+DEFAULT_URL = "http://127.0.0.1:9464"
+TIMEOUT = 60.0
+MOST_PER_PAGE = 500
+DURATION = re.compile(r"([0-9]{1,9})([smhd])")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@attrs.frozen
+class AdminClient:
+    """One daemon's operator API. What it refuses, and not reaching it, ends the command with
+    status 1 and one line."""
+
+    url: str
+    token: str = attrs.field(repr=False)
+
+    def get(self, path: str, **params: object) -> dict[str, Any]:
+        """GET; parameters that are None are left out."""
+        return self._ask("GET", path, params=params)
+
+    def post(self, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """POST."""
+        return self._ask("POST", path, body=body)
+
+    def delete(self, path: str) -> None:
+        """DELETE."""
+        self._ask("DELETE", path)
+
+    def pages(
+        self, path: str, name: str, *, limit: int, cursor: str = "before", **params: object
+    ) -> Iterator[dict[str, Any]]:
+        """The items of as many pages as it takes, `limit` in all."""
+        place = None
+        while limit > 0:
+            size = min(limit, MOST_PER_PAGE)
+            page = self.get(path, limit=size, **params, **{cursor: place})
+            items = page[name]
+            yield from items[:limit]
+            limit -= len(items)
+            place = page.get("next")
+            if place is None:
+                return
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> dict[str, Any]:
+        given = {name: str(value) for name, value in (params or {}).items() if value is not None}
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        try:
+            with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
+                answer = client.request(
+                    method,
+                    f"{self.url.rstrip('/')}/admin/v1{path}",
+                    params=given,
+                    headers=headers,
+                    content=b"" if body is None else orjson.dumps(body),
+                )
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise click.ClickException(f"{self.url}: {error}") from None
+        if answer.is_success:
+            found: dict[str, Any] = orjson.loads(answer.content) if answer.content else {}
+            return found
+        raise click.ClickException(_explained(answer))
+
+
+def segment(text: str) -> str:
+    """A name as one segment of a path."""
+    return quote(text, safe="")
+
+
+def asking(command: Command) -> Command:
+    """Give a command `--url`, `--token` and `--json`; it takes `client` and `as_json`."""
+
+    def connect(context: click.Context, _parameter: click.Parameter, token: str) -> AdminClient:
+        return AdminClient(context.params.pop("url"), token)
+
+    options = (
+        click.option(
+            "--url",
+            envvar=["TOCSIN_ADMIN_URL", "TOCSIN_URL"],
+            default=DEFAULT_URL,
+            show_default=True,
+            is_eager=True,
+            expose_value=True,
+            help="Where the admin listener is.",
+        ),
+        click.option(
+            "--token",
+            "client",
+            envvar=["TOCSIN_ADMIN_TOKEN", "TOCSIN_TOKEN"],
+            required=True,
+            callback=connect,
+            help="A token with scope admin.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def since_option(text: str) -> Callable[[Command], Command]:
+    """`--since`: a point in time, or how long ago."""
+    return click.option("--since", metavar="TIME", callback=_instant, help=text)
+
+
+def _instant(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> str | int | None:
+    """A duration becomes epoch milliseconds; everything else the daemon judges."""
+    match = DURATION.fullmatch(value) if value is not None else None
+    if match is None:
+        return value
+    return int((time.time() - int(match[1]) * SECONDS[match[2]]) * 1000)
+
+
+def _explained(answer: httpx.Response) -> str:
+    """The daemon's refusal in one line."""
+    try:
+        [error] = orjson.loads(answer.content)["requestError"].values()
+        words = ", ".join(error["variables"])
+        return f"{answer.status_code} {error['text']} ({words})"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{answer.status_code} {answer.reason_phrase}: not the admin listener of a tocsin?"

@@ -1,0 +1,58 @@
+"""`tocsin lanes`: the far sides, and what blocks them."""
+
+import click
+
+from tocsin.cli.adminclient import AdminClient, asking, segment
+from tocsin.cli.columns import show_members, show_table
+
+COLUMNS = ("name", "type", "blocked", "width", "under_way", "held", "backlog", "due_at")
+
+
+@click.group()
+def lanes() -> None:
+    """See and steer the lanes of a running daemon."""
+
+
+@lanes.command("list")
+@asking
+@click.option("--blocked", is_flag=True, help="Only those where nothing is attempted now.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+def list_(*, client: AdminClient, as_json: bool, blocked: bool, limit: int) -> None:
+    """List lanes that have work or are blocked, by name.
+
+    \b
+    Examples:
+      tocsin lanes list
+      tocsin lanes list --blocked --json
+    """
+    only = "true" if blocked else None
+    found = client.pages("/lanes", "lanes", limit=limit, cursor="after", blocked=only)
+    show_table(found, COLUMNS, as_json=as_json)
+
+
+@lanes.command()
+@asking
+@click.argument("name")
+def pause(*, client: AdminClient, as_json: bool, name: str) -> None:
+    """Attempt nothing more on a lane; what is under way is finished.
+
+    \b
+    Example:
+      tocsin lanes pause https://hook.example:443
+    """
+    client.post(f"/lanes/{segment(name)}/pause")
+    show_members({"paused": name}, as_json=as_json)
+
+
+@lanes.command()
+@asking
+@click.argument("name")
+def resume(*, client: AdminClient, as_json: bool, name: str) -> None:
+    """Let a lane flow again, whatever blocks it.
+
+    \b
+    Example:
+      tocsin lanes resume https://hook.example:443
+    """
+    client.post(f"/lanes/{segment(name)}/resume")
+    show_members({"resumed": name}, as_json=as_json)
