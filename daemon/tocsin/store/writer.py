@@ -25,6 +25,7 @@ import structlog
 import trio
 
 from tocsin.model.errors import StoreError
+from tocsin.store.place import Place
 
 log = structlog.get_logger()
 
@@ -87,6 +88,7 @@ class Batches:
 
     def __init__(self, connection: apsw.Connection, *, checkpoint_pages: int) -> None:
         self.connection = connection
+        self._place = Place(connection.filename)
         self._checkpoint_pages = checkpoint_pages
         self._wal_pages = 0
         self._synchronous = "full"
@@ -119,7 +121,8 @@ class Batches:
             return  # a full disk or a reader in the way: the log simply grows on until next time
 
     def _transact(self, jobs: Sequence[Job[Any]]) -> None:
-        self._set_synchronous("full" if any(job.durable for job in jobs) else "normal")
+        durable = any(job.durable for job in jobs)
+        self._set_synchronous("full" if durable else "normal")
         execute = self.connection.execute
         execute("BEGIN IMMEDIATE")
         for merge, group in itertools.groupby(jobs, _merge_of):
@@ -132,6 +135,8 @@ class Batches:
                 items = [job.work.item for job in alike if isinstance(job.work, Merged)]
                 for job, result in zip(alike, merge(self.connection, items), strict=True):
                     job.result = result
+        if durable:
+            self._place.check()
         execute("COMMIT")
 
     def _set_synchronous(self, level: str) -> None:
