@@ -2,7 +2,9 @@
 
 import enum
 import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -163,3 +165,14 @@ def test_long_texts_are_cut_in_the_middle() -> None:
     assert short.startswith("aaaaaaaaaa\n... 60 characters left out ...\n")
     assert short.endswith("\n" + "b" * 30)
     assert shorten("abc", limit=3) == "abc"
+
+
+def test_a_full_disk_costs_lines_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SE-12: where standard output takes nothing, whoever logs never hears of it."""
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - closing it fails, as it must
+    monkeypatch.setattr(sys, "stdout", full)
+    configure("info", "json")
+    for number in range(1000):
+        structlog.get_logger().info("daemon.started", number=number)
+    with pytest.raises(OSError, match="No space left"):
+        full.close()

@@ -14,7 +14,8 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, BinaryIO, cast
 
 import attrs
 import orjson
@@ -68,9 +69,26 @@ def configure(level: str = "info", format: str = "auto") -> None:  # noqa: A002 
             *_renderer(format),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", _Output(sys.stdout.buffer))),
         cache_logger_on_first_use=False,
     )
+
+
+class _Output:
+    """Where lines go. A full disk or a reader that went away costs lines, not the daemon: a few
+    KiB wait in the stream's own buffer, what does not fit there is dropped."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, line: bytes) -> int:
+        with suppress(OSError):
+            self._stream.write(line)
+        return len(line)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _renderer(format: str) -> list[Any]:  # noqa: A002 - the option's name
