@@ -1,39 +1,56 @@
 """The books of a delivery test: what was sent, what was promised, what arrived where.
 
-Publishers note each item before its request leaves (`sent`) and each 202 (`promised`); receivers
-note what arrives (`arrived`). At the end `missing` and `mistakes` judge the promises of
-delivery.md: at least once, in order within an order key, duplicates only under the same id.
+Producers note each item before its request leaves (`send`) and each 2xx (`promise`); clients note
+what arrives (`arrive`). At the end `missing` and `mistakes` judge the promises of delivery.md: at
+least once, in order within an order key, duplicates only under the same id.
 
-An order key belongs to one publisher that has one request under way, so the order of `sent` is
-the order of acceptance. Items whose request was cut off are in the books but not promised: they
-may arrive or not, and if they do, in their place.
+Every text of an item is its name, so that an item that is stored twice under two ids is found
+out. A mailbox is what one client reads: a channel, or the row of channels of a page that is
+reloaded. An order key belongs to one producer that has one request under way, so the order of
+`send` is the order of acceptance. Items whose request was cut off are in the books but not
+promised: they may arrive or not, and if they do, in their place.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 import attrs
-from tests.end_to_end.clients import chat, id_of, text_of
+from tests.end_to_end.clients import id_of, text_of
+
+
+@attrs.frozen
+class Mailbox:
+    """What one client reads. `exact`: it says what it has, and must get nothing twice. `moving`:
+    its channels change, so that old items may come after newer ones."""
+
+    name: str
+    exact: bool = False
+    moving: bool = False
 
 
 @attrs.frozen
 class Entry:
-    """One notification; `place` grows with each one sent."""
+    """One item for some mailboxes; `place` grows with each one sent."""
 
-    id: str
-    user: str
+    name: str
+    mailboxes: Collection[str]
     order_key: str
     place: int
+    is_named: bool
+    is_counted: bool
 
 
 @attrs.define
 class Ledger:
-    """The books for users whose channels are known before the first item is sent."""
+    """The books for mailboxes that are known before the first item is sent."""
 
     _audience: defaultdict[str, list[str]] = attrs.field(factory=lambda: defaultdict(list))
+    _mailboxes: dict[str, Mailbox] = attrs.field(factory=dict)
+    _uncounted: set[str] = attrs.field(factory=set)
     _entries: dict[str, Entry] = attrs.field(factory=dict)
-    _promised: dict[str, Entry] = attrs.field(factory=dict)
+    _promised: dict[str, str] = attrs.field(factory=dict)
+    _refused: set[str] = attrs.field(factory=set)
     _arrivals: defaultdict[str, dict[str, int]] = attrs.field(factory=lambda: defaultdict(dict))
     _texts: dict[str, str] = attrs.field(factory=dict)
     _mistakes: list[str] = attrs.field(factory=list)
@@ -41,44 +58,82 @@ class Ledger:
 
     # -- writing it down -----------------------------------------------------------------------
 
-    def expect(self, user: str, channel: str) -> None:
-        """Whatever is published to the user must reach this channel, too."""
-        self._audience[user].append(channel)
+    def open_mailbox(self, name: str, user: str = "", **how: bool) -> None:
+        """Whatever is published to the user must reach this mailbox; without one, what is sent
+        straight to it. `how` as in `Mailbox`."""
+        self._mailboxes[name] = Mailbox(name, **how)
+        if user:
+            self._audience[user].append(name)
+            if self._mailboxes[name].moving:
+                self._uncounted.add(user)
 
-    def send(self, user: str, order_key: str, **members: object) -> dict[str, object]:
-        """A new publish item, noted as sent; its text names its id."""
+    def ignore(self, user: str) -> None:
+        """The user's channels come and go, and nobody reads them."""
+        self._uncounted.add(user)
+
+    def send(
+        self, order_key: str, *, user: str = "", mailbox: str = "", is_named: bool = True
+    ) -> str:
+        """A new item, noted as sent: its name, which is its text and, if `is_named`, its id."""
         place = len(self._entries)
-        entry = Entry(f"n{place}", user, order_key, place)
-        self._entries[entry.id] = entry
-        return chat(user, entry.id, id=entry.id, order_key=order_key, **members)
+        mailboxes = [mailbox] if mailbox else list(self._audience[user])
+        counted = user not in self._uncounted
+        entry = Entry(f"n{place}", mailboxes, order_key, place, is_named, counted)
+        self._entries[entry.name] = entry
+        return entry.name
 
-    def promise(self, answer: dict[str, object]) -> None:
-        """One item's answer in a 202."""
-        entry = self._entries[str(answer["id"])]
-        channels = self._audience[entry.user]
-        if answer != {"id": entry.id, "channels": len(channels), "status": "accepted"}:
-            self._mistakes.append(f"{entry.id} was answered {answer}")
-        self._promised[entry.id] = entry
-        self._open += sum(entry.id not in self._arrivals[channel] for channel in channels)
+    def promise(self, name: str, answer: dict[str, object], *, is_again: bool = False) -> None:
+        """One item's answer in a 202 to a publisher; `is_again`: it was sent before."""
+        entry = self._entries[name]
+        known = {"id": answer.get("id"), "channels": len(entry.mailboxes), "status": "accepted"}
+        told = {key: value for key, value in answer.items() if key != "duplicate"}
+        if (entry.is_counted and told != known) or (len(told) < len(answer) and not is_again):
+            self.mistake(f"{name} was answered {answer}")
+        self.promise_id(name, str(answer["id"]))
 
-    def arrive(self, channel: str, frame: str | bytes) -> None:
+    def promise_id(self, name: str, id_: str) -> None:
+        """An item was answered 2xx, with this id."""
+        entry = self._entries[name]
+        if entry.is_named and id_ != name:
+            self.mistake(f"{name} was answered with the id {id_}")
+        if name not in self._promised:
+            self._open += sum(name not in self._arrivals[mailbox] for mailbox in entry.mailboxes)
+        if self._promised.setdefault(name, id_) != id_:
+            self.mistake(f"{name} was promised as {self._promised[name]} and as {id_}")
+
+    def refuse(self, names: Collection[str]) -> None:
+        """These were answered 503: nothing of them is stored, unless they are sent again."""
+        self._refused.update(names)
+
+    def retry(self, names: Collection[str]) -> None:
+        """These are sent again."""
+        self._refused.difference_update(names)
+
+    def mistake(self, what: str) -> None:
+        """Something happened that must not."""
+        self._mistakes.append(what)
+
+    def arrive(self, mailbox: str, frame: str | bytes) -> None:
         """A notification has been received; for a webhook, answered 2xx."""
         text = frame if isinstance(frame, str) else frame.decode()
-        id_ = id_of(text)
-        if id_ not in self._entries or text_of(text) != id_:
-            self._mistakes.append(f"{channel} got what nobody sent: {text}")
-        if self._texts.setdefault(id_, text) != text:
-            self._mistakes.append(f"{channel} got {id_} with another text: {text}")
-        arrivals = self._arrivals[channel]
-        if id_ not in arrivals and id_ in self._promised:
+        name = text_of(text)
+        if name not in self._entries:
+            self.mistake(f"{mailbox} got what nobody sent: {text}")
+            return
+        if self._texts.setdefault(name, text) != text:
+            self.mistake(f"{mailbox} got {name} as {text} and as {self._texts[name]}")
+        arrivals = self._arrivals[mailbox]
+        if name not in arrivals and name in self._promised:
             self._open -= 1
-        arrivals[id_] = arrivals.get(id_, 0) + 1
+        arrivals[name] = arrivals.get(name, 0) + 1
+        if arrivals[name] > 1 and self._mailboxes[mailbox].exact:
+            self.mistake(f"{mailbox} got {name} twice")
 
     # -- judging -------------------------------------------------------------------------------
 
     @property
     def promised(self) -> int:
-        """How many notifications were answered 202."""
+        """How many items were answered 2xx."""
         return len(self._promised)
 
     @property
@@ -88,34 +143,42 @@ class Ledger:
 
     @property
     def duplicates(self) -> int:
-        """How many arrivals were not the first of their id at their channel."""
-        return sum(sum(ids.values()) - len(ids) for ids in self._arrivals.values())
+        """How many arrivals were not the first of their item in their mailbox."""
+        return sum(sum(names.values()) - len(names) for names in self._arrivals.values())
 
     def missing(self) -> list[str]:
         """Promised deliveries that have not arrived."""
         return [
-            f"{channel} misses {entry.id} ({entry.order_key})"
-            for entry in self._promised.values()
-            for channel in self._audience[entry.user]
-            if entry.id not in self._arrivals[channel]
+            f"{mailbox} misses {name} ({self._entries[name].order_key})"
+            for name in self._promised
+            for mailbox in self._entries[name].mailboxes
+            if name not in self._arrivals[mailbox]
         ]
 
     def mistakes(self) -> list[str]:
         """Whatever must not have happened: strangers, changed texts, wrong users, wrong order."""
-        return self._mistakes + [
-            mistake
-            for channel, ids in self._arrivals.items()
-            for mistake in self._misplaced(channel, [self._entries[id_] for id_ in ids])
+        wrong_ids = [
+            f"{name} was promised as {id_} and came as {self._texts[name]}"
+            for name, id_ in self._promised.items()
+            if name in self._texts and id_of(self._texts[name]) != id_
         ]
+        refused = [f"{name} was refused, and came" for name in self._refused & set(self._texts)]
+        misplaced = [
+            mistake
+            for mailbox, names in self._arrivals.items()
+            for mistake in self._misplaced(mailbox, [self._entries[name] for name in names])
+        ]
+        return self._mistakes + wrong_ids + refused + misplaced
 
-    def _misplaced(self, channel: str, firsts: Sequence[Entry]) -> list[str]:
-        """What a channel got of others, and what overtook its order key; first arrivals only."""
+    def _misplaced(self, mailbox: str, firsts: Sequence[Entry]) -> list[str]:
+        """What a mailbox got of others, and what overtook its order key; first arrivals only."""
+        strangers = [one for one in firsts if mailbox not in one.mailboxes]
         by_key: defaultdict[str, list[Entry]] = defaultdict(list)
-        for entry in firsts:
-            by_key[entry.order_key].append(entry)
-        strangers = [entry for entry in firsts if channel not in self._audience[entry.user]]
-        return [f"{channel} got {one.id} of {one.user}" for one in strangers] + [
-            f"{channel} got {later.id} after {earlier.id} ({key})"
+        if not self._mailboxes[mailbox].moving:
+            for entry in firsts:
+                by_key[entry.order_key].append(entry)
+        return [f"{mailbox} got {one.name}, which is not for it" for one in strangers] + [
+            f"{mailbox} got {later.name} after {earlier.name} ({key})"
             for key, entries in by_key.items()
             for earlier, later in pairwise(entries)
             if later.place < earlier.place
