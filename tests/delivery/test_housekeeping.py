@@ -15,6 +15,7 @@ from trio.testing import MockClock
 
 from tocsin.delivery.drain import RESTART, close_sockets
 from tocsin.delivery.housekeeping import Housekeeping
+from tocsin.delivery.settings import DeliveryLimits
 from tocsin.store.interface import Settlements
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
@@ -32,7 +33,7 @@ def store(tmp_path: Path) -> SqliteStore:
 async def world(store: SqliteStore, nursery: trio.Nursery) -> World:
     """A store that runs."""
     await nursery.start(store.run)
-    return World(store=store)
+    return World(store=store, limits=DeliveryLimits(buffer_count=10_000))
 
 
 @pytest.fixture

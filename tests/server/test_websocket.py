@@ -467,7 +467,8 @@ async def test_a_reader_that_pauses(tmp_path: Path) -> None:
     """Far more than outbox and window hold arrives whole and in order once it is read, and
     memory held for it stays within the bound (CH-58, SE-5)."""
     bound = 262_144
-    async with daemon(tmp_path, ws={"outbox_bytes": bound, "window": 300}) as running:
+    settings = {"outbox_bytes": bound, "window": 300}
+    async with daemon(tmp_path, ws=settings, limits={"buffer_bytes": 16 << 20}) as running:
         channel = await running.open_channel()
         await running.subscribe(channel)
         async with connected(running, channel) as client:
