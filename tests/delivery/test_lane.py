@@ -57,15 +57,15 @@ def test_how_many_it_claims(held: int, state: dict[str, object], wanted: int) ->
 
 def test_spare_workers_are_bounded_by_width_and_work() -> None:
     """No worker without something to do."""
-    assert [lane(held).spare_workers for held in (0, 1, 2, 5)] == [0, 1, 2, 2]
-    assert lane(5, workers=2).spare_workers == 0
+    assert [lane(held).spare_workers(T0) for held in (0, 1, 2, 5)] == [0, 1, 2, 2]
+    assert lane(5, workers=2).spare_workers(T0) == 0
 
 
 def test_a_lane_is_idle_when_nothing_is_left() -> None:
     """Held, under way, being claimed, or waiting in the store: each keeps it."""
-    assert lane(due_at=None).is_idle
+    assert lane(due_at=None).is_idle(T0)
     busy = [lane(1, due_at=None), lane(), lane(due_at=None, workers=1)]
-    assert not any(one.is_idle for one in [*busy, lane(due_at=None, claiming=True)])
+    assert not any(one.is_idle(T0) for one in [*busy, lane(due_at=None, claiming=True)])
 
 
 def test_release_gives_back_everything_held() -> None:

@@ -14,12 +14,13 @@ from tocsin.delivery.settings import ChannelSettings, DeliverySettings
 from tocsin.model.channel import ChannelState
 from tocsin.model.errors import StoreError
 from tocsin.model.notification import Priority
-from tocsin.model.outcome import Deferred, Gone, Outcome, Refused
+from tocsin.model.outcome import Deferred, Gone, Outcome, Refused, Sign
 from tocsin.store.interface import Claim
 from tocsin.store.sqlite import SqliteStore
 
 DEAF = Deferred("no answer", unanswered=True)
 DOWN = Deferred("HTTP 500", status=500)
+LATER = Deferred("HTTP 429", sign=Sign.CONTACT)
 OTHER = "https://other.example"
 SHORT = DeliverySettings(webhook_retries=[0, 1, 2, 3, 4, 5, 6], jitter=0)
 
@@ -308,7 +309,7 @@ async def test_an_idle_queue_rests(world: World, autojump_clock: MockClock) -> N
     await trio.sleep(100)
     assert world.progress.beats - before <= 102
     await trio.sleep(300)
-    assert world.queue.statistics() == {"lanes": 0, "deadlines": 0, "attempts": 0}
+    assert world.queue.statistics() == {"lanes": 0, "crowded": 0, "deadlines": 0, "attempts": 0}
 
 
 async def test_deadlines_do_not_pile_up(world: World, autojump_clock: MockClock) -> None:
@@ -418,7 +419,7 @@ async def test_users_need_not_be_in_memory(
     await world.start(nursery)
     for number in range(150):
         await world.hook(f"u{number}")
-        world.transport.script[f"n{number}"] = [DOWN]
+        world.transport.script[f"n{number}"] = [LATER]
         await world.publish(f"n{number}", user=f"u{number}")
     await trio.sleep(10)
     assert len(world.transport.delivered) == 150
@@ -505,7 +506,7 @@ async def test_jitter_spreads_retries(autojump_clock: MockClock, nursery: trio.N
     await world.start(nursery)
     await world.hook()
     ids = [f"n{n}" for n in range(50)]
-    world.transport.script.update({id_: [DOWN] for id_ in ids})
+    world.transport.script.update({id_: [LATER] for id_ in ids})
     await world.publish(*ids)
     await trio.sleep(10)
     seconds = [world.transport.times(id_)[1] for id_ in ids]

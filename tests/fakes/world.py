@@ -10,6 +10,7 @@ from tests.fakes.deliveries import HOOK, T0, WEEK, notification, subscription, w
 from tests.fakes.transport import ScriptedTransport
 
 from tocsin.delivery.directory import Directory
+from tocsin.delivery.events import Events
 from tocsin.delivery.handover import Handover
 from tocsin.delivery.ingest import Ingest
 from tocsin.delivery.queue import DeliveryQueue
@@ -62,6 +63,7 @@ class World:
     metrics: Metrics = attrs.field(factory=Metrics)
     clock: Callable[[], int] = attrs.field(factory=lambda: Clock.start(wall=lambda: T0 / 1000))
     progress: CountingProgress = attrs.field(factory=CountingProgress)
+    events: Events = attrs.field(init=False)
     directory: Directory = attrs.field(init=False)
     sessions: Sessions = attrs.field(init=False)
     settler: Settler = attrs.field(init=False)
@@ -71,6 +73,7 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         common: dict[str, Any] = {"metrics": self.metrics, "clock": self.clock}
+        self.events = Events(**common)
         self.directory = Directory(
             self.store,
             settings=self.channels,
@@ -87,6 +90,7 @@ class World:
             self.directory,
             settings=self.settings,
             unanswered_retries=2,
+            suspend_after=5 * 86_400_000,
             rng=random.Random(0),
             **common,
         )
@@ -97,12 +101,14 @@ class World:
             self.transport,
             self.settler,
             settings=self.settings,
-            width=self.width,
+            width=lambda _lane: self.width,
             slots=self.slots,
+            events=self.events,
             **common,
         )
         self.handover = Handover(self.sessions, self.queue.wake)
         self.directory.on_resumed = self.queue.wake
+        self.directory.on_switched = self.events.note_channel
         self.ingest = Ingest(
             self.store,
             self.directory,

@@ -14,7 +14,7 @@ from tests.fakes.receiver import Receiver, start
 
 from tocsin.transports.dial import Connection, ConnectionLostError, dial
 from tocsin.transports.guard import AddressGuard, NotConnectedError, SocketAddress
-from tocsin.transports.webhook import WebhookSettings
+from tocsin.transports.settings import WebhookSettings
 from tocsin.wire.endpoint import Endpoint, parse_url
 
 AUTHORITY = trustme.CA()

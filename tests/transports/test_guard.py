@@ -15,7 +15,7 @@ from tocsin.transports.guard import (
     SocketAddress,
     system_resolve,
 )
-from tocsin.transports.webhook import WebhookSettings
+from tocsin.transports.settings import WebhookSettings
 
 PUBLIC, PRIVATE, MAPPED = "1.1.1.1", "10.0.0.1", "::ffff:127.0.0.1"
 

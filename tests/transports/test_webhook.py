@@ -6,12 +6,14 @@ import hmac
 import socket
 import ssl
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 import pytest
 import trio
 import trio.testing
 import trustme
+from structlog.testing import capture_logs
 from tests.fakes.memory_connection import MemoryConnection, MemoryDialler
 from tests.fakes.receiver import (
     Answer,
@@ -30,9 +32,11 @@ from tocsin.model.channel import Channel, ChannelType, Webhook
 from tocsin.model.delivery import Delivery
 from tocsin.model.notification import Notification, Priority
 from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused, Sign, Word
+from tocsin.ops.metrics import Metrics
 from tocsin.transports.guard import AddressGuard, SocketAddress
 from tocsin.transports.pool import PoolStatistics
-from tocsin.transports.webhook import USER_AGENT, WebhookSettings, WebhookTransport
+from tocsin.transports.settings import HostSettings, WebhookSettings
+from tocsin.transports.webhook import USER_AGENT, WebhookTransport
 from tocsin.wire.endpoint import Endpoint
 
 NOW = 1_700_000_000_000
@@ -45,6 +49,9 @@ BODY = b'{"smsSubscriptionNotification": {"id":"1"}}'
 UNANSWERED = Deferred("unanswered", unanswered=True)
 SLOWLY = frozenset({Word.THROTTLE, Word.HOLD})
 LOCAL = WebhookSettings(allow_http=["127.0.0.1", "a.example"], allow_networks=["127.0.0.0/8"])
+
+
+CLOCKS: dict[str, Any] = {"wall": lambda: NOW, "clock": lambda: 0, "metrics": Metrics()}
 
 
 def channel(url: str, **secrets: str) -> Channel:
@@ -77,9 +84,7 @@ HOOK = delivery_to(channel("https://a.example/hook"))
 
 
 def transport_over(connect: MemoryDialler, settings: WebhookSettings = LOCAL) -> WebhookTransport:
-    return WebhookTransport(
-        settings, guard=AddressGuard(settings), now=lambda: NOW, connect=connect
-    )
+    return WebhookTransport(settings, guard=AddressGuard(settings), **CLOCKS, connect=connect)
 
 
 def real_transport(
@@ -93,7 +98,7 @@ def real_transport(
         return [(socket.AF_INET, (names[host.replace(".", "_")], port))]
 
     guard = AddressGuard(settings, resolve=resolve)
-    return WebhookTransport(settings, guard=guard, now=lambda: NOW, ssl_context=ssl_context)
+    return WebhookTransport(settings, guard=guard, **CLOCKS, ssl_context=ssl_context)
 
 
 def signature_of(request: Received, key: bytes) -> str:
@@ -158,7 +163,7 @@ async def test_a_name_that_changes_after_creation_gains_nothing(nursery: trio.Nu
 
     settings = WebhookSettings(allow_http=["a.example"])
     guard = AddressGuard(settings, resolve=rebinding)
-    transport = WebhookTransport(settings, guard=guard, now=lambda: NOW)
+    transport = WebhookTransport(settings, guard=guard, **CLOCKS)
     url = f"http://a.example:{receiver.port}/"
     await guard.judge(url)
     outcome = await transport.attempt(delivery_to(channel(url)))
@@ -283,6 +288,73 @@ async def test_a_receiver_that_does_not_read(
     assert trio.current_time() == pytest.approx(15)
 
 
+@pytest.mark.parametrize("kept", [False, True])
+async def test_what_expires_before_the_write_is_not_written(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock, *, kept: bool
+) -> None:
+    """delivery.md (expiry): the deadline is looked at when the connection stands, a kept one too;
+    that is no attempt, and costs no connection."""
+
+    class Slow(MemoryDialler):
+        async def __call__(self, endpoint: Endpoint) -> MemoryConnection:
+            await trio.sleep(2)
+            return await super().__call__(endpoint)
+
+    dialler, clock = Slow(nursery), [-9 if kept else 0]
+    clocks = {**CLOCKS, "clock": lambda: clock[0] + int(trio.current_time())}
+    transport = WebhookTransport(LOCAL, guard=AddressGuard(LOCAL), connect=dialler, **clocks)
+    if kept:
+        assert await transport.attempt(HOOK) == Delivered(200)
+        clock[0] = 0
+    assert await transport.attempt(HOOK) == Deferred("expired", sign=Sign.NOTHING)
+    assert len(dialler.receiver.requests) == kept
+    assert transport.statistics() == PoolStatistics(open=1, idle=1)
+
+
+async def test_a_forbidden_address_is_told_once_an_hour(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """PU-72: counted each time; one event an hour per channel."""
+    metrics = Metrics()
+    clocks = {**CLOCKS, "metrics": metrics}
+    transport = WebhookTransport(LOCAL, guard=AddressGuard(LOCAL), **clocks)
+    hooks = [delivery_to(channel("https://10.0.0.1/")) for _ in range(2)]
+    with capture_logs() as logs:
+        for seconds in (0, 3599, 1):
+            await trio.sleep(seconds)
+            for hook in hooks:
+                assert await transport.attempt(hook) == Deferred("blocked_address")
+    told = [line["channel_id"] for line in logs if line["event"] == "webhook.blocked_address"]
+    assert told == [hook.channel.id for hook in hooks] * 2
+    assert metrics.registry.get_sample_value("tocsin_webhook_blocked_addresses_total") == 6
+
+
+async def test_a_host_may_have_a_timeout_of_its_own(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    """PU-68: 1 to 30 s, for one host; the others keep theirs."""
+    settings = attrs.evolve(LOCAL, hosts={"a.example": HostSettings(total_timeout=3)})
+    for name, seconds in [("a.example", 3), ("b.example", 15)]:
+        dialler = MemoryDialler(nursery)
+        dialler.receiver.answers.append(silence)
+        before = trio.current_time()
+        target = delivery_to(channel(f"https://{name}/"))
+        assert await transport_over(dialler, settings).attempt(target) == UNANSWERED
+        assert trio.current_time() - before == pytest.approx(seconds)
+
+
+def test_a_host_may_have_a_width_of_its_own() -> None:
+    """PU-67: all its origins; a host is spelled in one way."""
+    hosts = {"a.example": HostSettings(lane_width=2), "::1": HostSettings(lane_width=256)}
+    settings = WebhookSettings(lane_width=5, hosts=hosts)
+    lanes = ("https://a.example:443", "http://a.example:8080", "https://b.example:443")
+    assert [settings.width_of(lane) for lane in lanes] == [2, 2, 5]
+    assert settings.width_of("https://[::1]:443") == 256
+    for wrong, problem in [("A.example", "a.example"), ("a b", "not a host name")]:
+        with pytest.raises(ValueError, match=problem):
+            WebhookSettings(hosts={wrong: HostSettings()})
+
+
 async def test_broken_while_it_is_written(nursery: trio.Nursery) -> None:
     """CH-83: a connection that breaks before the request was out is not unanswered."""
 
@@ -399,9 +471,8 @@ async def test_two_secrets_sign_while_one_is_being_rotated(nursery: trio.Nursery
     clock = [NOW]
     dialler = MemoryDialler(nursery)
     settings = attrs.evolve(LOCAL, signing_secret=THIRD_SECRET)
-    transport = WebhookTransport(
-        settings, guard=AddressGuard(settings), now=lambda: clock[0], connect=dialler
-    )
+    clocks = {**CLOCKS, "wall": lambda: clock[0]}
+    transport = WebhookTransport(settings, guard=AddressGuard(settings), connect=dialler, **clocks)
     hook = channel("https://a.example/", secret=SECRET)
     assert hook.webhook is not None
     rotated = hook.webhook.rotated(OTHER_SECRET, until=NOW + 1)
@@ -446,7 +517,9 @@ async def test_a_channel_that_has_become_unusable(
     dialler = MemoryDialler(nursery)
     hook = channel("https://a.example/")
     hook.webhook = webhook
-    assert await transport_over(dialler).attempt(delivery_to(hook)) == Deferred("bad_channel")
+    assert await transport_over(dialler).attempt(delivery_to(hook)) == Deferred(
+        "bad_channel", sign=Sign.NOTHING
+    )
     assert not dialler.made
 
 

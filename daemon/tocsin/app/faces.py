@@ -149,8 +149,7 @@ def admin_server(
 
 
 def _lanes(parts: Parts) -> dict[ChannelType, LaneControl]:
-    queues = {ChannelType.WEBHOOKS: parts.queue}
-    return {kind: queue for kind, queue in queues.items() if isinstance(queue, LaneControl)}
+    return {ChannelType.WEBHOOKS: parts.queue}
 
 
 def _server(

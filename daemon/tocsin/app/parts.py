@@ -37,6 +37,7 @@ from tocsin.transports.guard import AddressGuard
 from tocsin.transports.webhook import WebhookTransport
 
 CLOSING = 2.0
+DAY = 86_400_000
 
 log = structlog.get_logger()
 
@@ -65,15 +66,19 @@ class Parts:
             clock=clock,
             services=self.services,
             token_exclusive=config.push.token_exclusive,
+            rotation_grace=config.webhooks.rotation_grace,
         )
         self.guard = AddressGuard(config.webhooks)
-        self.webhooks = WebhookTransport(config.webhooks, guard=self.guard, now=_wall_clock)
+        self.webhooks = WebhookTransport(
+            config.webhooks, guard=self.guard, metrics=metrics, clock=clock, wall=_wall_clock
+        )
         self.settler = Settler(
             ChannelType.WEBHOOKS,
             store,
             self.directory,
             settings=config.delivery,
             unanswered_retries=config.webhooks.unanswered_retries,
+            suspend_after=config.webhooks.suspend_after_days * DAY,
             metrics=metrics,
             clock=clock,
             rng=rng,
@@ -85,8 +90,9 @@ class Parts:
             self.webhooks,
             self.settler,
             settings=config.delivery,
-            width=config.webhooks.lane_width,
+            width=config.webhooks.width_of,
             slots=config.webhooks.max_sockets,
+            events=self.events,
             metrics=metrics,
             clock=clock,
         )

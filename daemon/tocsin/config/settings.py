@@ -21,7 +21,7 @@ from tocsin.server.services import ServiceSettings, services_problem
 from tocsin.server.settings import CorsSettings, HttpLimits, ListenSettings, check_networks
 from tocsin.server.websocket import WsSettings
 from tocsin.store.sqlite import StoreSettings
-from tocsin.transports.webhook import WebhookSettings
+from tocsin.transports.settings import WebhookSettings
 from tocsin.wire.endpoint import normal_host, parse_url
 
 BASE_URL = re.compile(r"https?://(?P<host>\[[^\]]+\]|[^:/]+)(?::(?P<port>[0-9]{1,5}))?/?")

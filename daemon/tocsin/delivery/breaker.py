@@ -42,9 +42,10 @@ class Breaker:
 
     __slots__ = ("_rest", "_window", "era", "forgettable_at", "state", "until")
 
-    def __init__(self) -> None:
+    def __init__(self, era: int = 0) -> None:
+        """`era`: one that no attempt under way began in."""
         self.state = State.CLOSED
-        self.era = 0
+        self.era = era
         self.until = 0
         self.forgettable_at = 0
         self._rest = FIRST_REST

@@ -3,6 +3,10 @@
 The store is the queue; a lane holds a small window of it in memory. Each lane has its own
 workers, at most its width, and its own claims, so what hangs in one lane is never waited for by
 another. Lanes whose next delivery lies ahead stand in one heap of deadlines.
+
+A blocked lane claims nothing; what it held goes back uncounted. Due times, deadlines and what
+blocks a lane follow the daemon's own clock, which never steps (`ops.clock`): the wall clock may
+jump either way without an attempt too early, too late or past its deadline.
 """
 
 import heapq
@@ -14,14 +18,16 @@ import structlog
 import trio
 
 from tocsin.delivery.directory import Directory
+from tocsin.delivery.events import Events
 from tocsin.delivery.lane import Lane
+from tocsin.delivery.lanecontrol import LaneStatus
 from tocsin.delivery.settings import DeliverySettings
 from tocsin.delivery.settler import Settler
 from tocsin.delivery.slots import Slots
 from tocsin.model.channel import Channel, ChannelState, ChannelType, type_of_lane
 from tocsin.model.delivery import Delivery
 from tocsin.model.errors import StoreError
-from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused
+from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused, Sign
 from tocsin.ops.metrics import Metrics
 from tocsin.ops.service import Progress
 from tocsin.store.interface import Claimed, Store
@@ -55,12 +61,13 @@ class DeliveryQueue:
         settler: Settler,
         *,
         settings: DeliverySettings,
-        width: int,
+        width: Callable[[str], int],
         slots: int,
+        events: Events,
         metrics: Metrics,
         clock: Callable[[], int],
     ) -> None:
-        """`width` is how many attempts a lane has under way at most, `slots` all lanes."""
+        """`width` says how many attempts a lane has under way at most, `slots` all lanes."""
         self._kind = kind
         # Bound once, a call below the level does nothing at all.
         self._log = log.bind()
@@ -68,11 +75,12 @@ class DeliveryQueue:
         self._directory = directory
         self._transport = transport
         self._settler = settler
-        self._window = max(settings.lane_window, width)
+        self._window = settings.lane_window
         self._width = width
         self._slots = Slots(slots)
         self._claims = 0
         self._crowded: dict[str, None] = {}
+        self._events = events
         self._metrics = metrics
         self._clock = clock
         self._lanes: dict[str, Lane] = {}
@@ -105,22 +113,55 @@ class DeliveryQueue:
         if lane.due_at is None or due_at < lane.due_at:
             lane.due_at = due_at
             lane.woken = True
-            self._set_alarm(due_at, name)
+            self._set_alarm(lane, due_at)
+            self._woken.set()
 
     def statistics(self) -> dict[str, int]:
-        """Lanes known, deadlines noted, attempts under way."""
+        """Lanes known, those of them that wait for a free slot, deadlines noted, attempts under
+        way."""
         return {
             "lanes": len(self._lanes),
+            "crowded": len(self._crowded),
             "deadlines": len(self._deadlines),
             "attempts": sum(lane.workers for lane in self._lanes.values()),
         }
+
+    def lane_statuses(self) -> list[LaneStatus]:
+        """See `LaneControl`. `full` is told here only: with many lanes at work it comes and goes
+        with every attempt."""
+        return [
+            LaneStatus(
+                lane.name,
+                self._kind,
+                lane.width,
+                lane.blocked or ("full" if lane.name in self._crowded else None),
+                lane.workers,
+                lane.held,
+                lane.due_at,
+            )
+            for lane in self._lanes.values()
+        ]
+
+    def pause(self, name: str) -> None:
+        """See `LaneControl`. Until resumed or until the daemon ends."""
+        lane = self._lane(name)
+        lane.paused = True
+        self._note_blocked(lane, self._clock())
+
+    def resume(self, name: str) -> bool:
+        """See `LaneControl`."""
+        lane = self._lanes.get(name)
+        if lane is None or not lane.unblock():
+            return False
+        self._note_blocked(lane, self._clock())
+        self._mark_ready(name)
+        return True
 
     def stop(self) -> None:
         """Claim nothing more and put back what was not attempted; attempts under way go on."""
         self._stopping = True
         for lane in self._lanes.values():
-            for claimed in lane.release():
-                self._settler.release(claimed)
+            self._give_back(lane)
 
     async def wait_idle(self) -> None:
         """Wait until no attempt is under way; to be called after `stop`."""
@@ -152,8 +193,13 @@ class DeliveryQueue:
 
         What is woken meanwhile is kept.
         """
-        self._lanes.clear()
+        for lane in self._lanes.values():
+            lane.reset()
+        self._lanes = {name: lane for name, lane in self._lanes.items() if lane.blocked}
+        self._deadlines.clear()
         self._crowded.clear()
+        for name in self._lanes:
+            self._mark_ready(name)
         self._claims = self._slots.busy = 0
         try:
             await self._settler.flush()
@@ -177,19 +223,26 @@ class DeliveryQueue:
         if self._woken.is_set():
             self._woken = trio.Event()
 
-    def _set_alarm(self, due_at: int, name: str) -> None:
-        """Deadlines that no longer hold are thrown out when they are more than the lanes."""
-        heapq.heappush(self._deadlines, (due_at, name))
+    def _set_alarm(self, lane: Lane, at: int) -> None:
+        """Look at a lane then; what comes later is planned by then. Deadlines that no longer hold
+        are thrown out when they are more than the lanes."""
+        if lane.alarm is not None and lane.alarm <= at:
+            return
+        lane.alarm = at
+        heapq.heappush(self._deadlines, (at, lane.name))
         if len(self._deadlines) > 2 * len(self._lanes) + MOST_STALE:
             lanes = self._lanes.values()
-            self._deadlines = [(one.due_at, one.name) for one in lanes if one.due_at is not None]
+            self._deadlines = [(one.alarm, one.name) for one in lanes if one.alarm is not None]
             heapq.heapify(self._deadlines)
-        self._woken.set()
 
     def _note_due(self) -> None:
         now = self._clock()
         while self._deadlines and self._deadlines[0][0] <= now:
-            self._ready[heapq.heappop(self._deadlines)[1]] = None
+            name = heapq.heappop(self._deadlines)[1]
+            self._ready[name] = None
+            lane = self._lanes.get(name)
+            if lane is not None and lane.alarm is not None and lane.alarm <= now:
+                lane.alarm = None
 
     def _mark_ready(self, name: str) -> None:
         self._ready[name] = None
@@ -198,7 +251,8 @@ class DeliveryQueue:
     def _lane(self, name: str) -> Lane:
         lane = self._lanes.get(name)
         if lane is None:
-            lane = self._lanes[name] = Lane(name, self._width, self._window)
+            width = self._width(name)
+            lane = self._lanes[name] = Lane(name, width, max(self._window, width))
         return lane
 
     def _serve(self, name: str, nursery: trio.Nursery) -> None:
@@ -206,21 +260,50 @@ class DeliveryQueue:
         lane = self._lanes.get(name)
         if lane is None or self._stopping:
             return
+        now = self._clock()
         slots = self._slots
-        limit = lane.wants(self._clock())
+        limit = lane.wants(now)
         if limit and (self._claims >= MOST_CLAIMS or (slots.are_taken and not lane.workers)):
             self._crowded[name] = None
         elif limit:
             self._start_claim(lane, limit, nursery)
         room = min(slots.share(lane.width) - lane.workers, slots.total - slots.busy)
-        for _ in range(min(lane.spare_workers, room)):
+        for _ in range(min(lane.spare_workers(now), room)):
             lane.workers += 1
             slots.busy += 1
             nursery.start_soon(self._work, lane)
-        if lane.has_work and not lane.workers:
+        if lane.held and not lane.workers:
             self._crowded[name] = None
-        if lane.is_idle:
-            del self._lanes[name]
+        self._note_blocked(lane, now)
+        if lane.is_idle(now):
+            self._forget(lane, now)
+        elif (look_at := lane.next_look(now)) is not None:
+            self._set_alarm(lane, look_at)
+
+    def _forget(self, lane: Lane, now: int) -> None:
+        lane.unblock()
+        self._note_blocked(lane, now)
+        del self._lanes[lane.name]
+
+    def _note_blocked(self, lane: Lane, now: int) -> None:
+        """Where the reason has changed: give back what cannot be attempted, and tell."""
+        reason, before = lane.reason(now), lane.blocked
+        if reason == before:
+            return
+        lane.blocked = reason
+        if not lane.most(now):
+            self._give_back(lane)
+        for one, step in ((before, -1), (reason, 1)):
+            if one is not None:
+                self._metrics.lanes_blocked[self._kind, one].inc(step)
+        event = "lane.blocked" if reason is not None else "lane.unblocked"
+        self._events.emit(
+            event, lane=lane.name, channel_type=self._kind.value, reason=reason or before
+        )
+
+    def _give_back(self, lane: Lane) -> None:
+        for claimed in lane.release():
+            self._settler.release(claimed)
 
     def _start_claim(self, lane: Lane, limit: int, nursery: trio.Nursery) -> None:
         """Claim a window's worth, or, when slots are scarce, what can be started soon."""
@@ -260,9 +343,8 @@ class DeliveryQueue:
             lane.due_at = None
             self.due(lane.name, next_due)
             self.due(lane.name, heard)
-        if self._stopping:
-            for claimed in lane.release():
-                self._settler.release(claimed)
+        if self._stopping or not lane.most(self._clock()):
+            self._give_back(lane)
         self._mark_ready(lane.name)
 
     async def _work(self, lane: Lane) -> None:
@@ -272,7 +354,7 @@ class DeliveryQueue:
             while not self._should_yield(lane, done) and (claimed := lane.take()) is not None:
                 if lane.wants(self._clock()):
                     self._mark_ready(lane.name)
-                await self._handle(claimed)
+                await self._handle(claimed, lane)
                 done += 1
         finally:
             lane.workers -= 1
@@ -281,14 +363,19 @@ class DeliveryQueue:
             self._mark_ready(lane.name)
 
     def _should_yield(self, lane: Lane, done: int) -> bool:
-        """Others wait for a slot, and this lane has more than its share, or had its turn."""
-        if not self._crowded or not done:
+        """This lane has been narrowed, or others wait for a slot, and it has more than its share
+        or had its turn."""
+        if not done:
+            return False
+        if lane.workers > lane.width:
+            return True
+        if not self._crowded:
             return False
         return lane.workers > self._slots.share(lane.width) or done >= TURN
 
     # -- one delivery ------------------------------------------------------------------------
 
-    async def _handle(self, claimed: Claimed) -> None:
+    async def _handle(self, claimed: Claimed, lane: Lane) -> None:
         """Attempt one claimed delivery, or settle it without an attempt."""
         try:
             await self._settler.wait_room()
@@ -296,33 +383,46 @@ class DeliveryQueue:
             if account is None:
                 account = await self._directory.account(claimed.owner)
             channel = account.channels.get(claimed.channel_id)
-            if channel is None or channel.state is ChannelState.SUSPENDED:
+            now = self._clock()
+            if channel is None or channel.state is ChannelState.SUSPENDED or not lane.most(now):
                 self._settler.release(claimed)
-            elif claimed.notification.expires_at <= self._clock():
+            elif claimed.notification.expires_at <= now:
                 self._settler.expire(claimed)
+            elif channel.held_until > now:
+                self._settler.release(claimed, after=channel.held_until - now)
             else:
-                outcome = await self._attempt(claimed, channel)
-                self._settler.judge(claimed, channel, outcome)
+                await self._try(claimed, channel, lane)
         except StoreError:
             self._settler.release(claimed, after=PAUSE_AFTER_FAILURE)
         except trio.Cancelled:
             self._settler.release(claimed)
             raise
 
-    async def _attempt(self, claimed: Claimed, channel: Channel) -> Outcome:
-        """Exactly one outcome, whatever the transport does."""
+    async def _try(self, claimed: Claimed, channel: Channel, lane: Lane) -> None:
+        """Attempt a delivery; settle it, and let the lane learn from it."""
+        era = lane.breaker.era
+        started = time.perf_counter()
+        outcome, result = await self._attempt(claimed, channel)
+        seconds = time.perf_counter() - started
+        self._settler.judge(claimed, channel, outcome, result=result, seconds=seconds)
+        now = self._clock()
+        lane.learn(outcome, era=era, now=now)
+        self._note_blocked(lane, now)
+        self._count(claimed, outcome, result, seconds)
+
+    async def _attempt(self, claimed: Claimed, channel: Channel) -> tuple[Outcome, str]:
+        """Exactly one outcome, whatever the transport does, and the word for it."""
         delivery = Delivery(
             claimed.id, claimed.notification, channel, claimed.attempts, claimed.unanswered
         )
-        started = time.perf_counter()
-        outcome: Outcome
         try:
             outcome = await self._transport.attempt(delivery)
-            result = RESULTS[type(outcome)]
         except Exception:  # the fence around one delivery
             log.exception("delivery.crashed", notification_id=claimed.notification.id)
-            outcome, result = Deferred("internal"), "crashed"
-        seconds = time.perf_counter() - started
+            return Deferred("internal", sign=Sign.NOTHING), "crashed"
+        return outcome, RESULTS[type(outcome)]
+
+    def _count(self, claimed: Claimed, outcome: Outcome, result: str, seconds: float) -> None:
         self._metrics.delivery_attempts[self._kind, result].inc()
         self._metrics.attempt_duration[self._kind].observe(seconds)
         self._log.debug(
@@ -335,4 +435,3 @@ class DeliveryQueue:
             status=outcome.status,
             seconds=round(seconds, 4),
         )
-        return outcome

@@ -13,10 +13,10 @@ from tocsin.delivery.schedule import Schedule
 from tocsin.delivery.settings import DeliverySettings
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import StoreError
-from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused
+from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused, Sign, Word
 from tocsin.ops.metrics import Metrics
 from tocsin.ops.service import Progress
-from tocsin.store.interface import Claimed, DeadLetter, Rescheduled, Settlements, Store
+from tocsin.store.interface import Attempt, Claimed, DeadLetter, Rescheduled, Settlements, Store
 
 MOST_GATHERED = 4096
 PAUSE_AFTER_FAILURE = 1.0
@@ -35,39 +35,54 @@ class Settler:
         *,
         settings: DeliverySettings,
         unanswered_retries: int,
+        suspend_after: int | None,
         metrics: Metrics,
         clock: Callable[[], int],
         rng: random.Random,
     ) -> None:
-        """`on_due(lane, due_at)`, set by the queue, is told when a settled lane is next due."""
+        """`suspend_after`: milliseconds for which a channel may fail without one success, None
+        for ever. `on_due(lane, due_at)`, set by the queue, is told when a settled lane is next
+        due."""
         self._kind = kind
         self._store = store
         self._directory = directory
         self._schedule = Schedule(settings, rng)
         self._unanswered_retries = unanswered_retries
+        self._suspend_after = suspend_after
         self._metrics = metrics
         self._clock = clock
         self.on_due: Callable[[str, int | None], None] = _nobody
         self._gathered = Settlements()
         self._suspended: list[Channel] = []
+        self._marked: dict[int, Channel] = {}
         self._work = trio.Event()
         self._room = trio.Event()
 
-    def judge(self, claimed: Claimed, channel: Channel | None, outcome: Outcome) -> None:
-        """Decide what an outcome means for its delivery; written a moment later."""
+    def judge(
+        self, claimed: Claimed, channel: Channel, outcome: Outcome, *, result: str, seconds: float
+    ) -> None:
+        """Decide what an outcome means for its delivery and its channel; written a moment later.
+
+        `result` is the word for it in the delivery log.
+        """
+        self._log(claimed, result, outcome, seconds)
         match outcome:
             case Delivered():
                 self._finish(claimed, "delivered")
+                if channel.failing_since is not None:
+                    self._mark_failing(channel, None)
             case Refused():
                 self._finish(claimed, "refused")
             case Deferred():
                 self._defer(claimed, outcome)
+                self._note_failure(channel, outcome)
             case Gone():
-                if channel is not None:
-                    self._suspended.append(channel)
+                self._suspended.append(channel)
                 self._again(claimed, self._clock(), unanswered=0)
             case _:
                 assert_never(outcome)
+        if Word.SUSPEND in outcome.words:
+            self._suspended.append(channel)
         self._work.set()
 
     def release(self, claimed: Claimed, *, after: int = 0) -> None:
@@ -82,8 +97,10 @@ class Settler:
 
     def expire(self, claimed: Claimed) -> None:
         """Its deadline passed before this attempt, which is not made."""
+        claimed_before = attrs.evolve(claimed, attempts=claimed.attempts - 1)
+        self._log(claimed_before, "expired")
         if claimed.attempts > 1:
-            self._bury(attrs.evolve(claimed, attempts=claimed.attempts - 1), "expired")
+            self._bury(claimed_before, "expired")
         else:
             self._finish(claimed, "expired")
         self._work.set()
@@ -132,10 +149,14 @@ class Settler:
 
     async def _settle(self) -> None:
         batch, self._gathered = self._gathered, Settlements()
+        marked, self._marked = self._marked, {}
+        # As it is now: a channel may have been resumed since it was marked.
+        batch.failing = {key: channel.failing_since for key, channel in marked.items()}
         try:
             settled = await self._store.settle(batch, now=self._clock())
         except StoreError:
             self._put_back(batch)
+            self._marked = marked | self._marked
             raise
         self._room.set()
         self._room = trio.Event()
@@ -146,11 +167,15 @@ class Settler:
         batch.finished += self._gathered.finished
         batch.rescheduled += self._gathered.rescheduled
         batch.dead += self._gathered.dead
+        batch.attempts += self._gathered.attempts
         self._gathered = batch
 
     def _defer(self, claimed: Claimed, outcome: Deferred) -> None:
         unanswered = claimed.unanswered + 1 if outcome.unanswered else 0
         now = self._clock()
+        if outcome.sign is Sign.NOTHING and now >= claimed.notification.expires_at:
+            self.expire(claimed)
+            return
         if unanswered > self._unanswered_retries:
             self._bury(claimed, "unanswered", outcome.status)
             return
@@ -163,6 +188,50 @@ class Settler:
             self._bury(claimed, "expired", outcome.status)
         else:
             self._again(claimed, due_at, unanswered=unanswered)
+
+    def _note_failure(self, channel: Channel, outcome: Deferred) -> None:
+        """Others of the channel may have to wait, too (PU-81); a channel that only fails is
+        suspended. Who does not answer may have got it (CH-83)."""
+        now = self._clock()
+        if Word.HOLD in outcome.words:
+            until = now + int((outcome.retry_after or 0) * 1000)
+            channel.held_until = max(channel.held_until, until)
+        if outcome.unanswered or outcome.sign is Sign.NOTHING or self._suspend_after is None:
+            return
+        if channel.failing_since is None:
+            self._mark_failing(channel, now)
+        elif now - channel.failing_since >= self._suspend_after:
+            self._suspended.append(channel)
+
+    def _mark_failing(self, channel: Channel, since: int | None) -> None:
+        channel.failing_since = since
+        self._marked[channel.key] = channel
+
+    def _log(
+        self,
+        claimed: Claimed,
+        result: str,
+        outcome: Outcome | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """A line of the delivery log; without an outcome no attempt was made."""
+        notification = claimed.notification
+        self._gathered.attempts.append(
+            Attempt(
+                claimed.id,
+                notification.id,
+                notification.user,
+                claimed.channel_id,
+                self._kind,
+                self._clock(),
+                claimed.attempts,
+                result,
+                None if seconds is None else int(seconds * 1000),
+                None if outcome is None else outcome.status,
+                getattr(outcome, "reason", None),
+                None if outcome is None else outcome.excerpt or None,
+            )
+        )
 
     def _again(self, claimed: Claimed, due_at: int, *, unanswered: int) -> None:
         self._gathered.rescheduled.append(

@@ -166,13 +166,22 @@ class Metrics:
         )
         self.dead_letters = self._gauges("dead_letters", "Dead letters kept.", type=TYPES)
         self.lanes_blocked = self._gauges(
-            "lanes_blocked", "Lanes that attempt nothing now.", type=TYPES, reason=BLOCKED
+            "lanes_blocked", "Lanes that attempt less than they could.", type=TYPES, reason=BLOCKED
         )
         self.operator_events = self._counters(
             "operator_events", "What an operator was told.", event=EVENTS
         )
         self.operator_events_dropped = self._counter(
             "operator_events_dropped", "Operator events that found no room on their way."
+        )
+        self.webhook_connections = self._gauge(
+            "webhook_connections", "Connections to webhooks, open or being opened."
+        )
+        self.webhook_blocked_addresses = self._counter(
+            "webhook_blocked_addresses", "Attempts at webhooks that led to a forbidden address."
+        )
+        self.webhook_unsigned_channels = self._gauge(
+            "webhook_unsigned_channels", "Webhooks whose requests nobody can verify."
         )
         self.store_commit = self._histogram("store_commit_seconds", "Time of one commit.", FAST)
         self.store_commit_batch_size = self._histogram(

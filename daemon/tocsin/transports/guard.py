@@ -9,18 +9,16 @@ import ipaddress
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import outcome
 import trio
 
 from tocsin.model.errors import TocsinError
+from tocsin.transports.settings import WebhookSettings
 from tocsin.wire.addresses import is_forbidden, parse_networks
 from tocsin.wire.endpoint import Endpoint, normal_host, parse_url
-
-if TYPE_CHECKING:
-    from tocsin.transports.webhook import WebhookSettings
 
 LOOKUPS = 64
 
@@ -69,7 +67,7 @@ class AddressGuard:
     """
 
     def __init__(
-        self, settings: "WebhookSettings", *, resolve: Resolve = system_resolve, lookups: int = 64
+        self, settings: WebhookSettings, *, resolve: Resolve = system_resolve, lookups: int = 64
     ) -> None:
         self._allow = parse_networks(settings.allow_networks)
         self._deny = parse_networks(settings.deny_networks)

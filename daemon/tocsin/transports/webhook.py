@@ -6,64 +6,34 @@ from collections.abc import Callable
 from functools import partial
 
 import attrs
+import structlog
 import trio
 
 from tocsin import __version__
 from tocsin.model.channel import Channel, Webhook
 from tocsin.model.delivery import Delivery
-from tocsin.model.option import option
-from tocsin.model.outcome import Deferred, Outcome
+from tocsin.model.errors import TocsinError
+from tocsin.model.outcome import Deferred, Outcome, Sign
+from tocsin.ops.metrics import Metrics
 from tocsin.transports.dial import ConnectionLostError, dial
 from tocsin.transports.guard import AddressGuard, NotConnectedError
+from tocsin.transports.notices import Hourly
 from tocsin.transports.pool import ConnectionPool, Dial, Link, PoolStatistics
-from tocsin.wire.addresses import networks_problem
-from tocsin.wire.endpoint import Endpoint, hosts_problem
+from tocsin.transports.settings import WebhookSettings
+from tocsin.wire.endpoint import Endpoint
 from tocsin.wire.http1client import AnswerReader, BadAnswerError
-from tocsin.wire.retryafter import DAY
-from tocsin.wire.webhook import RequestTemplate, Signer, outcome, secret_problem
+from tocsin.wire.webhook import RequestTemplate, Signer, outcome
 
 USER_AGENT = f"tocsin/{__version__}"
 PREPARED = 4_096
 
+log = structlog.get_logger()
 
-@attrs.frozen
-class WebhookSettings:
-    """`[webhooks]`"""
 
-    connect_timeout: float = option(
-        5, "Seconds for name, connection and TLS together.", minimum=0.1, maximum=30
-    )
-    total_timeout: float = option(15, "Seconds for a whole attempt.", minimum=1, maximum=30)
-    lane_width: int = option(8, "Requests under way to one origin.", minimum=1, maximum=256)
-    max_sockets: int = option(
-        1024, "Connections in all; beyond it the one idle longest is closed.", minimum=1
-    )
-    allow_http: list[str] = option([], "Hosts that may be called without TLS.", check=hosts_problem)
-    allow_networks: list[str] = option(
-        [], "Networks that may be called although they are not public.", check=networks_problem
-    )
-    deny_networks: list[str] = option(
-        [], "Networks that may not be called although they are public.", check=networks_problem
-    )
-    signing_secret: str | None = option(
-        None,
-        "Signs for channels without a secret of their own: whsec_ and base64 of 24-64 bytes.",
-        check=secret_problem,
-        secret=True,
-    )
-    echo_secrets: bool = option(False, "Answers show x-authorization instead of stars.")
-    unanswered_retries: int = option(
-        2,
-        "Attempts in a row that may go unanswered before another makes a dead letter.",
-        minimum=0,
-        maximum=100,
-    )
-    collect_unused_days: int = option(
-        30, "Days after which a webhook without any subscription is removed.", minimum=1
-    )
-    retry_after_max: float = option(
-        DAY, "Seconds a Retry-After may ask for.", minimum=0, maximum=DAY
-    )
+class TooLateError(TocsinError):
+    """The notification's deadline has come before a byte of it was written."""
+
+    reason = "expired"
 
 
 @attrs.frozen
@@ -74,6 +44,7 @@ class _Prepared:
     webhook: Webhook
     endpoint: Endpoint
     template: RequestTemplate
+    timeout: float
     until: float
 
 
@@ -83,6 +54,7 @@ class _Call:
 
     endpoint: Endpoint
     request: bytes
+    expires_at: int
     written: bool = False
     answer: AnswerReader | None = None
     trouble: str | None = None
@@ -95,9 +67,10 @@ class _Call:
 class WebhookTransport:
     """Tries once and says what came of it; decides nothing else.
 
-    `now` tells epoch milliseconds. `guard` is the one that judged the channels' URLs. Without
-    an `ssl_context` the system's trust store is used; `connect` replaces the whole way to a
-    connection. `run` and `aclose` belong to the owner.
+    Both clocks tell epoch milliseconds: deadlines go by the daemon's own `clock`, timestamps and
+    dates that receivers compare with theirs by the `wall`. `guard` is the one that judged the
+    channels' URLs. Without an `ssl_context` the system's trust store is used; `connect` replaces
+    the whole way to a connection. `run` and `aclose` belong to the owner.
     """
 
     def __init__(
@@ -105,13 +78,18 @@ class WebhookTransport:
         settings: WebhookSettings,
         *,
         guard: AddressGuard,
-        now: Callable[[], int],
+        metrics: Metrics,
+        clock: Callable[[], int],
+        wall: Callable[[], int],
         ssl_context: ssl.SSLContext | None = None,
         connect: Dial | None = None,
     ) -> None:
         self._settings = settings
         self._guard = guard
-        self._now = now
+        self._metrics = metrics
+        self._clock = clock
+        self._wall = wall
+        self._blocked = Hourly(trio.current_time)
         secret = settings.signing_secret
         self._signer = None if secret is None else Signer(secret)
         if connect is None:
@@ -121,22 +99,27 @@ class WebhookTransport:
         self._prepared: dict[str, _Prepared] = {}
 
     async def attempt(self, delivery: Delivery) -> Outcome:
-        """One attempt, within total_timeout. Cancelled, it closes the connection it used."""
-        now = self._now()
+        """One attempt, within total_timeout. Cancelled, it closes the connection it used.
+
+        What has expired is not written, however long it took to connect.
+        """
+        now = self._wall()
         try:
             prepared = self._prepare(delivery.channel, now)
         except ValueError:
             await trio.lowlevel.checkpoint()
-            return Deferred("bad_channel")
+            return Deferred("bad_channel", sign=Sign.NOTHING)
         notification = delivery.notification
         request = prepared.template.render(
             notification_id=notification.id,
             timestamp=now // 1000,
             body=notification.body,
         )
-        call = _Call(prepared.endpoint, request)
-        with trio.move_on_after(self._settings.total_timeout):
+        call = _Call(prepared.endpoint, request, notification.expires_at)
+        with trio.move_on_after(prepared.timeout):
             await self._carry_out(call)
+        if call.trouble == "blocked_address":
+            self._note_blocked(delivery.channel, call.endpoint)
         return self._outcome(call)
 
     async def run(self) -> None:
@@ -169,7 +152,13 @@ class WebhookTransport:
             authorization=webhook.authorization,
             signers=self._signers(webhook, now),
         )
-        prepared = _Prepared(webhook, endpoint, template, _until(webhook, now))
+        prepared = _Prepared(
+            webhook,
+            endpoint,
+            template,
+            timeout=self._settings.timeout_of(endpoint.host),
+            until=_until(webhook, now),
+        )
         self._prepared.pop(channel.id, None)
         if len(self._prepared) >= PREPARED:
             del self._prepared[next(iter(self._prepared))]
@@ -186,11 +175,17 @@ class WebhookTransport:
             signers += configured if webhook.previous is None else [Signer(webhook.previous)]
         return signers
 
+    def _note_blocked(self, channel: Channel, endpoint: Endpoint) -> None:
+        """Somebody's name leads where it may not (PU-72): once an hour is enough for a log."""
+        self._metrics.webhook_blocked_addresses.inc()
+        if self._blocked.is_due(channel.id):
+            log.warning("webhook.blocked_address", channel_id=channel.id, origin=endpoint.origin)
+
     async def _carry_out(self, call: _Call) -> None:
         """Send and read, and note in `call` what went wrong."""
         try:
             await self._send(call)
-        except (NotConnectedError, BadAnswerError) as error:
+        except (NotConnectedError, BadAnswerError, TooLateError) as error:
             call.trouble = error.reason
 
     async def _send(self, call: _Call) -> None:
@@ -211,6 +206,9 @@ class WebhookTransport:
 
     async def _exchange(self, link: Link, call: _Call) -> None:
         """Write the request and read what comes; a broken connection just ends it."""
+        if self._clock() >= call.expires_at:
+            self._pool.keep(link)
+            raise TooLateError
         answer = call.answer = link.answer
         try:
             await link.connection.send_all(call.request)
@@ -235,12 +233,13 @@ class WebhookTransport:
             return outcome(
                 answer.status,
                 answer.headers,
-                now=self._now(),
+                now=self._wall(),
                 retry_after_max=self._settings.retry_after_max,
                 excerpt=answer.body,
             )
         if call.trouble is not None:
-            return Deferred(call.trouble)
+            sign = Sign.NOTHING if call.trouble == TooLateError.reason else Sign.FAILURE
+            return Deferred(call.trouble, sign=sign)
         if call.written:
             return Deferred("unanswered", unanswered=True)
         return Deferred("timeout")

@@ -84,6 +84,11 @@ def normal_host(text: str) -> str:
     return host
 
 
+def host_of(origin: str) -> str:
+    """The host of an `Endpoint.origin`."""
+    return origin.partition("://")[2].rpartition(":")[0].strip("[]")
+
+
 def hosts_problem(texts: list[str]) -> str | None:
     """What is wrong with a list of hosts, in words for the operator, or None."""
     for text in texts:
