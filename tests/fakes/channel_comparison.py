@@ -4,8 +4,9 @@ from collections import Counter
 
 from tests.fakes.channel_model import ChannelModel, Leg, ModelChannel
 from tests.fakes.daemon import CHANNELS, CHAT, INBOUND, USER
+from tests.fakes.notification_socket import notification_id
 from tests.fakes.subscriptions import ACCOUNT, CALL, ENVELOPES, PRESENCE
-from tests.fakes.virtual_daemon import EPOCH, VirtualDaemon, VirtualSocket
+from tests.fakes.virtual_daemon import EPOCH, VirtualDaemon, VirtualPoll, VirtualSocket
 
 from tocsin.model.channel import ChannelType
 
@@ -22,10 +23,12 @@ class Comparison:
         self.it: VirtualDaemon
         self.model = ChannelModel()
         self.sockets: dict[str, VirtualSocket] = {}
+        self.polls: dict[str, VirtualPoll] = {}
         self.subscriptions: dict[tuple[str, str], str] = {}
 
     async def compare(self) -> None:
         self.compare_sockets()
+        await self.compare_polls()
         await self._compare_channels()
         await self._compare_subscriptions()
         self._compare_gauges()
@@ -43,6 +46,35 @@ class Comparison:
             assert client.closed in ({1001} if channel else {1000, 1001} if client.mute else {1000})
             client.hang_up()
             del self.sockets[id_]
+
+    async def compare_polls(self) -> None:
+        """Held until there is something, the time is over, or the channel."""
+        for id_, poll in list(self.polls.items()):
+            channel = self.model.channels.get(id_)
+            is_held = channel is not None and channel.held_until is not None
+            legs = self.model.answered(channel) if channel is not None and is_held else []
+            if is_held and not legs:
+                assert await poll.answer() is None
+                continue
+            await self.compare_answer(channel, poll, legs)
+            del self.polls[id_]
+
+    async def compare_answer(
+        self, channel: ModelChannel | None, poll: VirtualPoll, legs: list[Leg]
+    ) -> None:
+        """What a poll was answered, and where that leaves its client."""
+        answer = await poll.answer()
+        assert answer is not None
+        assert answer.status == 200
+        got = [notification_id(one) for one in answer.json["notificationList"]]
+        position = answer.headers["x-channel-position"]
+        if channel is None:
+            assert not got
+            return
+        if legs:
+            _compare_written(channel, legs, got)
+        assert bool(legs) == bool(got)
+        channel.positions.append((position, int(position.partition(":")[2])))
 
     async def _compare_channels(self) -> None:
         answer = await self.it.ask("GET", CHANNELS)

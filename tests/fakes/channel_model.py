@@ -18,6 +18,7 @@ POLLED = ("websockets", "LongPolling")
 SHORTEST, LONGEST, USUAL = 60, 86_400, 3600
 ABANDONED_AFTER = 30
 GRACE = 60
+HELD = LINGERING = 30
 PATIENCE = 90
 UNCHECKED_PATIENCE = 360
 CLOCK_SHARE, CLOCK_SLACK = 8, 60
@@ -53,6 +54,8 @@ class ModelChannel:
     open socket got and has not receipted. `subscriptions`: since when, by service.
 
     `shuffled`: a crash or a take-over leaves it open in which order the next ones come.
+    A polled channel counts as connected while `heard_at`, the end of its last poll, is set;
+    `positions` are those its client was told.
     `unsure_from`: after a crash, the earliest that `expires_at` may be.
     """
 
@@ -71,6 +74,9 @@ class ModelChannel:
     mute: bool = False
     left_cleanly: bool = False
     last_seq: int = 0
+    answered_seq: int = 0
+    held_until: float | None = None
+    positions: list[tuple[str, int]] = attrs.field(factory=list)
     shuffled: bool = False
     unsure_from: float | None = None
 
@@ -80,9 +86,15 @@ class ModelChannel:
         return self.heard_at is not None
 
     @property
-    def patience(self) -> float:
-        """How long a client may be silent that never said how often it checks (CH-57)."""
-        return UNCHECKED_PATIENCE if self.role == "client" else PATIENCE
+    def lost_at(self) -> float | None:
+        """When a client is given up that does not come back or never said how often it checks;
+        None for one that answers, or whose poll is held (CH-57, CH-66)."""
+        if self.heard_at is None or self.held_until is not None:
+            return None
+        if self.kind == "LongPolling":
+            return self.heard_at + LINGERING
+        patience = UNCHECKED_PATIENCE if self.role == "client" else PATIENCE
+        return self.heard_at + patience if self.mute else None
 
     def is_abandoned(self, now: float) -> bool:
         """CH-45."""
@@ -125,6 +137,7 @@ class ModelChannel:
     def leave(self, now: float, *, cleanly: bool = False) -> None:
         """The socket is gone."""
         self.heard_at, self.left_at, self.left_cleanly = None, now, cleanly
+        self.held_until = None
 
 
 @attrs.define(eq=False)
@@ -241,6 +254,28 @@ class ChannelModel:
             self.settled += [(channel, leg) for leg in legs]
         return legs
 
+    # -- polls -------------------------------------------------------------------------------
+
+    def poll(self, channel: ModelChannel, claim: int | None) -> None:
+        """A poll begins: what the client has is over, what the one before held comes back
+        empty (CH-65 to CH-67)."""
+        upto = channel.answered_seq if claim is None else claim
+        channel.answered_seq = upto
+        has = [leg for leg in channel.waiting if leg.seq is not None and leg.seq <= upto]
+        channel.waiting = [leg for leg in channel.waiting if leg not in has]
+        self.settled += [(channel, leg) for leg in has]
+        channel.restart_clock(self.now)
+        channel.heard_at, channel.held_until = self.now, self.now + HELD
+
+    def answered(self, channel: ModelChannel) -> list[Leg]:
+        """What a held poll is answered now; nothing if it stays held."""
+        channel.mute, channel.shown = True, []
+        legs = channel.write(self.now)
+        if legs:
+            channel.answered_seq = legs[-1].seq or 0
+            channel.held_until, channel.heard_at = None, self.now
+        return legs
+
     # -- time --------------------------------------------------------------------------------
 
     def connect(self, channel: ModelChannel, *, mute: bool) -> None:
@@ -252,7 +287,7 @@ class ChannelModel:
     def speak(self) -> None:
         """Whoever answers has just been heard."""
         for one in self.channels.values():
-            if one.is_connected and not one.mute:
+            if one.is_connected and one.kind == "websockets" and not one.mute:
                 one.heard_at = self.now
                 one.restart_clock(self.now)
 
@@ -265,7 +300,9 @@ class ChannelModel:
         self.now = now
         self.settled.clear()
         for one in self.channels.values():
-            if one.heard_at is not None and one.mute and now - one.heard_at >= one.patience:
+            if one.held_until is not None and one.held_until <= now:
+                one.held_until, one.heard_at = None, now
+            if one.lost_at is not None and one.lost_at <= now:
                 one.leave(now)
         for one in list(self.channels.values()):
             if one.expires_at is not None and one.expires_at <= now:
@@ -296,6 +333,7 @@ class ChannelModel:
         self.now = now
         for one in self.channels.values():
             one.leave(now)
+            one.answered_seq = 0
             one.shuffled |= crashed
             if one.expires_at is not None and one.lifetime is not None:
                 if crashed:
@@ -309,5 +347,5 @@ class ChannelModel:
         for one in self.channels.values():
             found += [one.left_at + ABANDONED_AFTER, *(leg.expires_at for leg in one.waiting)]
             found += [] if one.expires_at is None else [one.expires_at]
-            found += [] if one.heard_at is None else [one.heard_at + one.patience]
+            found += [at for at in (one.lost_at, one.held_until) if at is not None]
         return found

@@ -27,8 +27,10 @@ from tests.fakes.channel_steps import (
     Connect,
     Create,
     Delete,
+    HangUp,
     Leap,
     Leave,
+    Poll,
     Prolong,
     Publish,
     Restart,
@@ -89,6 +91,8 @@ class Script(Comparison):
         for channel in list(self.model.channels.values()):
             if channel.kind == "websockets":
                 await self._connect(channel.id, mute=False)
+            elif channel.kind == "LongPolling":
+                await self._poll(channel.id, None)
         await self.compare()
         await self._leap(MOMENT)
         await self.compare()
@@ -105,18 +109,26 @@ class Script(Comparison):
             case Subscribe(pick, service):
                 await self._subscribe(self._picked(pick), service)
             case Unsubscribe(pick):
-                await self._unsubscribe(*_of([*self.subscriptions, ("ws-none", "chat")], pick))
+                await self._unsubscribe(*_of([("ws-none", "chat"), *self.subscriptions], pick))
             case Publish(pick, expires_in):
                 live = [one.subscriptions for one in self.model.channels.values()]
                 await self._publish(_of(["sms", *chain.from_iterable(live)], pick), expires_in)
-            case Connect(pick, mute):
-                sockets = [id_ for id_ in self.model.channels if id_.startswith("ws-")]
-                await self._connect(_of([self._picked(pick), *sockets], pick), mute=mute)
-            case Leave(pick, code):
-                if self.sockets:
-                    await self._leave(_of(list(self.sockets), pick), code)
             case Leap(seconds):
                 await self._leap(seconds)
+            case _:
+                await self._do_connected(step)
+
+    async def _do_connected(self, step: Step) -> None:
+        """What clients do that come to us."""
+        match step:
+            case Connect(pick, mute):
+                await self._connect(self._of_kind("ws", pick), mute=mute)
+            case Leave(pick, code) if self.sockets:
+                await self._leave(_of(list(self.sockets), pick), code)
+            case Poll(pick, claim):
+                await self._poll(self._of_kind("lp", pick), claim)
+            case HangUp(pick) if self.polls:
+                await self._hang_up(_of(list(self.polls), pick))
 
     # -- steps -------------------------------------------------------------------------------
 
@@ -251,6 +263,29 @@ class Script(Comparison):
         await self.it.settle()
         self.model.channels[id_].leave(self.model.now, cleanly=code is not None)
 
+    async def _poll(self, id_: str, claim: int | None) -> None:
+        channel = self.model.channels.get(id_)
+        told = channel.positions if channel is not None else []
+        position = told[claim % len(told)] if told and claim is not None else None
+        query = "" if position is None else f"?since={position[0]}"
+        poll = await self.it.poll(f"{CHANNELS}/{id_}/notifications{query}")
+        if channel is None or channel.kind != "LongPolling":
+            answer = await poll.answer()
+            assert answer is not None
+            assert answer.refusal == (404, "SVC0004", ["channelId"])
+            return
+        older = self.polls.pop(id_, None)
+        if older is not None:
+            await self.compare_answer(channel, older, [])
+        self.polls[id_] = poll
+        self.model.poll(channel, None if position is None else position[1])
+
+    async def _hang_up(self, id_: str) -> None:
+        self.polls.pop(id_).raw.close()
+        await self.it.settle()
+        channel = self.model.channels[id_]
+        channel.held_until, channel.heard_at = None, self.model.now
+
     async def _leap(self, seconds: float) -> None:
         """In small steps where somebody answers, so that he is heard in time."""
         end = self.model.now + seconds
@@ -266,6 +301,7 @@ class Script(Comparison):
                 moved = {key for key, id_ in self.subscriptions.items() if id_ not in present}
             self.model.tick(self._clock.current_time(), moved)
             self.compare_sockets()
+            await self.compare_polls()
             await self._speak()
 
     async def _speak(self) -> None:
@@ -284,8 +320,14 @@ class Script(Comparison):
 
     def _restarted(self, restart: Restart) -> None:
         self.sockets.clear()
+        self.polls.clear()
         self._clock.jump(restart.away)
         self.model.restart(self._clock.current_time(), crashed=restart.crashed)
+
+    def _of_kind(self, prefix: str, pick: int) -> str:
+        """A channel of this kind; beyond the last of them any."""
+        found = [id_ for id_ in self.model.channels if id_.startswith(prefix)]
+        return _of([self._picked(pick), *found], pick)
 
     def _picked(self, pick: int) -> str:
         """A channel, the newest first; beyond the last one that is gone, or that never was."""

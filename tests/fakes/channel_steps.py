@@ -85,6 +85,32 @@ class Restart:
     away: float
 
 
+@attrs.frozen
+class Poll:
+    """POST a poll; `claim`: the place in the list of positions the client says it is at."""
+
+    pick: int
+    claim: int | None
+
+
+@attrs.frozen
+class HangUp:
+    """A client whose poll is held goes away."""
+
+    pick: int
+
+
 Step = (
-    Create | Prolong | Delete | Subscribe | Unsubscribe | Publish | Connect | Leave | Leap | Restart
+    Create
+    | Prolong
+    | Delete
+    | Subscribe
+    | Unsubscribe
+    | Publish
+    | Connect
+    | Leave
+    | Poll
+    | HangUp
+    | Leap
+    | Restart
 )

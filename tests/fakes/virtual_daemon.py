@@ -94,6 +94,23 @@ class VirtualSocket:
 
 
 @attrs.define(eq=False)
+class VirtualPoll:
+    """A poll that may still be held."""
+
+    raw: socket.socket
+
+    async def answer(self) -> Answer | None:
+        """What it was answered; None while it is held."""
+        try:
+            self.raw.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return None
+        answer, _ = await read_answer(cast("trio.SocketStream", _Heard(self.raw)))
+        self.raw.close()
+        return answer
+
+
+@attrs.define(eq=False)
 class VirtualDaemon:
     """Everything but the listeners, the supervisor and the queues of webhooks."""
 
@@ -165,6 +182,11 @@ class VirtualDaemon:
         await self.settle()
         return client
 
+    async def poll(self, target: str) -> VirtualPoll:
+        """A poll, answered or held."""
+        ours = await self._send(request_bytes("POST", target, headers=[_bearer()]))
+        return VirtualPoll(ours)
+
     async def settle(self) -> None:
         """Let everybody do what there is to do now."""
         busy = True
@@ -207,6 +229,12 @@ class VirtualDaemon:
         return value
 
     async def _exchange(self, raw: bytes) -> tuple[Answer, socket.socket, bytes]:
+        ours = await self._send(raw)
+        answer, left = await read_answer(cast("trio.SocketStream", _Heard(ours)))
+        return answer, ours, left
+
+    async def _send(self, raw: bytes) -> socket.socket:
+        """A request on a connection of its own."""
         ours, theirs = socket.socketpair()
         for one in (ours, theirs):
             one.setblocking(False)
@@ -214,8 +242,7 @@ class VirtualDaemon:
         self._nursery.start_soon(self._server.serve_connection, theirs, "127.0.0.1")
         ours.sendall(raw)
         await self.settle()
-        answer, left = await read_answer(cast("trio.SocketStream", _Heard(ours)))
-        return answer, ours, left
+        return ours
 
     def _hang_up(self) -> None:
         for one in self._ours:

@@ -35,6 +35,14 @@ def test_a_clock_restarts_with_the_full_lifetime() -> None:
     assert channel.expires_at == T0 + 119_999
 
 
+def test_how_long_a_clock_has_run() -> None:
+    """What tells how old the stored clock of a client that comes back is (CH-41)."""
+    channel = socket_channel(lifetime=60)
+    channel.restart_clock(T0)
+    assert [channel.seconds_run(T0 + ms) for ms in (0, 500, 59_000)] == [0, 0.5, 59]
+    assert webhook_channel().seconds_run(T0) == 0
+
+
 def test_a_channel_without_a_lifetime_has_no_clock() -> None:
     """CH-42: Webhooks do not expire."""
     channel = webhook_channel()

@@ -164,6 +164,12 @@ class Channel:
         """Its clock has run out, whether or not anyone has cleaned up yet (CH-43)."""
         return self.expires_at is not None and self.expires_at <= now
 
+    def seconds_run(self, now: int) -> float:
+        """How long its clock has run down since it was last started; 0 if it has none."""
+        if self.expires_at is None or self.lifetime is None:
+            return 0
+        return self.lifetime - (self.expires_at - now) / 1000
+
     def restart_clock(self, now: int) -> None:
         """The full granted lifetime starts again (CH-41); without one there is no end."""
         self.expires_at = None if self.lifetime is None else now + self.lifetime * 1000

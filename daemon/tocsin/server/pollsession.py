@@ -76,7 +76,7 @@ class PollSession:
         self._settled = 0
         now = context.now()
         self._leave_at = now + LINGER
-        self._stored_clock_at = now
+        self._stored_clock_at = now - channel.seconds_run(context.clock())
 
     def start(self) -> None:
         """The channel is connected from here on (CH-66)."""

@@ -128,7 +128,7 @@ class NotificationSession:
         self._unsettled_since = 0.0
         self._due = 0.0
         now = context.now()
-        self._stored_clock_at = now
+        self._stored_clock_at = now - channel.seconds_run(context.clock())
         self._last_ping = now
         self._last_check = now
         self._checks: list[int] | None = None
