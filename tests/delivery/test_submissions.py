@@ -292,15 +292,14 @@ async def test_a_caller_who_gave_up_has_submitted_all_the_same(
     world: World, producer: Producer, fault: Fault
 ) -> None:
     """What had been handed to the store is answered to whoever asks again (CH-114)."""
-    async with (
-        trio.open_nursery() as caller,
-        producer.submissions.claim("p", "/v1/notifications", "k", b"{}") as first,
-    ):
+    async with producer.submissions.claim("p", "/v1/notifications", "k", b"{}") as first:
         first.render = answer_of
+        submit = partial(world.ingest.accept, [notification("n")], submission=first)
         with fault.held_up():
-            caller.start_soon(partial(world.ingest.accept, [notification("n")], submission=first))
-            await wait_all_tasks_blocked()
-            caller.cancel_scope.cancel()
+            async with trio.open_nursery() as caller:
+                caller.start_soon(submit)
+                await wait_all_tasks_blocked()
+                caller.cancel_scope.cancel()
     assert await producer.submit(notification("m")) == Remembered(202, b"channels 1", "n")
     assert (producer.made, await claimed_ids(world.store)) == (0, ["n"])
 

@@ -60,6 +60,7 @@ class PolledMachine(RuleBasedStateMachine):
         self.legs: dict[int, Leg] = {}
         self.living: dict[str, Subscription] = {}
         self.known: dict[int, tuple[int, int, int]] = {}
+        self._first = [self._add(kind, reserved=100) for kind in KINDS]
 
     def teardown(self) -> None:
         self._close()
@@ -68,12 +69,26 @@ class PolledMachine(RuleBasedStateMachine):
     @initialize(target=channels)
     def first_channels(self) -> Any:
         """There is always somebody to move to."""
-        return multiple(*(self.add_channel(kind, counts=True) for kind in KINDS))
+        return multiple(*self._first)
+
+    @initialize(target=subscriptions)
+    def first_subscriptions(self) -> Any:
+        """And something to move, of everybody."""
+        return multiple(
+            *(
+                self.subscribe(channel, service, None)
+                for channel in self._first
+                for service in SERVICES
+            )
+        )
 
     @rule(target=channels, kind=st.sampled_from(KINDS), counts=st.booleans())
     def add_channel(self, kind: ChannelType, counts: bool) -> Channel:
+        return self._add(kind, reserved=100 if counts else None)
+
+    def _add(self, kind: ChannelType, *, reserved: int | None) -> Channel:
         channel = socket_channel(kind=kind)
-        channel.reserved = 100 if counts else None
+        channel.reserved = reserved
         self._ask(lambda: self.store.add_channel(channel, lambda _error: None))
         self.alive[channel.id] = channel
         return channel
@@ -122,8 +137,12 @@ class PolledMachine(RuleBasedStateMachine):
     # -- submissions -----------------------------------------------------------------------
 
     @rule(
-        chosen=st.lists(channels, max_size=3, unique_by=lambda channel: channel.id),
-        names=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 2), st.integers(1, 2))),
+        chosen=st.lists(channels, min_size=1, max_size=3, unique_by=lambda channel: channel.id),
+        names=st.lists(
+            st.tuples(st.integers(1, 9), st.integers(1, 2), st.integers(1, 2)),
+            min_size=1,
+            max_size=4,
+        ),
         service=st.sampled_from(SERVICES),
         priority=st.sampled_from(Priority),
         key=st.sampled_from(["k", None]),
@@ -155,6 +174,13 @@ class PolledMachine(RuleBasedStateMachine):
             for delivery in legs:
                 self._take_in(Leg(delivery.id, delivery.channel, delivery.notification, priority))
 
+    def _deliver(self, channel: Channel, service: str, priority: Priority) -> None:
+        made = Acceptance()
+        one = notification(service=service, priority=priority, order_key="k", accepted_at=self.now)
+        made.add(one, [channel])
+        self._ask(lambda: self.store.accept(made, lambda _error: None))
+        self._take_in(Leg(made.deliveries[0][0].id, channel, one, priority))
+
     @rule()
     def forget(self) -> None:
         """All of it, as after a day."""
@@ -164,12 +190,24 @@ class PolledMachine(RuleBasedStateMachine):
 
     # -- take-overs ------------------------------------------------------------------------
 
-    @rule(one=consumes(subscriptions), heir=channels, ends=st.booleans())
-    def take_over(self, one: Subscription, heir: Channel, ends: bool) -> None:
+    @rule(
+        one=consumes(subscriptions),
+        heir=channels,
+        ends=st.booleans(),
+        ranks=st.lists(st.sampled_from(Priority), max_size=4),
+        read=st.integers(0, 3),
+    )
+    def take_over(
+        self, one: Subscription, heir: Channel, ends: bool, ranks: list[Priority], read: int
+    ) -> None:
         """What waits moves, unless the heir has it; the emptied channel goes with the rest."""
         old = one.channel
         if one.id not in self.living or heir.id not in self.alive or heir is old:
             return
+        for number, rank in enumerate(ranks):
+            self._deliver(old, one.service, rank)
+            if number < read:
+                self.write(old, 1)
         told: list[Any] = []
         takeover = Takeover(one, heir, self.now, ends)
         self._ask(lambda: self.store.take_over([takeover], lambda *answer: told.append(answer)))
