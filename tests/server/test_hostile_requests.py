@@ -307,6 +307,42 @@ async def test_handshake(tmp_path: Path) -> None:
             await refuse(running, "GET", target, [(None, refusal)], headers=list(headers.items()))
 
 
+async def test_poll(tmp_path: Path) -> None:
+    """Polls: another channel type, positions that are none or not ours, bodies that are no JSON;
+    what is refused settles nothing."""
+    async with daemon(tmp_path, **TABLES, longpoll={"hold": 0}) as running:
+        channel = await running.open_channel(channelType="LongPolling")
+        await running.subscribe(channel)
+        await running.publish("m1")
+        poll = channel["channelData"]["channelURL"]
+        first = await running.get(poll)
+        epoch = first.headers["x-channel-position"].partition(":")[0]
+        socket = (await running.open_channel())["resourceURL"]
+        gone: Refusal = (404, "SVC0004", ["channelId"])
+        for method in ("GET", "POST"):
+            await refuse(running, method, f"{socket}/notifications", [(b"", gone)])
+            for since in (
+                *("", "x", "0", ":", "0:", ":0", "0:-1", "0:x", "%00:0", "0:0:0", "0:%2B1", " "),
+                *(
+                    "9" * 99 + ":0",
+                    f"{epoch}:2",
+                    f"{epoch}:{'9' * 40}",
+                    f"{epoch}:1.0",
+                    "x:1",
+                    "%ff",
+                ),
+            ):
+                target = f"{poll}?since={since.replace(' ', '%20')}"
+                await refuse(running, method, target, [(b"", invalid("since"))])
+        bad: list[Row] = [(body, invalid("body")) for body in (*NOT_JSON[1:], *NOT_STRICT)]
+        await refuse(running, "POST", poll, bad)
+        again = await running.get(f"{poll}?since=0:0")
+        assert [one["chatMessageNotification"]["id"] for one in again.json["notificationList"]] == [
+            "m1"
+        ]
+        assert (await running.get(poll)).json == {"notificationList": []}
+
+
 async def test_publish(tmp_path: Path) -> None:
     """Rows 9 and 10: each member alone, and in a list beside good items, which are taken."""
     async with daemon(tmp_path, **TABLES) as running:
