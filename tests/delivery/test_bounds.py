@@ -9,6 +9,7 @@ from tests.fakes.stores import Reports, assert_counts_are_right, waiting
 from tests.fakes.world import World
 
 from tocsin.delivery.settings import DeliveryLimits
+from tocsin.delivery.submissions import Accepted
 from tocsin.model.channel import Channel
 from tocsin.model.notification import Notification, Priority
 from tocsin.store.interface import Position
@@ -185,6 +186,19 @@ async def test_within_one_batch_the_last_one_stays(world: World, channel: Channe
     await world.ingest.accept([about(world, id_, "bob") for id_ in "abc"])
     assert await held(world, channel) == ["c"]
     assert ended(world, "collapsed") == 2
+
+
+async def test_nothing_makes_way_for_a_repeat(world: World, channel: Channel) -> None:
+    """A producer that hands in an older state again does not undo the newer one (CH-115)."""
+    older, newer, again = (
+        about(world, id_, "bob", producer="p", is_named=True) for id_ in ("old", "new", "old")
+    )
+    await world.ingest.accept([older])
+    await world.ingest.accept([newer])
+    assert await world.ingest.accept([again]) == [Accepted(1, duplicate=True)]
+    assert await held(world, channel) == ["new"]
+    assert ended(world, "collapsed") == 1
+    await assert_counts_are_right(world.store, websockets=1)
 
 
 async def test_one_channel_collapses_not_another(world: World, channel: Channel) -> None:

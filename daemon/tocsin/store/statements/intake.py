@@ -72,17 +72,23 @@ def insert(db: Database, accepted: Sequence[Numbered]) -> Sequence[Inserted]:
     for one, again in zip(accepted, found, strict=True):
         if one.submitted is not None:
             remember_answer(db, one.submitted, again)
-    return list(zip(found, _trim(db, accepted), strict=True))
+    return list(zip(found, _trim(db, accepted, gone), strict=True))
 
 
-def _trim(db: Database, accepted: Sequence[Numbered]) -> list[Trimmed]:
-    """All at once; the first of the requests it is about gets to count it."""
+def _trim(db: Database, accepted: Sequence[Numbered], repeated: Collection[int]) -> list[Trimmed]:
+    """All at once; the first of the requests it is about gets to count it. Nothing makes way for
+    a repeat, given by its notification's key: what is newer is there already."""
     about = [one for one in accepted if one.collapsing or one.crowded]
     if not about:
         return [NOTHING_TRIMMED] * len(accepted)
     trimmed = trim(
         db,
-        [collapse for one in about for collapse in one.collapsing],
+        [
+            collapse
+            for one in about
+            for collapse in one.collapsing
+            if collapse[2] >> LEG_BITS not in repeated
+        ],
         [key for one in about for key in one.crowded],
         bounds=about[0].bounds,
         now=about[0].now,
