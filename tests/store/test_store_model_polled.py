@@ -219,6 +219,7 @@ class PolledMachine(RuleBasedStateMachine):
                 leg.channel, leg.seq = heir, None
         for leg in self._of(heir):
             self._raise_before(leg)
+        assert self._fetch(heir, MUCH) == [leg.id for leg in self._unwritten(heir)]
         del self.living[one.id]
         gone = [] if any(other.channel is old for other in self.living.values()) else self._of(old)
         if not ends or any(other.channel is old for other in self.living.values()):
@@ -235,10 +236,7 @@ class PolledMachine(RuleBasedStateMachine):
     @rule(channel=channels, limit=st.integers(1, 3))
     def write(self, channel: Channel, limit: int) -> None:
         """Fetch what was never written, urgent first within the order of a key, and place it."""
-        fresh = sorted(
-            (leg for leg in self._of(channel) if leg.seq is None),
-            key=lambda leg: (leg.rank, leg.id),
-        )[:limit]
+        fresh = self._unwritten(channel)[:limit]
         assert self._fetch(channel, limit) == [leg.id for leg in fresh]
         for leg in fresh:
             channel.last_seq += 1
@@ -331,6 +329,10 @@ class PolledMachine(RuleBasedStateMachine):
 
     def _of(self, channel: Channel) -> list[Leg]:
         return [leg for leg in self.legs.values() if leg.channel is channel]
+
+    def _unwritten(self, channel: Channel) -> list[Leg]:
+        fresh = [leg for leg in self._of(channel) if leg.seq is None]
+        return sorted(fresh, key=lambda leg: (leg.rank, leg.id))
 
     def _written(self, channel: Channel) -> list[Leg]:
         written = [leg for leg in self._of(channel) if leg.seq is not None]
