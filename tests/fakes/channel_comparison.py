@@ -26,11 +26,13 @@ class Comparison:
         self.polls: dict[str, VirtualPoll] = {}
         self.subscriptions: dict[tuple[str, str], str] = {}
 
-    async def compare(self) -> None:
+    async def compare(self, *, lists: bool = True) -> None:
+        """Everything, or without `lists` what needs no request."""
         self.compare_sockets()
         await self.compare_polls()
-        await self._compare_channels()
-        await self._compare_subscriptions()
+        if lists:
+            await self._compare_channels()
+            await self._compare_subscriptions()
         self._compare_gauges()
         self._compare_pending()
 

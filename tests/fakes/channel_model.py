@@ -261,9 +261,7 @@ class ChannelModel:
         empty (CH-65 to CH-67)."""
         upto = channel.answered_seq if claim is None else claim
         channel.answered_seq = upto
-        has = [leg for leg in channel.waiting if leg.seq is not None and leg.seq <= upto]
-        channel.waiting = [leg for leg in channel.waiting if leg not in has]
-        self.settled += [(channel, leg) for leg in has]
+        channel.waiting = [leg for leg in channel.waiting if leg.seq is None or leg.seq > upto]
         channel.restart_clock(self.now)
         channel.heard_at, channel.held_until = self.now, self.now + HELD
 

@@ -82,12 +82,13 @@ class Script(Comparison):
             self._restarted(restart)
 
     async def _until_restart(self, todo: Iterator[Step]) -> Restart | None:
-        for step in todo:
+        for number, step in enumerate(todo):
             await self._speak()
             if isinstance(step, Restart):
                 return step
             await self._do(step)
-            await self.compare()
+            await self.compare(lists=not number % 4 or isinstance(step, Leap | Delete))
+        await self.compare()
         for channel in list(self.model.channels.values()):
             if channel.kind == "websockets":
                 await self._connect(channel.id, mute=False)

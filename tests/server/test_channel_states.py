@@ -64,12 +64,13 @@ hang_up = some(HangUp, pick=picks)
 come_back = after(publish, connect | poll)
 reload = after(leave, publish, appear)
 prolong = some(Prolong, pick=picks, lifetime=st.sampled_from([0, 1, 97, 10**30]))
-rare = st.one_of(prolong, some(Delete, pick=picks), some(Unsubscribe, pick=picks))
+delete, unsubscribe = some(Delete, pick=picks), some(Unsubscribe, pick=picks)
+arrive = after(appear, publish, connect | poll)
 usual = (
-    *(appear, subscribe, publish, connect, poll, come_back),
-    *(leave | hang_up, leap, reload, restart, rare),
+    *(appear, arrive, arrive, subscribe, publish, connect, poll, come_back),
+    *(leave | hang_up, leap, leap, reload, restart, delete, prolong | unsubscribe),
 )
-scripts = st.tuples(appear, st.lists(st.one_of(*usual), min_size=10, max_size=25)).map(
+scripts = st.tuples(arrive, st.lists(st.one_of(*usual), min_size=12, max_size=25)).map(
     lambda found: [*found[0], *chain.from_iterable(found[1])]
 )
 
@@ -82,7 +83,7 @@ def late_and_crashed(come_back: Connect | Poll) -> list[Step]:
 
 
 @settings(
-    max_examples=35,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
