@@ -5,6 +5,7 @@ from tests.fakes.deliveries import T0, notification
 
 from tocsin.delivery.lane import Lane
 from tocsin.model.notification import Priority
+from tocsin.model.outcome import Deferred, Delivered, Outcome, Refused, Word
 from tocsin.store.interface import Claimed
 
 WIDTH, WINDOW = 2, 5
@@ -73,3 +74,86 @@ def test_release_gives_back_everything_held() -> None:
     full = lane(3)
     assert sorted(one.id for one in full.release()) == [0, 1, 2]
     assert full.take() is None
+
+
+# -- throttling (PU-81) --------------------------------------------------------------------
+
+BUSY = Deferred("http_5xx", status=503, words=frozenset({Word.THROTTLE}))
+OK = Delivered(200)
+
+
+def throttled(*outcomes: Outcome, full_width: int = 8) -> Lane:
+    """A lane that has met these one after the other."""
+    made = Lane("https://x", full_width, WINDOW)
+    for outcome in outcomes:
+        made.learn(outcome, era=made.breaker.era, now=T0)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "width"),
+    [
+        ([BUSY], 4),
+        ([BUSY] * 2, 2),
+        ([BUSY] * 9, 1),
+        ([BUSY] + [OK] * 9, 4),
+        ([BUSY] + [OK] * 10, 5),
+        ([BUSY] + [OK] * 9 + [BUSY] + [OK] * 9, 2),
+        ([BUSY] + [OK] * 1000, 8),
+        ([BUSY] + [Refused("no")] * 100, 4),
+    ],
+)
+def test_how_wide_a_throttled_lane_is(outcomes: list[Outcome], width: int) -> None:
+    """Halved, at least 1; one more per ten successes since, up to its full width (PU-81)."""
+    lane = throttled(*outcomes)
+    assert (lane.width, lane.most(T0)) == (width, width)
+
+
+def test_a_lane_counts_as_throttled_for_a_minute() -> None:
+    """However soon it is wide again, and as long as it is not."""
+    wide, narrow = throttled(BUSY, *[OK] * 40), throttled(BUSY)
+    assert [wide.reason(T0 + after) for after in (0, 59_999, 60_000)] == ["throttled"] * 2 + [None]
+    assert narrow.reason(T0 + 60_000) == "throttled"
+    assert wide.next_look(T0) == T0 + 60_000
+
+
+def test_the_weightier_reason_is_told() -> None:
+    """An operator's word, then the breaker, then the width."""
+    lane = throttled(*[BUSY] * 10)
+    assert lane.reason(T0) == "breaker"
+    lane.paused = True
+    assert (lane.reason(T0), lane.most(T0 + 30_000)) == ("paused", 0)
+    lane.paused = False
+    assert (lane.most(T0 + 30_000), lane.reason(T0 + 30_000)) == (1, "breaker")
+
+
+def test_a_half_open_lane_claims_one() -> None:
+    """And only when nothing of it is under way; an open one claims nothing."""
+    lane = throttled(*[Deferred("connect")] * 10)
+    lane.due_at = T0
+    assert lane.wants(T0) == 0
+    later = T0 + 30_000
+    assert lane.wants(later) == 1
+    lane.workers = 1
+    assert lane.wants(later) == 0
+    lane.workers = 0
+    lane.hold([claimed(1)])
+    assert (lane.wants(later), lane.spare_workers(later)) == (0, 1)
+
+
+def test_what_an_operator_unblocks_begins_anew() -> None:
+    """Full width, a closed breaker; attempts under way do not tell about the new time."""
+    lane = throttled(*[BUSY] * 10)
+    lane.blocked, before = "breaker", lane.breaker.era
+    assert lane.unblock()
+    lane.learn(Deferred("connect"), era=before, now=T0)
+    assert (lane.reason(T0), lane.width, lane.is_idle(T0)) == (None, 8, True)
+
+
+def test_what_a_lane_remembers_keeps_it() -> None:
+    """A failure for a minute, a pause for ever (delivery.md, circuit breaker)."""
+    failed, paused = throttled(Deferred("connect")), throttled()
+    paused.paused = True
+    assert [one.is_idle(T0 + 59_999) for one in (failed, paused)] == [False, False]
+    assert [one.is_idle(T0 + 60_000) for one in (failed, paused)] == [True, False]
+    assert failed.next_look(T0) == T0 + 60_000
