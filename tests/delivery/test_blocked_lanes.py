@@ -1,11 +1,11 @@
 """Lanes that are left alone: by the breaker, by a receiver's wish, by an operator (delivery.md)."""
 
 import math
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from tests.fakes.deliveries import HOOK, T0, webhook_channel
-from tests.fakes.transport import Act
 from tests.fakes.world import CountingProgress, World
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -16,6 +16,9 @@ from tocsin.model.channel import ChannelState
 from tocsin.model.notification import Priority
 from tocsin.model.outcome import Deferred, Delivered, Outcome, Refused, Sign, Word
 from tocsin.ops.clock import Clock
+
+if TYPE_CHECKING:
+    from tests.fakes.transport import Act
 
 DOWN = Deferred("http_5xx", status=500)
 DEAF = Deferred("unanswered", unanswered=True)

@@ -170,3 +170,24 @@ async def test_letting_go_of_nobody_takes_no_time(autojump_clock: MockClock) -> 
     start = trio.current_time()
     await close_sockets(world.sessions, window=5, rng=random.Random(0))
     assert trio.current_time() == start
+
+
+@pytest.mark.parametrize(("signs_all", "counted"), [(False, 1), (True, 0)])
+async def test_webhooks_that_nobody_signs_for_are_counted(
+    world: World, *, signs_all: bool, counted: int
+) -> None:
+    """PU-76: those without a secret, unless a configured one signs for them."""
+    await world.hook()
+    await world.subscribed(socket_channel())
+    housekeeping = Housekeeping(
+        world.store,
+        world.directory,
+        settings=world.settings,
+        metrics=world.metrics,
+        clock=world.clock,
+        on_lane=lambda _lane: None,
+        signs_all=signs_all,
+    )
+    await housekeeping.sweep()
+    value = world.metrics.registry.get_sample_value("tocsin_webhook_unsigned_channels")
+    assert value == counted

@@ -117,6 +117,7 @@ class Parts:
             clock=clock,
             on_lane=self.queue.wake,
             collect_unused_days=config.webhooks.collect_unused_days,
+            signs_all=config.webhooks.signing_secret is not None,
         )
         self.log = DeliveryLog(store, settings=config.delivery, clock=clock)
         self.letters = DeadLetters(

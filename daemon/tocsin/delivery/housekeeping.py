@@ -36,8 +36,11 @@ class Housekeeping:
         clock: Callable[[], int],
         on_lane: Callable[[str], None],
         collect_unused_days: int = 30,
+        signs_all: bool = False,
     ) -> None:
-        """`on_lane` is told of lanes where an expiry has made way for what waited behind it."""
+        """`on_lane` is told of lanes where an expiry has made way for what waited behind it.
+        `signs_all`: webhooks without a secret of their own are signed, too (PU-76)."""
+        self._signs_all = signs_all
         self._collect_unused = collect_unused_days * DAY
         self._store = store
         self._directory = directory
@@ -78,6 +81,7 @@ class Housekeeping:
             self._next_ages = now + AGES_EVERY
             await self._measure_ages(now)
             await self._count_dead_letters()
+            await self._count_unsigned()
         if now >= self._next_prune:
             self._next_prune = now + PRUNE_EVERY
             await self._prune(now, beat)
@@ -109,3 +113,7 @@ class Housekeeping:
         counts = await self._store.count_dead_letters()
         for kind in ChannelType:
             self._metrics.dead_letters[kind].set(counts.get(kind, 0))
+
+    async def _count_unsigned(self) -> None:
+        unsigned = 0 if self._signs_all else await self._store.count_unsigned()
+        self._metrics.webhook_unsigned_channels.set(unsigned)
