@@ -299,7 +299,7 @@ async def test_callbacks_come_in_the_order_of_the_calls(
             scope.cancel()
             await call(name)
     store.fetch_waiting(channel, now=T0, after=0, limit=1, then=lambda _f, _e: told.append("fetch"))
-    store.settle_lazily([0], lambda count: told.append(f"settled {count}"))
+    store.settle_lazily([0], lambda count: told.append(f"settled {count}"), now=T0)
     await call("last")
     assert told == ["channel", "a", "b", "c", "fetch", "settled {}", "last"]
 
@@ -312,7 +312,7 @@ async def test_a_read_sees_every_earlier_write(store: Store) -> None:
     channel.last_seq = 1
     store.mark_written(channel, [(id_, 1)])
     assert [one.seq for one in await waiting(store, channel)] == [1]
-    store.settle_lazily([id_], lambda _count: None)
+    store.settle_lazily([id_], lambda _count: None, now=T0)
     assert await waiting(store, channel) == []
 
 
@@ -327,5 +327,5 @@ async def test_a_store_that_has_ended_refuses(open_store: OpenStore) -> None:
         await store.add_channel(socket_channel(), reports)
     assert len(reports.errors) == 1
     counted: list[int | None] = []
-    store.settle_lazily([1], counted.append)
+    store.settle_lazily([1], counted.append, now=T0)
     assert counted == [None]

@@ -381,8 +381,8 @@ async def test_receipted_deliveries_end(store: Store) -> None:
     await add(store, channel)
     ids = await accept(store, *[(notification(), [channel]) for _ in range(3)])
     counted: list[object] = []
-    store.settle_lazily([ids[0], ids[2]], counted.append)
-    store.settle_lazily([ids[0], 5], counted.append)
+    store.settle_lazily([ids[0], ids[2]], counted.append, now=T0)
+    store.settle_lazily([ids[0], 5], counted.append, now=T0)
     await store.barrier()
     assert counted == [{SOCKETS: 2}, {}]
     await assert_counts_are_right(store, websockets=1)
@@ -393,7 +393,7 @@ async def test_one_leg_does_not_end_another(store: Store) -> None:
     socket, hook = socket_channel(), webhook_channel()
     await add(store, socket, hook)
     ids = await accept(store, (notification("a"), [socket, hook]))
-    store.settle_lazily(ids[:1], lambda _count: None)
+    store.settle_lazily(ids[:1], lambda _count: None, now=T0)
     assert await claimed_ids(store) == ["a"]
     await assert_counts_are_right(store, webhooks=1)
 

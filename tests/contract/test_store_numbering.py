@@ -40,7 +40,7 @@ async def position(store: Store, channel: Channel) -> Position:
 async def resume(store: Store, channel: Channel, resumption: Resumption) -> object:
     """How many deliveries the client turned out to have."""
     reports = Reports()
-    store.resume(channel, resumption, then=reports.both)
+    store.resume(channel, resumption, now=T0, then=reports.both)
     await store.barrier()
     assert reports.errors == [None]
     [count] = reports.results
@@ -71,7 +71,7 @@ async def test_a_position_is_what_was_written_and_not_receipted(
     """By number, the last given number too; what never was written has none."""
     first, second, third = await written(store, channel, 3)
     await accept(store, (notification("waits"), [channel]))
-    store.settle_lazily([second], lambda _counts: None)
+    store.settle_lazily([second], lambda _counts: None, now=T0)
     found = await position(store, channel)
     assert (found.written, found.last_seq) == ([(first, 1), (third, 3)], 3)
     assert (found.settled_seq, found.dropped, found.missed, found.missed_at) == (0, 0, 0, 0)
@@ -91,9 +91,9 @@ async def test_a_receipted_number_is_known_though_its_place_never_was(
     store: Store, channel: Channel
 ) -> None:
     """The receipt may come before the places are stored; numbers only grow (CH-58)."""
-    store.settle_lazily([], lambda _counts: None, upto=[(channel.key, 7)])
+    store.settle_lazily([], lambda _counts: None, upto=[(channel.key, 7)], now=T0)
     assert (await position(store, channel)).last_seq == 7
-    store.settle_lazily([], lambda _counts: None, upto=[(channel.key, 5)])
+    store.settle_lazily([], lambda _counts: None, upto=[(channel.key, 5)], now=T0)
     assert (await position(store, channel)).last_seq == 7
 
 
@@ -103,7 +103,7 @@ async def test_receipts_of_many_channels_go_together(store: Store, channel: Chan
     await add(store, other)
     [mine] = await written(store, channel, 1)
     told: list[object] = []
-    store.settle_lazily([mine], told.append, upto=[(channel.key, 4), (other.key, 9)])
+    store.settle_lazily([mine], told.append, upto=[(channel.key, 4), (other.key, 9)], now=T0)
     assert (await position(store, channel)).last_seq == 4
     assert (await position(store, other)).last_seq == 9
     assert told == [{SOCKETS: 1}]
@@ -173,7 +173,7 @@ async def test_a_place_that_fails_says_so(open_store: OpenStore) -> None:
     with pytest.raises(StoreError):
         await store.place(channel, [])
     store.read_position(channel, then=reports.both)
-    store.resume(channel, Resumption(), then=reports.both)
+    store.resume(channel, Resumption(), now=T0, then=reports.both)
     assert [type(error) for error in reports.errors] == [StoreError, StoreError]
     assert reports.results == [None, None]
 
@@ -248,6 +248,7 @@ async def test_a_gap_is_remembered(open_store: OpenStore, nursery: trio.Nursery)
         first.resume(
             channel,
             Resumption(renumbered=[(one, 11), (two, 12)], settled_seq=2, missed=3, missed_at=10),
+            now=T0,
             then=told.both,
         )
         await first.barrier()

@@ -29,7 +29,7 @@ async def position(store: Store, channel: Channel) -> Position:
 async def resume(store: Store, channel: Channel, resumption: Resumption) -> object:
     """How many the client turned out to have."""
     reports = Reports()
-    store.resume(channel, resumption, then=reports.both)
+    store.resume(channel, resumption, now=T0, then=reports.both)
     await store.barrier()
     assert reports.errors == [None]
     return reports.results[0]
@@ -66,7 +66,7 @@ async def test_receipts_say_what_was_numbered(store: Store) -> None:
     """Also where no place was stored; a lower number changes nothing."""
     channel, (a, _) = await filled(store, "a", "b")
     for upto in (4, 2):
-        store.settle_lazily([a], lambda _counts: None, upto=[(channel.key, upto)])
+        store.settle_lazily([a], lambda _counts: None, upto=[(channel.key, upto)], now=T0)
     found = await position(store, channel)
     assert (found.written, found.last_seq) == ([], 4)
 

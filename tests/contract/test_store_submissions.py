@@ -136,7 +136,7 @@ async def test_a_repeat_is_known_after_its_delivery(
         await add(first, socket)
         made = batch(("a", [socket], A))
         await first.accept(made, Reports())
-        first.settle_lazily([made.deliveries[0][0].id], lambda _counts: None)
+        first.settle_lazily([made.deliveries[0][0].id], lambda _counts: None, now=T0)
         running.cancel_scope.cancel()
     second = open_store()
     await nursery.start(second.run)

@@ -170,7 +170,7 @@ async def test_deliveries_change_their_type_with_their_channel(store: Store) -> 
     await take_over(store, pair.takeover())
     await assert_counts_are_right(store, long_polling=2)
     told: list[object] = []
-    store.settle_lazily([one.id for one in await waiting(store, pair.heir)], told.append)
+    store.settle_lazily([one.id for one in await waiting(store, pair.heir)], told.append, now=T0)
     await store.barrier()
     assert told == [{POLLS: 2}]
     await assert_counts_are_right(store)

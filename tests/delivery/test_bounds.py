@@ -100,7 +100,7 @@ async def test_room_is_what_was_delivered(world: World, channel: Channel) -> Non
     session = MemorySession(world.sessions, channel)
     world.sessions.attach(session)
     found = await waiting(world.store, channel, now=world.clock())
-    world.store.settle_lazily([one.id for one in found[:5]], lambda _counts: None)
+    world.store.settle_lazily([one.id for one in found[:5]], lambda _counts: None, now=T0)
     world.sessions.detach(session, [])
     await world.publish(*"klmno")
     assert await held(world, channel) == list("fghijklmno")

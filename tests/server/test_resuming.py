@@ -336,7 +336,9 @@ async def test_a_failing_store(
         await it.publish("a", "b")
         first.vanish()
 
-        def refuse(*_args: object, then: Callable[[None, StoreError], None]) -> None:
+        def refuse(
+            *_args: object, then: Callable[[None, StoreError], None], **_named: object
+        ) -> None:
             then(None, StoreError("full"))
 
         with monkeypatch.context() as patched:

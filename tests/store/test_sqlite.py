@@ -117,7 +117,7 @@ async def test_lazy_writes_of_a_store_far_behind_are_dropped_in_silence(
     counted: list[int | None] = []
     with monkeypatch.context() as patch:
         patch.setattr(writer, "MOST_WAITING", 0)
-        store.settle_lazily([id_], counted.append)
+        store.settle_lazily([id_], counted.append, now=T0)
         store.mark_written(channel, [(id_, 1)])
         store.extend_channels([channel])
         reports = Reports()

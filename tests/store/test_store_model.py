@@ -224,7 +224,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert replayed == [(leg.id, leg.seq) for leg in written]
         ended: list[object] = []
         ids = [leg.id for leg in written[:count]]
-        self.store.settle_lazily(ids, ended.append)
+        self.store.settle_lazily(ids, ended.append, now=self.now)
         self._ask(self.store.barrier)
         assert ended == [{channel.type: len(ids)} if ids else {}]
         for id_ in ids:

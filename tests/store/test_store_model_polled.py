@@ -259,7 +259,7 @@ class PolledMachine(RuleBasedStateMachine):
             settle_upto=claim, renumbered=[(leg.id, leg.seq) for leg in rest if leg.seq]
         )
         told: list[Any] = []
-        self.store.resume(channel, resumption, then=lambda *answer: told.append(answer))
+        self.store.resume(channel, resumption, now=T0, then=lambda *answer: told.append(answer))
         assert told == [(len(over), None)]
         for leg in over:
             del self.legs[leg.id]

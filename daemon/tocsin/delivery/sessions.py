@@ -170,7 +170,10 @@ class Sessions:
             receipts, self._receipts = self._receipts, []
             upto, self._upto = self._upto, {}
             self._store.settle_lazily(
-                receipts, partial(self._ended, receipts, upto), upto=list(upto.items())
+                receipts,
+                partial(self._ended, receipts, upto),
+                now=self._clock(),
+                upto=list(upto.items()),
             )
 
     def _ended(

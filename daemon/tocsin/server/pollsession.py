@@ -184,13 +184,13 @@ class PollSession:
     def _settle_in_store(self, upto: int) -> None:
         """What a session before this one has written."""
         channel = self.channel
-        metrics = self._context.metrics
+        metrics, now = self._context.metrics, self._context.clock()
 
         def settled(count: int | None, error: StoreError | None) -> None:
             if error is None and count is not None:
                 metrics.deliveries[channel.type, "delivered"].inc(count)
 
-        self._context.store.resume(channel, Resumption(settle_upto=upto), then=settled)
+        self._context.store.resume(channel, Resumption(settle_upto=upto), now=now, then=settled)
 
     async def _fetch(self) -> list[Waiting]:
         """What waits: first what was answered before and not settled, then the rest."""

@@ -46,6 +46,8 @@ class Resuming:
         metrics: Metrics,
         channel: Channel,
         since: Claim | None,
+        *,
+        clock: Callable[[], int],
         done: Callable[[Resumed | None], None],
     ) -> None:
         self._store = store
@@ -53,6 +55,7 @@ class Resuming:
         self._channel = channel
         self._since = since
         self._claimed = _claimed(channel, since)
+        self._clock = clock
         self._done = done
         self._wanted = True
 
@@ -87,7 +90,7 @@ class Resuming:
             if self._wanted:
                 self._done(None if error is not None else self._answer(decision))
 
-        self._store.resume(channel, decision.resumption, then=resumed)
+        self._store.resume(channel, decision.resumption, now=self._clock(), then=resumed)
 
     def _go_on(self) -> None:
         """Nobody counts on this connection, and nothing is in doubt: the next one that does is

@@ -149,7 +149,12 @@ class NotificationSession:
             self._loading = True
             context.sessions.flush_receipts()
             self._resuming = Resuming(
-                context.store, context.metrics, self.channel, self._since, self._resumed
+                context.store,
+                context.metrics,
+                self.channel,
+                self._since,
+                clock=context.clock,
+                done=self._resumed,
             )
             self._resuming.start()
         if self._connection is not None:

@@ -5,8 +5,8 @@ Rules every implementation keeps:
 - What is awaited without an error is durable; on `StoreError` nothing of that call is kept.
 - Cancelling a caller does not undo its call; callbacks (`then`, `on_done`) are called on the
   event loop exactly once per call, cancelled or not, in the order of the calls.
-- `settle`, `mark_written`, `settle_lazily` and `extend_channels` are lazy: losing the last of them
-  to a power failure leads to a duplicate, never to a loss.
+- `settle`, `mark_written`, `settle_lazily`, `escalate` and `extend_channels` are lazy: losing the
+  last of them to a power failure leads to a duplicate or to a delay, never to a loss.
 - A store keeps records and finds work. It knows one structural rule: a delivery with a lane is
   not claimed while an earlier one of the same channel and order key is unsettled.
 """
@@ -75,6 +75,16 @@ class Trimmed:
 NOTHING_TRIMMED = Trimmed()
 
 
+@attrs.frozen(eq=False)
+class Held:
+    """Legs of one notification for one device: those in `later` are not due before `not_before`,
+    and end when one in `first` is receipted by then."""
+
+    first: Sequence[Delivery]
+    later: Sequence[Delivery]
+    not_before: int
+
+
 @attrs.define(eq=False)
 class Acceptance:
     """Notifications and the deliveries made of them: stored together or not at all.
@@ -88,7 +98,7 @@ class Acceptance:
 
     `collapsing` are deliveries for which older ones of their channel and collapse key make way;
     in `crowded` channels what they hold is counted, and what is beyond `bounds` (deliveries,
-    bytes) makes way. `trimmed` is what did.
+    bytes) makes way. `trimmed` is what did. `held` are legs that wait for the receipt of another.
     """
 
     notifications: list[Notification] = attrs.field(factory=list)
@@ -101,6 +111,7 @@ class Acceptance:
     crowded: dict[int, Channel] = attrs.field(factory=dict)
     bounds: tuple[int, int] = (0, 0)
     trimmed: Trimmed = NOTHING_TRIMMED
+    held: list[Held] = attrs.field(factory=list)
 
     def add(
         self,
@@ -118,7 +129,12 @@ class Acceptance:
     def is_plain(self) -> bool:
         """It only has to be inserted."""
         return not (
-            self.identities or self.submitted or self.replays or self.collapsing or self.crowded
+            self.identities
+            or self.submitted
+            or self.replays
+            or self.collapsing
+            or self.crowded
+            or self.held
         )
 
     def fresh(self) -> Iterator[list[Delivery]]:
@@ -144,7 +160,10 @@ class AccountRecord:
 
 @attrs.frozen(eq=False)
 class Claimed:
-    """A due delivery, its attempt already counted. `channel_key` is its channel, of `owner`."""
+    """A due delivery, its attempt already counted. `channel_key` is its channel, of `owner`.
+
+    `is_escalated`: it was held back for a receipt that did not come.
+    """
 
     id: int
     channel_key: int
@@ -153,6 +172,7 @@ class Claimed:
     notification: Notification
     attempts: int
     unanswered: int
+    is_escalated: bool = False
 
 
 @attrs.frozen(eq=False)
@@ -244,8 +264,9 @@ class Attempt:
     """One line of the delivery log: an attempt, or the end of a delivery without one.
 
     `result` is `delivered`, `deferred`, `refused`, `gone` or `crashed`; of an end without an
-    attempt `expired`, `overflow` or `collapsed`, then `latency_ms` is None. `number` counts the
-    attempts of this delivery. `excerpt` is how the far side's answer begins, at most `EXCERPT`
+    attempt `expired`, `overflow`, `collapsed` or `cancelled`, then `latency_ms` is None. `reason`
+    is `escalated` where a delivered one was held back first. `number` counts the attempts of this
+    delivery. `excerpt` is how the far side's answer begins, at most `EXCERPT`
     bytes of it.
     """
 
@@ -321,7 +342,13 @@ class Counts:
 
 
 class Store(Protocol):
-    """Everything durable. See the module's rules; what operators ask is `archive.Archive`."""
+    """Everything durable. See the module's rules; what operators ask is `archive.Archive`.
+
+    `on_cancelled` is told of held deliveries that ended with a receipt: always after that was
+    written, and before its caller is told.
+    """
+
+    on_cancelled: Callable[[Ended], None]
 
     @property
     def failing(self) -> str | None:
@@ -417,11 +444,12 @@ class Store(Protocol):
         channel: Channel,
         resumption: Resumption,
         *,
+        now: int,
         then: Callable[[int | None, StoreError | None], None],
     ) -> None:
         """Go on from a position, `channel`'s last seq and reservation included; `then` gets how
-        many deliveries the client turned out to have. Durable when `then` is called, since a
-        client is told its position then."""
+        many deliveries the client turned out to have; what was held for the receipts of these is
+        cancelled. Durable when `then` is called, since a client is told its position then."""
 
     def fetch_waiting(
         self,
@@ -456,10 +484,24 @@ class Store(Protocol):
         ids: Sequence[int],
         then: Callable[[Mapping[ChannelType, int] | None], None],
         *,
+        now: int,
         upto: Sequence[tuple[int, int]] = (),
     ) -> None:
-        """End receipted deliveries of polled channels; `then` gets how many there still were, or
-        None when that failed. `upto` are (channel key, seq) of channels whose position counts."""
+        """End receipted deliveries of polled channels, and what was held for these receipts and
+        is neither claimed nor attempted; `then` gets how many of the receipted ones there still
+        were, or None when that failed. `upto` are (channel key, seq) of channels whose position
+        counts."""
+
+    def escalate(
+        self,
+        channels: Sequence[Channel],
+        connected: Sequence[Channel],
+        *,
+        now: int,
+        then: Callable[[Mapping[str, bool] | None, StoreError | None], None],
+    ) -> None:
+        """Make due what is held in `channels`, unless it waits for a leg to one that is
+        `connected`; `then` gets the lanes of what is, and whether any of it is urgent."""
 
     async def lanes(self) -> list[Lane]:
         """All lanes with work, for the start."""

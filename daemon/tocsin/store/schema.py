@@ -8,7 +8,9 @@ go from one to the other.
 others behind it have NULL and get theirs when they come first. Work is found by `due_at`, so
 order within a key holds by construction (delivery.md, order). All deliveries of a suspended
 channel have NULL. `claimed` marks what a queue holds in memory; a mark found at the start was
-left by a process that died.
+left by a process that died. Legs of one notification that are for the same device share a number,
+`device`; one of them that waits for the receipt of another is not due before `not_before` (see
+`statements/escalation`).
 
 `identity` and `submission` remember what was submitted (CH-114, CH-115) by digests of 63 bits, two
 of them together: `key`, which finds the row, and `proof`, which tells a stranger with the same key.
@@ -121,7 +123,9 @@ CREATE TABLE delivery(
     attempts INTEGER NOT NULL DEFAULT 0,
     unanswered INTEGER NOT NULL DEFAULT 0,
     claimed INTEGER,
-    seq INTEGER
+    seq INTEGER,
+    device INTEGER,
+    not_before INTEGER
 );
 CREATE INDEX delivery_waiting ON delivery(channel, priority, id) WHERE lane IS NULL;
 CREATE INDEX delivery_written ON delivery(channel, seq) WHERE seq IS NOT NULL;
@@ -131,6 +135,7 @@ CREATE INDEX delivery_collapse ON delivery(channel, collapse_key)
     WHERE collapse_key IS NOT NULL;
 CREATE INDEX delivery_type ON delivery(type);
 CREATE INDEX delivery_order ON delivery(channel, order_key, id) WHERE lane IS NOT NULL;
+CREATE INDEX delivery_held ON delivery(channel, not_before) WHERE not_before IS NOT NULL;
 
 CREATE TABLE dead_letter(
     delivery INTEGER PRIMARY KEY,

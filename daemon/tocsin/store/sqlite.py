@@ -69,6 +69,7 @@ class SqliteStore(SqliteArchive):
         self._next_notification, self._next_channel = statements.next_keys(connection)
         self.at_start = statements.counts(connection)
         self.pending = Counter(self.at_start.pending)
+        self.on_cancelled: Callable[[Ended], None] = lambda _ended: None
         super().__init__(
             Writer(batches, most_per_commit=settings.batch, on_commit=on_commit)
             if threaded
@@ -141,6 +142,7 @@ class SqliteStore(SqliteArchive):
             [(one.channel.key, one.notification.collapse_key or "", one.id) for one in collapsing],
             list(acceptance.crowded),
             acceptance.bounds,
+            statements.held_rows(acceptance.held),
         )
 
     async def find_submission(self, key: int, proof: int) -> StoredAnswer | None:
@@ -299,19 +301,44 @@ class SqliteStore(SqliteArchive):
         key = channel.key
         self._submit(Job(lambda db: statements.read_position(db, key), then, durable=False))
 
-    def resume(self, channel: Channel, resumption: Resumption, *, then: Done[int]) -> None:
+    def resume(
+        self, channel: Channel, resumption: Resumption, *, now: int, then: Done[int]
+    ) -> None:
         """See `Store.resume`."""
         key, last_seq, reserved = channel.key, channel.last_seq, channel.reserved
-        kind = channel.type
 
-        def done(count: int | None, error: StoreError | None) -> None:
-            if count is not None and error is None:
-                self.pending[kind] -= count
-            then(count, error)
+        def done(receipted: statements.Receipted | None, error: StoreError | None) -> None:
+            counts = self._count_receipted(receipted, error)
+            then(None if counts is None else sum(counts.values()), error)
 
         self._submit(
-            Job(lambda db: statements.resume(db, key, last_seq, reserved, resumption), done)
+            Job(
+                lambda db: statements.resume(db, key, last_seq, reserved, resumption, now=now), done
+            )
         )
+
+    def _count_receipted(
+        self, receipted: statements.Receipted | None, error: StoreError | None
+    ) -> Mapping[ChannelType, int] | None:
+        if receipted is None or error is not None:
+            return None
+        self.pending.subtract(receipted.counts)
+        if receipted.cancelled is not None:
+            self.pending.subtract(receipted.cancelled.counts)
+            self.on_cancelled(receipted.cancelled)
+        return receipted.counts
+
+    def escalate(
+        self,
+        channels: Sequence[Channel],
+        connected: Sequence[Channel],
+        *,
+        now: int,
+        then: Done[Mapping[str, bool]],
+    ) -> None:
+        """See `Store.escalate`."""
+        held, live = [one.key for one in channels], [one.key for one in connected]
+        self._submit(Job(lambda db: statements.escalate(db, held, live, now), then, durable=False))
 
     def fetch_waiting(
         self, channel: Channel, *, now: int, after: int, limit: int, then: Done[list[Waiting]]
@@ -331,19 +358,18 @@ class SqliteStore(SqliteArchive):
         ids: Sequence[int],
         then: Callable[[Mapping[ChannelType, int] | None], None],
         *,
+        now: int,
         upto: Sequence[tuple[int, int]] = (),
     ) -> None:
         """See `Store.settle_lazily`."""
 
-        def settle(db: apsw.Connection) -> Mapping[ChannelType, int]:
+        def settle(db: apsw.Connection) -> statements.Receipted:
             if upto:
                 statements.settle_upto(db, upto)
-            return statements.finish_polled(db, ids)
+            return statements.finish_polled(db, ids, now)
 
-        def done(counts: Mapping[ChannelType, int] | None, error: StoreError | None) -> None:
-            if counts is not None and error is None:
-                self.pending.subtract(counts)
-            then(None if error is not None else counts)
+        def done(receipted: statements.Receipted | None, error: StoreError | None) -> None:
+            then(self._count_receipted(receipted, error))
 
         self._submit(Job(settle, done, durable=False))
 

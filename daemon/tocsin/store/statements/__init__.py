@@ -28,11 +28,12 @@ from tocsin.store.statements.deadletters import (
     purge_dead_letters,
 )
 from tocsin.store.statements.deliverylog import find_pending, prune_attempts, read_log
+from tocsin.store.statements.escalation import escalate, held_rows
 from tocsin.store.statements.intake import Inserted, Numbered, delivery_row, insert, next_keys
 from tocsin.store.statements.lanes import claim, lanes, next_due, release_claims, settle
 from tocsin.store.statements.overview import all_channels, lane_backlogs, owners
 from tocsin.store.statements.positions import read_position, resume, settle_upto
-from tocsin.store.statements.sockets import finish_polled, mark_written, waiting
+from tocsin.store.statements.sockets import Receipted, finish_polled, mark_written, waiting
 from tocsin.store.statements.submissions import find_submission, forget_submissions
 from tocsin.store.statements.takeovers import take_over
 from tocsin.store.statements.upkeep import (
@@ -46,6 +47,7 @@ from tocsin.store.statements.upkeep import (
 __all__ = [
     "Inserted",
     "Numbered",
+    "Receipted",
     "add_channel",
     "add_subscription",
     "all_channels",
@@ -56,6 +58,7 @@ __all__ = [
     "counts",
     "dead_letters",
     "delivery_row",
+    "escalate",
     "expire_deliveries",
     "expired_channels",
     "expired_subscriptions",
@@ -66,6 +69,7 @@ __all__ = [
     "finish_polled",
     "forget_submissions",
     "grant_grace",
+    "held_rows",
     "insert",
     "lane_backlogs",
     "lanes",

@@ -15,6 +15,7 @@ from tocsin.store.interface import (
     Ended,
 )
 from tocsin.store.statements.sql import (
+    DUE,
     IN_LIST,
     Database,
     as_json,
@@ -147,7 +148,7 @@ def resume_channel(db: Database, key: int, now: int) -> None:
     no longer."""
     db.execute("UPDATE channel SET state = 0, failing_since = NULL WHERE key = ?", (key,))
     db.execute(
-        "UPDATE delivery SET due_at = ?1 WHERE claimed IS NULL AND id IN ("
+        f"UPDATE delivery SET due_at = {DUE} WHERE claimed IS NULL AND id IN ("
         " SELECT min(id) FROM delivery WHERE channel = ?2 AND lane IS NOT NULL"
         " GROUP BY order_key)",
         (now, key),

@@ -11,6 +11,7 @@ from tocsin.store.interface import NOTHING_TRIMMED, Identity, Submitted, Trimmed
 from tocsin.store.schema import LEG_BITS
 from tocsin.store.statements.bounds import Collapse, trim
 from tocsin.store.statements.deadletters import take_up
+from tocsin.store.statements.escalation import hold
 from tocsin.store.statements.sql import ACTIVE, IN_LIST, Database, as_json
 from tocsin.store.statements.submissions import (
     IdentityRow,
@@ -48,6 +49,7 @@ class Numbered:
     collapsing: Sequence[Collapse] = ()
     crowded: Collection[int] = ()
     bounds: tuple[int, int] = (0, 0)
+    held: Sequence[rows.Row] = ()
 
 
 # The repeats of a request, and what made way for it.
@@ -69,6 +71,8 @@ def insert(db: Database, accepted: Sequence[Numbered]) -> Sequence[Inserted]:
         notifications = [row for row in notifications if row[0] not in gone]
         deliveries = [row for row in deliveries if row[0] >> LEG_BITS not in gone]
     _insert(db, notifications, deliveries)
+    if held := [row for one in accepted for row in one.held]:
+        hold(db, held)
     for one, again in zip(accepted, found, strict=True):
         if one.submitted is not None:
             remember_answer(db, one.submitted, again)

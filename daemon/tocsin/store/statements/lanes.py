@@ -17,6 +17,7 @@ from tocsin.store.statements.deadletters import bury
 from tocsin.store.statements.deliverylog import log_attempts
 from tocsin.store.statements.sql import (
     ACTIVE,
+    DUE,
     IN_LIST,
     Database,
     as_json,
@@ -60,17 +61,22 @@ def claim(db: Database, lane: str, *, now: int, limit: int, provisional: int) ->
     claimed: list[Claimed] = []
     for priority in rows.PRIORITIES:
         found = db.execute(
-            f"SELECT d.id, d.channel, c.id, c.user, d.attempts + 1, d.unanswered,"
-            f" {rows.NOTIFICATION_OF_N} FROM delivery AS d"
+            "SELECT d.id, d.channel, c.id, c.user, d.attempts + 1, d.unanswered,"
+            f" d.not_before IS NOT NULL, {rows.NOTIFICATION_OF_N} FROM delivery AS d"
             f" JOIN notification AS n ON n.key = d.id >> {LEG_BITS}"
             " JOIN channel AS c ON c.key = d.channel"
             " WHERE d.lane = ? AND d.priority = ? AND d.due_at <= ?"
             " ORDER BY d.due_at, d.id LIMIT ?",
             (lane, int(priority), now, limit - len(claimed)),
         )
-        for id_, key, channel_id, owner, attempts, unanswered, *rest in found:
+        for id_, key, channel_id, owner, attempts, unanswered, was_held, *rest in found:
             notification = rows.notification_from(tuple(rest))
-            claimed.append(Claimed(id_, key, channel_id, owner, notification, attempts, unanswered))
+            claimed.append(
+                Claimed(
+                    *(id_, key, channel_id, owner, notification, attempts, unanswered),
+                    bool(was_held),
+                )
+            )
         if len(claimed) >= limit:
             break
     if claimed:
@@ -85,7 +91,7 @@ def claim(db: Database, lane: str, *, now: int, limit: int, provisional: int) ->
 def release_claims(db: Database, now: int) -> None:
     """Make due what a process that died had claimed."""
     db.execute(
-        f"UPDATE delivery SET due_at = iif({ACTIVE}, ?, NULL), claimed = NULL"
+        f"UPDATE delivery SET due_at = iif({ACTIVE}, {DUE}, NULL), claimed = NULL"
         " WHERE claimed IS NOT NULL",
         (now,),
     )

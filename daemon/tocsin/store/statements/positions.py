@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tocsin.store.interface import Position, Resumption
-from tocsin.store.statements.sockets import finish_polled, write_places
+from tocsin.store.statements.sockets import Receipted, finish_polled, write_places
 from tocsin.store.statements.sql import Database, as_json, fetch_all
 
 
@@ -24,9 +24,15 @@ def read_position(db: Database, channel_key: int) -> Position:
 
 
 def resume(
-    db: Database, channel_key: int, last_seq: int, reserved: int | None, resumption: Resumption
-) -> int:
-    """Go on from a position; how many deliveries the client turned out to have."""
+    db: Database,
+    channel_key: int,
+    last_seq: int,
+    reserved: int | None,
+    resumption: Resumption,
+    *,
+    now: int,
+) -> Receipted:
+    """Go on from a position; the deliveries that the client turned out to have."""
     settled = [
         id_
         for (id_,) in db.execute(
@@ -34,7 +40,7 @@ def resume(
             (channel_key, resumption.settle_upto),
         )
     ]
-    count = sum(finish_polled(db, settled).values()) if settled else 0
+    receipted = finish_polled(db, settled, now) if settled else Receipted()
     db.execute(
         "UPDATE channel SET last_seq = max(last_seq, ?), reserved = ?, settled_seq = ?,"
         " dropped = dropped - ?, missed = ?, missed_at = ? WHERE key = ?",
@@ -49,7 +55,7 @@ def resume(
         ),
     )
     write_places(db, resumption.renumbered)
-    return count
+    return receipted
 
 
 def settle_upto(db: Database, places: Sequence[tuple[int, int]]) -> None:

@@ -3,13 +3,22 @@
 from collections import Counter
 from collections.abc import Sequence
 
+import attrs
+
 from tocsin.model.channel import ChannelType
 from tocsin.store import rows
-from tocsin.store.interface import (
-    Waiting,
-)
+from tocsin.store.interface import Ended, Waiting
 from tocsin.store.schema import LEG_BITS
+from tocsin.store.statements.escalation import cancel
 from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all, forget_notifications
+
+
+@attrs.frozen(eq=False)
+class Receipted:
+    """How many receipted deliveries there still were, per type, and what was cancelled by that."""
+
+    counts: dict[ChannelType, int] = attrs.field(factory=dict)
+    cancelled: Ended | None = None
 
 
 def waiting(db: Database, channel_key: int, *, now: int, after: int, limit: int) -> list[Waiting]:
@@ -53,14 +62,16 @@ def write_places(db: Database, places: Sequence[tuple[int, int]]) -> None:
         )
 
 
-def finish_polled(db: Database, ids: Sequence[int]) -> dict[ChannelType, int]:
-    """Delete receipted deliveries that have no lane; how many there still were, per type."""
+def finish_polled(db: Database, ids: Sequence[int], now: int) -> Receipted:
+    """Delete receipted deliveries that have no lane, and what was held for these receipts."""
     gone = fetch_all(
         db.execute(
-            f"DELETE FROM delivery WHERE id {IN_LIST} RETURNING id, type",
+            f"DELETE FROM delivery WHERE id {IN_LIST} RETURNING id, type, device",
             (as_json(ids),),
         )
     )
-    forget_notifications(db, [id_ for id_, _ in gone])
-    found = Counter(type_ for _, type_ in gone)
-    return {ChannelType(name): count for name, count in found.items()}
+    awaited = [(id_, device) for id_, _, device in gone if device is not None]
+    cancelled = cancel(db, awaited, now) if awaited else None
+    forget_notifications(db, [id_ for id_, _, _ in gone])
+    found = Counter(type_ for _, type_, _ in gone)
+    return Receipted({ChannelType(name): count for name, count in found.items()}, cancelled)

@@ -13,6 +13,7 @@ from tocsin.store.schema import LEG_BITS, MAX_LEGS
 
 Database = apsw.Connection
 IN_LIST = "IN (SELECT value FROM json_each(?))"
+DUE = "max(?1, coalesce(not_before, 0))"
 ACTIVE = "(SELECT state FROM channel WHERE channel.key = delivery.channel) = 0"
 
 
@@ -27,14 +28,14 @@ def as_json(values: Iterable[Any]) -> str:
 
 
 def promote(db: Database, heads: set[tuple[int, str | None]], now: int) -> None:
-    """Make the first remaining delivery of each (channel, order key) due."""
+    """Make the first remaining delivery of each (channel, order key) due; held ones in time."""
     if not heads:
         return
     db.execute(
-        f"UPDATE delivery SET due_at = ? WHERE due_at IS NULL AND claimed IS NULL"
+        f"UPDATE delivery SET due_at = {DUE} WHERE due_at IS NULL AND claimed IS NULL"
         f" AND {ACTIVE} AND id IN ("
         " SELECT (SELECT min(id) FROM delivery AS d WHERE d.lane IS NOT NULL"
-        " AND d.channel = value ->> 0 AND d.order_key = value ->> 1) FROM json_each(?))",
+        " AND d.channel = value ->> 0 AND d.order_key = value ->> 1) FROM json_each(?2))",
         (now, as_json(heads)),
     )
 
