@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test venv lint bench lock clean
+.PHONY: run test torture venv lint bench lock clean
 
 run: venv
 	@mkdir -p state && chmod 700 state
@@ -21,6 +21,15 @@ test: venv
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=85
+
+# The tests that kill, for much longer: TOCSIN_TORTURE_ROUNDS deaths under load, a crowd of
+# TOCSIN_TORTURE_CLIENTS that comes back at once. A failure names the seed to repeat it with, in
+# TOCSIN_TORTURE_SEED.
+torture: venv
+	TOCSIN_TORTURE_ROUNDS=$${TOCSIN_TORTURE_ROUNDS:-100} \
+	TOCSIN_TORTURE_CLIENTS=$${TOCSIN_TORTURE_CLIENTS:-3000} \
+	  $(BIN)/python -m pytest tests/end_to_end/test_killed.py tests/end_to_end/test_positions.py \
+	  tests/end_to_end/test_reconnects.py
 
 bench: venv
 	$(BIN)/python -m tests.bench

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import accept, fan_out, idle, sends, sockets, webhooks
+from tests.bench import accept, fan_out, idle, pending, sends, sockets, webhooks
 from tests.bench.processes import compiled_floor
 from tests.bench.report import Figure, table
 from tests.bench.run import Run, syncs_per_second
@@ -23,6 +23,7 @@ SUBJECTS: dict[str, Callable[[Run], list[Figure]]] = {
     "accept": accept.figures,
     "fan_out": fan_out.figures,
     "idle": idle.figures,
+    "pending": pending.figures,
     "sockets": sockets.figures,
     "webhooks": webhooks.figures,
 }

@@ -76,11 +76,12 @@ class Daemon:
 
 @contextlib.contextmanager
 def running(folder: Path, sockets: str = "") -> Iterator[Daemon]:
-    """Start one in an empty folder and wait until it serves; ended and reaped at the end.
+    """Start one and wait until it serves; ended and reaped at the end. Its folder is a new one,
+    or has a store in it.
 
     `sockets` are further lines of `[ws]`.
     """
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     secret = secrets.token_urlsafe(48)
     config = folder / "tocsin.toml"
     config.write_text(CONFIGURATION.format(folder=folder, secret=secret, sockets=sockets))
