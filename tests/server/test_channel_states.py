@@ -83,7 +83,7 @@ def late_and_crashed(come_back: Connect | Poll) -> list[Step]:
 
 
 @settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

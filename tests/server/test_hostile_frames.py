@@ -128,7 +128,7 @@ async def torment(engine: str, attacks: list[list[bytes]], role: str | None) -> 
 
 @pytest.mark.parametrize("engine", ["reactor", "trio-websocket"])
 @settings(
-    max_examples=40,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
