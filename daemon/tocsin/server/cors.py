@@ -7,7 +7,7 @@ from tocsin.server.settings import CorsSettings
 METHODS: Final = "GET, POST, PUT, DELETE"
 REQUEST_HEADERS: Final = "Authorization, Content-Type, Accept, X-Cpaas-Agent, Idempotency-Key"
 ANY: Final = b"Access-Control-Allow-Origin: *\r\n"
-EXPOSED: Final = b"Access-Control-Expose-Headers: Location, Retry-After, X-Channel-Position\r\n"
+EXPOSED: Final = b"Access-Control-Expose-Headers: Location, Retry-After\r\n"
 ANY_ANSWER: Final = ANY + EXPOSED
 MAX_AGE: Final = 86_400
 

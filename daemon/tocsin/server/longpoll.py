@@ -16,6 +16,9 @@ from tocsin.wire.position import position
 from tocsin.wire.request import Request
 from tocsin.wire.response import Response
 
+# Beside what every answer exposes (CH-6): a page that polls cannot read its position otherwise.
+READABLE = ("Access-Control-Expose-Headers", POSITION)
+
 
 @attrs.frozen
 class LongPollSettings:
@@ -79,7 +82,7 @@ class LongPollFace:
         return Response(
             200,
             notification_list(batch.bodies),
-            headers=((POSITION, position(channel.epoch, batch.position)),),
+            headers=((POSITION, position(channel.epoch, batch.position)), READABLE),
             receipt=batch.receipt,
         )
 
