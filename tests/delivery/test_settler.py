@@ -13,8 +13,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tocsin.delivery import settler as settler_module
 from tocsin.model.channel import Channel, ChannelState
 from tocsin.model.errors import StoreError
-from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome
-from tocsin.store.interface import Claimed, Settled, Settlements
+from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused
+from tocsin.store.interface import Attempt, Claimed, Settled, Settlements
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 if TYPE_CHECKING:
@@ -32,10 +32,12 @@ class Shaky(SqliteStore):
         self.failures = 0
         self.gate: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
         self.calls: list[int] = []
+        self.written: list[list[Attempt]] = []
 
     async def settle(self, settlements: Settlements, *, now: int) -> Settled:
         self.calls.append(len(settlements) - len(settlements.attempts))
         await self._shake()
+        self.written.append(settlements.attempts)
         return await super().settle(settlements, now=now)
 
     async def suspend_channel(self, channel: Channel) -> None:
@@ -226,6 +228,46 @@ async def test_put_back_is_not_an_attempt(world: World, store: Shaky) -> None:
     world.settler.release(other)
     await world.settler.flush()
     assert (store.backlog, await store.lanes()) == (0, [])
+
+
+async def test_every_attempt_leaves_a_line(
+    world: World, store: Shaky, autojump_clock: MockClock
+) -> None:
+    """delivery.md (delivery log): also what comes to nothing, and what expired without one; with
+    the beginning of the answer; a store that fails gets all of them later."""
+    answered, cut_off, late = await claimed(world, "a", "b", "c")
+    channel = await the_channel(world)
+    refusal = Refused("no", 500, excerpt=b"sorry")
+    world.settler.judge(answered, channel, refusal, result="refused", seconds=0.0125)
+    world.settler.release(cut_off)
+    store.failures = 1
+    with trio.move_on_after(0.1):
+        await world.settler.flush()
+    world.settler.expire(late)
+    await world.settler.flush()
+    [[first, second]] = store.written
+    assert (first.notification_id, first.number, first.result) == ("a", 1, "refused")
+    assert first.latency_ms == 12
+    assert (first.status, first.reason, first.excerpt) == (500, "no", b"sorry")
+    assert (second.notification_id, second.number, second.result) == ("c", 0, "expired")
+    assert (second.latency_ms, second.status, second.excerpt) == (None, None, None)
+
+
+async def test_what_is_marked_as_failing_is_written_as_it_is_by_then(
+    world: World, store: Shaky, autojump_clock: MockClock
+) -> None:
+    """A channel that was resumed while its mark waited for a failing store is not marked again."""
+    [one] = await claimed(world, "a")
+    channel = await the_channel(world)
+    judge(world, one, channel, Deferred("http_5xx", status=500))
+    store.failures = 1
+    with trio.move_on_after(0.1):
+        await world.settler.flush()
+    assert channel.failing_since is not None
+    channel.failing_since = None
+    await world.settler.flush()
+    [record] = await store.load_accounts(["u"])
+    assert record.channels[0].failing_since is None
 
 
 async def test_on_a_real_fault_too(

@@ -124,7 +124,7 @@ async def test_an_urgent_one_is_tried_until_its_deadline(
         return await answer(stream, request)
 
     hook = await receiver.start(nursery, answers=[fail] * 1000)
-    async with Daemon(tmp_path, {"delivery.urgent_retries": [0.1] * 100}) as daemon:
+    async with Daemon(tmp_path, {"delivery.urgent_retries": [0.2] * 100}) as daemon:
         user, platform = User(daemon, "alice"), Platform(daemon)
         await user.webhook_channel(hook.port)
         await platform.publish(

@@ -1,4 +1,12 @@
-"""When to try again: the retry lists of delivery.md as a pure function."""
+"""When to try again: the retry lists of delivery.md as a pure function.
+
+Due times, deadlines and what blocks a lane go by the daemon's own clock (`ops.clock`), which is
+set at the start and never steps: while the daemon runs, the wall clock may jump either way and
+nothing is early, late or past its deadline. What is stored are epoch milliseconds, so a wall clock
+that was set between two runs shifts what waits by as much, and no more: set forward, retries and
+deadlines come sooner, as after a longer stop; set back, they come later by the step. Only what a
+receiver compares with its own clock, a webhook's timestamp and a `Retry-After` date, is the wall's.
+"""
 
 import random
 
