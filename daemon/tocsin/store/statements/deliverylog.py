@@ -59,7 +59,9 @@ def read_log(
     db: Database, query: LogQuery, *, before: int | None, limit: int, look: int
 ) -> Page[Attempt]:
     """Lines from below `before` that match, newest first."""
-    first, last = db.execute("SELECT min(key), max(key) FROM attempt").get
+    first, last = db.execute(
+        "SELECT (SELECT min(key) FROM attempt), (SELECT max(key) FROM attempt)"
+    ).get
     if last is None:
         return Page([], None)
     top = last + 1 if before is None else min(before, last + 1)

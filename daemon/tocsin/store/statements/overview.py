@@ -18,7 +18,9 @@ def all_channels(
     db: Database, kind: ChannelType | None, *, before: int | None, limit: int, look: int
 ) -> Page[Channel]:
     """Channels below the key `before`, of one type or of all."""
-    first, last = db.execute("SELECT min(key), max(key) FROM channel").get
+    first, last = db.execute(
+        "SELECT (SELECT min(key) FROM channel), (SELECT max(key) FROM channel)"
+    ).get
     if last is None:
         return Page([], None)
     top = last + 1 if before is None else min(before, last + 1)

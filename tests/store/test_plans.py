@@ -1,0 +1,61 @@
+"""tocsin.store.statements: what runs again and again finds its rows by an index."""
+
+from collections.abc import Callable
+
+import apsw
+import pytest
+
+from tocsin.store import statements
+from tocsin.store.archive import LogQuery
+from tocsin.store.schema import open_database
+
+# Counting everything is for the start; `hop`, `found` and lists given as JSON are no tables.
+TABLES = ("channel", "subscription", "notification", "delivery", "dead_letter", "attempt")
+
+
+def plans(work: Callable[[apsw.Connection], object]) -> list[str]:
+    """How SQLite goes about the statements of a piece of work."""
+    db = open_database(":memory:")
+    traced: list[tuple[str, object]] = []
+
+    def note(_cursor: object, sql: str, bindings: object) -> bool:
+        traced.append((sql, bindings))
+        return True
+
+    db.exec_trace = note
+    work(db)
+    db.exec_trace = None
+    return [
+        str(row[3])
+        for sql, bindings in traced
+        for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", bindings)  # type: ignore[arg-type]
+    ]
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda db: statements.read_log(db, LogQuery(user="u"), before=None, limit=9, look=99),
+        lambda db: statements.all_channels(db, None, before=None, limit=9, look=99),
+        statements.next_keys,
+        statements.lanes,
+        lambda db: statements.expire_deliveries(db, 0, 9, []),
+        lambda db: statements.expired_channels(db, 0, 9),
+        lambda db: statements.expired_subscriptions(db, 0, 9),
+        lambda db: statements.forget_submissions(db, 0, 9),
+        lambda db: statements.remove_channel(db, 1),
+        lambda db: statements.read_position(db, 1),
+        lambda db: statements.waiting(db, 1, now=0, after=0, limit=9),
+    ],
+    ids=[
+        *("read_log", "all_channels", "next_keys", "lanes", "expire_deliveries"),
+        *("expired_channels", "expired_subscriptions", "forget_submissions", "remove_channel"),
+        *("read_position", "waiting"),
+    ],
+)
+def test_no_table_is_walked(work: Callable[[apsw.Connection], object]) -> None:
+    """Its cost does not grow with what else is stored: the writer serves everybody."""
+    found = plans(work)
+    assert found
+    walked = [plan for plan in found if plan.startswith(tuple(f"SCAN {name}" for name in TABLES))]
+    assert not walked
