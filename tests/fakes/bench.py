@@ -15,6 +15,7 @@ from tests.fakes.daemon import chat
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from tocsin.delivery.directory import Account, Directory
+from tocsin.delivery.escalation import Escalation
 from tocsin.delivery.handover import Handover
 from tocsin.delivery.housekeeping import Housekeeping
 from tocsin.delivery.ingest import Ingest
@@ -223,8 +224,24 @@ async def bench(**settings: Any) -> AsyncIterator[Bench]:
         store, settings=ChannelSettings(), limits=limits, metrics=metrics, clock=clock
     )
     handover = Handover(sessions, _no_lane)
+    escalation = Escalation(
+        store,
+        directory,
+        sessions,
+        settings=DeliverySettings(),
+        wake=_no_lane,
+        metrics=metrics,
+        clock=clock,
+    )
     ingest = Ingest(
-        store, directory, handover, sessions, limits=limits, metrics=metrics, clock=clock
+        store,
+        directory,
+        handover,
+        sessions,
+        escalation=escalation,
+        limits=limits,
+        metrics=metrics,
+        clock=clock,
     )
     context = SessionContext(
         store=store,

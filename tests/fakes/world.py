@@ -10,6 +10,7 @@ from tests.fakes.deliveries import HOOK, T0, WEEK, notification, subscription, w
 from tests.fakes.transport import ScriptedTransport
 
 from tocsin.delivery.directory import Directory
+from tocsin.delivery.escalation import Escalation
 from tocsin.delivery.events import Events
 from tocsin.delivery.handover import Handover
 from tocsin.delivery.ingest import Ingest
@@ -68,7 +69,9 @@ class World:
     sessions: Sessions = attrs.field(init=False)
     settler: Settler = attrs.field(init=False)
     queue: DeliveryQueue = attrs.field(init=False)
+    queues: list[DeliveryQueue] = attrs.field(init=False)
     handover: Handover = attrs.field(init=False)
+    escalation: Escalation = attrs.field(init=False)
     ingest: Ingest = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -82,7 +85,7 @@ class World:
             **common,
         )
         self.sessions = Sessions(self.store, **common)
-        self.sessions.on_left = self.directory.left
+        self.sessions.on_left = self._left
         self.directory.on_arrived = self._arrived
         self.settler = Settler(
             ChannelType.WEBHOOKS,
@@ -106,14 +109,25 @@ class World:
             events=self.events,
             **common,
         )
-        self.handover = Handover(self.sessions, self.queue.wake)
-        self.directory.on_resumed = self.queue.wake
+        self.queues = [self.queue]
+        self.handover = Handover(self.sessions, self.wake)
+        self.directory.on_resumed = self.wake
+        self.escalation = Escalation(
+            self.store,
+            self.directory,
+            self.sessions,
+            settings=self.settings,
+            wake=self.wake,
+            **common,
+        )
+        self.store.on_cancelled = self.escalation.cancelled
         self.directory.on_switched = self.events.note_channel
         self.ingest = Ingest(
             self.store,
             self.directory,
             self.handover,
             self.sessions,
+            escalation=self.escalation,
             limits=self.limits,
             **common,
         )
@@ -125,6 +139,15 @@ class World:
         await nursery.start(self.store.run)
         nursery.start_soon(self.settler.run, CountingProgress())
         nursery.start_soon(self.queue.run, self.progress)
+
+    def wake(self, lane: str, urgent: bool = False) -> None:
+        """There is something new in the store for a lane."""
+        for queue in self.queues:
+            queue.wake(lane, urgent)
+
+    def _left(self, channel: Channel) -> None:
+        self.directory.left(channel)
+        self.escalation.left(channel)
 
     def _arrived(self, channel: Channel) -> None:
         session = self.sessions.of(channel)

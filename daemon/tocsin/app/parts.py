@@ -12,6 +12,7 @@ from tocsin.config import Config
 from tocsin.delivery.deadletters import DeadLetters
 from tocsin.delivery.deliverylog import DeliveryLog
 from tocsin.delivery.directory import Directory
+from tocsin.delivery.escalation import Escalation
 from tocsin.delivery.events import Events, OperatorHook, OperatorSettings
 from tocsin.delivery.handover import Handover
 from tocsin.delivery.housekeeping import Housekeeping
@@ -97,11 +98,21 @@ class Parts:
             clock=clock,
         )
         self.handover = Handover(self.sessions, self.queue.wake)
+        self.escalation = Escalation(
+            store,
+            self.directory,
+            self.sessions,
+            settings=config.delivery,
+            wake=self.queue.wake,
+            metrics=metrics,
+            clock=clock,
+        )
         self.ingest = Ingest(
             store,
             self.directory,
             self.handover,
             self.sessions,
+            escalation=self.escalation,
             limits=config.limits.delivery,
             metrics=metrics,
             clock=clock,
@@ -131,11 +142,13 @@ class Parts:
             clock=clock,
         )
         self.events.hook = self.operator_hook
+        self.settler.tell = self.events.emit
         self.directory.on_switched = self.events.note_channel
         self.directory.on_removed = self._channel_removed
         self.directory.on_resumed = self.queue.wake
         self.directory.on_arrived = self._deliveries_arrived
-        self.sessions.on_left = self.directory.left
+        self.sessions.on_left = self._client_left
+        store.on_cancelled = self.escalation.cancelled
         self.reactor = websocket_engine(config.ws)
         self.wheel = Wheel()
         self.context = SessionContext(
@@ -166,6 +179,10 @@ class Parts:
         if session is not None:
             session.fall_behind()
             session.flush()
+
+    def _client_left(self, channel: Channel) -> None:
+        self.directory.left(channel)
+        self.escalation.left(channel)
 
     def _channel_removed(self, channel: Channel) -> None:
         session = self.sessions.of(channel)

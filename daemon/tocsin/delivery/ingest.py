@@ -3,7 +3,8 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from tocsin.delivery.bounds import Bounds
-from tocsin.delivery.directory import Directory
+from tocsin.delivery.directory import Account, Directory
+from tocsin.delivery.escalation import Escalation
 from tocsin.delivery.handover import Handover
 from tocsin.delivery.router import VOIP_ROOT_KEYS, fan_out
 from tocsin.delivery.sessions import Sessions
@@ -35,6 +36,7 @@ class Ingest:
         handover: Handover,
         sessions: Sessions,
         *,
+        escalation: Escalation,
         limits: DeliveryLimits,
         metrics: Metrics,
         clock: Callable[[], int],
@@ -44,6 +46,7 @@ class Ingest:
         self._store = store
         self._directory = directory
         self._handover = handover
+        self._escalation = escalation
         self._limits = limits
         self._bounds = Bounds(sessions, limits, metrics)
         self._metrics = metrics
@@ -77,13 +80,15 @@ class Ingest:
             )
             for notification, account in zip(notifications, accounts, strict=True)
         ]
-        return await self._accept(routed, submission, now)
+        return await self._accept(routed, submission, now, accounts)
 
     async def accept_for(
         self, channel: Channel, notification: Notification, *, submission: Submission | None = None
     ) -> Verdict:
         """The same for one notification straight to one channel, subscribed or not (CH-116)."""
-        [verdict] = await self._accept([(notification, [channel])], submission, self._clock())
+        [verdict] = await self._accept(
+            [(notification, [channel])], submission, self._clock(), [None]
+        )
         return verdict
 
     async def store(self, acceptance: Acceptance) -> None:
@@ -92,17 +97,23 @@ class Ingest:
         await self._store_all(acceptance, sum(map(len, acceptance.deliveries)))
 
     async def _accept(
-        self, routed: Routed, submission: Submission | None, now: int
+        self,
+        routed: Routed,
+        submission: Submission | None,
+        now: int,
+        accounts: Sequence[Account | None],
     ) -> list[Verdict]:
         acceptance = Acceptance()
         legs = 0
         places: list[int | None] = []
-        for notification, channels in routed:
+        for (notification, channels), account in zip(routed, accounts, strict=True):
             identity = identity_of(notification) if notification.is_named else None
             if channels or identity is not None:
                 places.append(len(acceptance.notifications))
                 acceptance.add(notification, channels, identity)
                 legs += len(channels)
+                if len(channels) > 1 and account is not None:
+                    self._escalation.hold(acceptance, account.subscriptions.values(), now)
             else:
                 places.append(None)
 
@@ -128,6 +139,7 @@ class Ingest:
         def done(error: StoreError | None) -> None:
             self._bounds.applied(acceptance)
             if error is None:
+                self._escalation.committed(acceptance)
                 self._handover.committed(acceptance)
 
         self._bounds.apply(acceptance)

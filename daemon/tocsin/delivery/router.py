@@ -32,15 +32,19 @@ def fan_out(
             subscription.service == service
             and channel.key not in chosen
             and channel.type in types
-            and not subscription.is_over(now)
-            and (
-                (subscription.destination is None and subscription.sender is None)
-                or _passes(subscription, notification)
-            )
+            and lets_through(subscription, notification, now)
             and (channel.device is None or _reaches(channel.device, notification, voip_root_keys))
         ):
             chosen[channel.key] = channel
     return list(chosen.values())
+
+
+def lets_through(subscription: Subscription, notification: Notification, now: int) -> bool:
+    """Whether a subscription to the service of a notification of its user is for this one."""
+    return not subscription.is_over(now) and (
+        (subscription.destination is None and subscription.sender is None)
+        or _passes(subscription, notification)
+    )
 
 
 def _reaches(device: Device, notification: Notification, voip_root_keys: Collection[str]) -> bool:

@@ -54,6 +54,7 @@ class Sessions:
         self._clock = clock
         self.on_left: Callable[[Channel], None] = lambda _channel: None
         self._live: dict[int, Session] = {}
+        self._replacing: Channel | None = None
         self.sockets = 0
         self._per_user: Counter[str] = Counter()
         self._receipts: list[int] = []
@@ -78,10 +79,14 @@ class Sessions:
 
     def attach(self, session: Session) -> None:
         """A session is live; an older one of the same channel is closed 1000 (CH-51)."""
-        older = self._live.get(session.channel.key)
-        if older is not None:
-            older.end(1000)
         channel = session.channel
+        older = self._live.get(channel.key)
+        if older is not None:
+            self._replacing = channel
+            try:
+                older.end(1000)
+            finally:
+                self._replacing = None
         channel.left_at, channel.left_cleanly = None, False
         self._live[channel.key] = session
         if channel.type is ChannelType.WEBSOCKETS:
@@ -95,7 +100,8 @@ class Sessions:
         replayed to the next one (CH-58); the channel's clock runs down from now (CH-41).
 
         `unsettled` None: it had not come to number anything, and the channel's numbering is not
-        to be stored. `cleanly`: the client said good-bye (CH-45). `on_left` is called at the end.
+        to be stored. `cleanly`: the client said good-bye (CH-45). `on_left` is called at the end,
+        but not where a newer session takes over at once.
         """
         channel = session.channel
         if self._live.get(channel.key) is not session:
@@ -116,7 +122,8 @@ class Sessions:
         self._clocks.pop(channel.key, None)
         self._written.pop(channel.key, None)
         channel.left_at, channel.left_cleanly = self._clock(), cleanly
-        self.on_left(channel)
+        if self._replacing is not channel:
+            self.on_left(channel)
 
     def wrote(self, channel: Channel, window: Window) -> None:
         """A burst was sent; if its receipt is slow to come, its places are stored (`mark`)."""

@@ -91,6 +91,13 @@ class DeliverySettings:
     jitter: float = option(
         0.2, "Each gap is stretched or shrunk by up to this share.", minimum=0, maximum=0.9
     )
+    escalate_after: float = option(
+        10,
+        "Seconds a device's socket has for its receipt before the device is pushed to.",
+        minimum=0,
+        maximum=3600,
+    )
+    escalate_after_call: float = option(2, "The same for calls.", minimum=0, maximum=60)
     lane_window: int = option(
         64, "Deliveries of one lane held in memory, waiting or under way.", minimum=1
     )

@@ -42,7 +42,7 @@ class Settler:
     ) -> None:
         """`suspend_after`: milliseconds for which a channel may fail without one success, None
         for ever. `on_due(lane, due_at)`, set by the queue, is told when a settled lane is next
-        due."""
+        due. `tell` makes an event of a dead letter (`Events.emit`)."""
         self._kind = kind
         self._store = store
         self._directory = directory
@@ -52,6 +52,7 @@ class Settler:
         self._metrics = metrics
         self._clock = clock
         self.on_due: Callable[[str, int | None], None] = _nobody
+        self.tell: Callable[..., None] = log.warning
         self._gathered = Settlements()
         self._suspended: list[Channel] = []
         self._marked: dict[int, Channel] = {}
@@ -66,6 +67,8 @@ class Settler:
         `result` is the word for it in the delivery log.
         """
         self._log(claimed, result, outcome, seconds)
+        if claimed.is_escalated and claimed.attempts == 1:
+            self._metrics.escalations["push"].inc()
         match outcome:
             case Delivered():
                 self._finish(claimed, "delivered")
@@ -228,7 +231,7 @@ class Settler:
                 result,
                 None if seconds is None else int(seconds * 1000),
                 None if outcome is None else outcome.status,
-                getattr(outcome, "reason", None),
+                _reason(claimed, outcome),
                 None if outcome is None else outcome.excerpt or None,
             )
         )
@@ -257,7 +260,7 @@ class Settler:
         )
         self._metrics.dead_letters[self._kind].inc()
         self._count_outcome(claimed, "expired" if reason == "expired" else "dead")
-        log.warning(
+        self.tell(
             "delivery.dead",
             notification_id=claimed.notification.id,
             channel_id=claimed.channel_id,
@@ -269,6 +272,13 @@ class Settler:
         self._metrics.deliveries[self._kind, outcome].inc()
         latency = (self._clock() - claimed.notification.accepted_at) / 1000
         self._metrics.delivery_latency[self._kind].observe(latency)
+
+
+def _reason(claimed: Claimed, outcome: Outcome | None) -> str | None:
+    """Why it failed; of one that did not, why it was made so late."""
+    if isinstance(outcome, Delivered):
+        return "escalated" if claimed.is_escalated else None
+    return None if outcome is None else outcome.reason
 
 
 def _nobody(_lane: str, _due_at: int | None) -> None:

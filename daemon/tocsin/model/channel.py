@@ -110,7 +110,8 @@ class Channel:
     Of this process alone: since when it has neither socket nor poll (`left_at`, None while it
     has), whether its client said good-bye (`left_cleanly`), up to which sequence an answer to a
     poll has gone out whole (`answered_seq`, CH-67), until when a webhook's receiver wants to be
-    left alone (`held_until`, PU-81), and how many deliveries and bytes may be accepted for it
+    left alone (`held_until`, PU-81), until when deliveries wait for another leg's receipt at most
+    (`escalates_at`), and how many deliveries and bytes may be accepted for it
     before the store has to count what it holds (see `delivery/bounds`).
     """
 
@@ -139,6 +140,7 @@ class Channel:
     left_cleanly: bool = False
     answered_seq: int = 0
     held_until: int = 0
+    escalates_at: int = 0
     room: int = 0
     room_bytes: int = 0
     key: int = 0

@@ -23,7 +23,7 @@ PREFIX = "tocsin"
 OTHER = "other"
 
 TYPES = tuple(kind.value for kind in ChannelType)
-OUTCOMES = ("delivered", "expired", "refused", "dead", "collapsed", "overflow")
+OUTCOMES = ("delivered", "expired", "refused", "dead", "collapsed", "overflow", "cancelled")
 RESULTS = ("delivered", "deferred", "refused", "gone", "crashed")
 BLOCKED = ("breaker", "suspended", "paused", "full", "throttled")
 EVENTS = (
@@ -31,6 +31,7 @@ EVENTS = (
     *("delivery.dead", "store.failing", "store.working", "push.token.removed"),
     *("daemon.ready", "daemon.draining"),
 )
+LEGS = ("socket", "push", "cancelled")
 CLOSE_CODES = (1000, 1001, 1002, 1003, 1006, 1007, 1008, 1009, 1011, 1012, 4401)
 RESUMES = ("fresh", "replayed", "recovered", "gap")
 REJECTIONS = (
@@ -148,6 +149,11 @@ class Metrics:
         )
         self.deliveries = self._counters(
             "deliveries", "Deliveries settled.", type=TYPES, outcome=OUTCOMES
+        )
+        self.escalations = self._counters(
+            "escalations",
+            "Deliveries held back for a socket of their device; attempted after all; cancelled.",
+            leg=LEGS,
         )
         self.delivery_attempts = self._counters(
             "delivery_attempts", "Attempts.", type=TYPES, result=RESULTS

@@ -1,0 +1,161 @@
+"""Escalation per device: its socket first, its push where no receipt comes (delivery.md, CH-70).
+
+A device is a user and a clientCorrelator. Where one of its sockets (or polls) is connected when a
+notification is accepted, legs of the same device under the policy `escalate` are held back:
+
+    held --receipt of any socket of the device--> cancelled
+      |--time is up--------------------------> due
+      '--last connected socket gone----------> due at once
+
+The store keeps what is held; a start finds it as it was, and it is due when its time is up.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from tocsin.delivery.directory import Directory
+from tocsin.delivery.router import lets_through
+from tocsin.delivery.sessions import Sessions
+from tocsin.delivery.settings import DeliverySettings
+from tocsin.model.channel import Channel
+from tocsin.model.delivery import Delivery
+from tocsin.model.errors import StoreError
+from tocsin.model.notification import Notification
+from tocsin.model.subscription import Subscription
+from tocsin.ops.metrics import Metrics
+from tocsin.store.interface import Acceptance, Ended, Held, Store
+
+ALL, ESCALATE = "all", "escalate"
+CALLS = "call"
+
+
+class Escalation:
+    """Holds legs back at accept, and lets them go when nobody is left to wait for."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        sessions: Sessions,
+        *,
+        settings: DeliverySettings,
+        wake: Callable[[str, bool], None],
+        metrics: Metrics,
+        clock: Callable[[], int],
+    ) -> None:
+        """`wake(lane, urgent)` nudges the queue that serves a lane. To be told of what happens:
+        `left` by the sessions, `cancelled` by the store."""
+        self._store = store
+        self._directory = directory
+        self._sessions = sessions
+        self._wake = wake
+        self._metrics = metrics
+        self._clock = clock
+        self._after = int(settings.escalate_after * 1000)
+        self._after_call = int(settings.escalate_after_call * 1000)
+
+    def hold(
+        self, acceptance: Acceptance, subscriptions: Collection[Subscription], now: int
+    ) -> None:
+        """Decide about the notification that was added last, routed by these subscriptions.
+
+        To be stored before anything else happens: what leaves later is looked up in the store.
+        """
+        notification = acceptance.notifications[-1]
+        after = self._after_call if notification.service == CALLS else self._after
+        held = held_back(
+            notification,
+            acceptance.deliveries[-1],
+            subscriptions,
+            now,
+            after=after,
+            is_connected=self._is_connected,
+        )
+        acceptance.held += held
+        for one in held:
+            for leg in one.later:
+                leg.channel.escalates_at = max(leg.channel.escalates_at, one.not_before)
+
+    def committed(self, acceptance: Acceptance) -> None:
+        """Count what went to a socket first, now that it is stored."""
+        if acceptance.held:
+            stored = {leg.id for legs in acceptance.fresh() for leg in legs}
+            held = sum(leg.id in stored for one in acceptance.held for leg in one.later)
+            self._metrics.escalations["socket"].inc(held)
+
+    def left(self, channel: Channel) -> None:
+        """A client is gone: what waits for it, and for no other socket of its device, is due."""
+        account = self._directory.cached(channel.user)
+        if account is None:
+            return
+        now = self._clock()
+        device = device_of(channel)
+        kin = [one for one in account.channels.values() if device_of(one) == device]
+        holding = [one for one in kin if one.escalates_at > now]
+        if holding:
+            connected = [one for one in kin if self._is_connected(one)]
+            self._store.escalate(holding, connected, now=now, then=self._due)
+
+    def cancelled(self, ended: Ended) -> None:
+        """Receipts came first; what stood behind the cancelled may be due."""
+        for kind, count in ended.counts.items():
+            self._metrics.deliveries[kind, "cancelled"].inc(count)
+            self._metrics.escalations["cancelled"].inc(count)
+        for lane in ended.lanes:
+            self._wake(lane, False)
+
+    def _due(self, lanes: Mapping[str, bool] | None, error: StoreError | None) -> None:
+        """On a failing store, what is held is due when its time is up."""
+        if lanes is not None and error is None:
+            for lane, urgent in lanes.items():
+                self._wake(lane, urgent)
+
+    def _is_connected(self, channel: Channel) -> bool:
+        return self._sessions.of(channel) is not None
+
+
+def device_of(channel: Channel) -> tuple[str, str]:
+    """What a socket and a push of the same device have in common."""
+    return channel.user, channel.client_correlator
+
+
+def held_back(
+    notification: Notification,
+    legs: Sequence[Delivery],
+    subscriptions: Collection[Subscription],
+    now: int,
+    *,
+    after: int,
+    is_connected: Callable[[Channel], bool],
+) -> list[Held]:
+    """Which legs wait for the receipt of which others of their device, `after` ms at most.
+
+    No longer than half of what the notification has left to live: the other half is for the push.
+    """
+    devices: dict[tuple[str, str], list[Delivery]] = {}
+    for leg in legs:
+        if leg.channel.lane is not None:
+            devices.setdefault(device_of(leg.channel), []).append(leg)
+    left = max(0, notification.expires_at - now)
+    held: list[Held] = []
+    for device, pushes in devices.items():
+        first = [
+            leg for leg in legs if leg.channel.lane is None and device_of(leg.channel) == device
+        ]
+        if any(is_connected(leg.channel) for leg in first):
+            later = [leg for leg in pushes if _escalates(leg, subscriptions, now)]
+            if later:
+                held.append(Held(first, later, now + min(after, left // 2)))
+    return held
+
+
+def _escalates(leg: Delivery, subscriptions: Collection[Subscription], now: int) -> bool:
+    """Where subscriptions of one channel differ, `all` wins (CH-98)."""
+    channel, notification = leg.channel, leg.notification
+    default = ESCALATE if channel.device is not None else ALL
+    return all(
+        (one.policy or default) == ESCALATE
+        for one in subscriptions
+        if one.channel is channel
+        and one.service == notification.service
+        and lets_through(one, notification, now)
+    )
