@@ -281,8 +281,9 @@ class DeliveryQueue:
             self._set_alarm(lane, look_at)
 
     def _forget(self, lane: Lane, now: int) -> None:
-        lane.unblock()
-        self._note_blocked(lane, now)
+        if lane.blocked is not None:
+            lane.unblock()
+            self._note_blocked(lane, now)
         del self._lanes[lane.name]
 
     def _note_blocked(self, lane: Lane, now: int) -> None:
