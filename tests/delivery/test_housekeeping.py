@@ -14,7 +14,7 @@ from tests.fakes.world import CountingProgress, World
 from trio.testing import MockClock
 
 from tocsin.delivery.drain import RESTART, close_sockets
-from tocsin.delivery.housekeeping import Housekeeping
+from tocsin.delivery.housekeeping import SLICE, Housekeeping
 from tocsin.delivery.settings import DeliveryLimits
 from tocsin.store.interface import Settlements
 from tocsin.store.sqlite import SqliteStore, StoreSettings
@@ -95,6 +95,29 @@ async def test_a_failing_store_is_tried_again(
     await trio.sleep(2)
     assert (await world.directory.account("u")).channels == {}
     assert world.store.failing is None
+
+
+async def test_clocks_that_cannot_be_written_are_not_written_again_at_once(
+    autojump_clock: MockClock, store: SqliteStore, nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    """A full slice of live sockets on a store that fails is looked at once a second, no more."""
+    await nursery.start(store.run)
+    world = World(store=store, limits=DeliveryLimits(channels_per_user=SLICE))
+    account = await world.directory.account("u")
+    for _ in range(SLICE):
+        await world.directory.open_channel(account, socket_channel(now=world.clock(), lifetime=60))
+    await trio.sleep(70)
+    for channel in account.channels.values():
+        channel.restart_clock(world.clock())
+    fault = Fault(tmp_path / "store.db")
+    fault.begin("channel")
+    assert await world.directory.expire_channels(SLICE) == SLICE
+    assert await world.directory.expire_channels(SLICE) == 0
+    fault.end()
+    fault.close()
+    assert await world.directory.expire_channels(SLICE) == 0
+    assert await world.store.expired_channels(world.clock(), limit=SLICE) == []
+    assert len(account.living(world.clock())) == SLICE
 
 
 async def test_gauges_tell_of_age_and_dead_letters(

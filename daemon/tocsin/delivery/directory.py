@@ -68,6 +68,7 @@ class Directory(Accounts):
         self._rotation_grace = int(rotation_grace * 1000)
         self._abandoned_after = int(settings.abandoned_after * 1000)
         self._waitlist = Waitlist()
+        self._extended: set[int] = set()
         self.on_removed: Callable[[Channel], None] = lambda _channel: None
         self.on_resumed: Callable[[str], None] = lambda _lane: None
         self.on_arrived: Callable[[Channel], None] = lambda _channel: None
@@ -390,8 +391,9 @@ class Directory(Accounts):
         """End channels whose clock has run out (CH-43); how many were dealt with.
 
         The stored clock is a lower bound: a socket restarts its channel's clock in memory only
-        (CH-41), and the true time is written when the stored one comes up. The removals of one
-        call share their commits.
+        (CH-41), and the true time is written when the stored one comes up. One that comes up
+        again at once was not written, and is not dealt with. The removals of one call share their
+        commits.
         """
         now = self._clock()
         found = await self._store.expired_channels(now, limit=limit)
@@ -404,8 +406,9 @@ class Directory(Accounts):
                 extended.append(channel)
         if extended:
             self._store.extend_channels(extended)
+        before, self._extended = self._extended, {channel.key for channel in extended}
         failed = await self._end_all(ending, outcome="expired")
-        return len(found) - failed
+        return len(found) - failed - len(before & self._extended)
 
     async def collect_unused(self, before: int, limit: int = 500) -> int:
         """End webhooks without a subscription that nobody has used since (CH-42); how many."""
