@@ -13,11 +13,12 @@ from tests.fakes.deliveries import (
 )
 from tests.fakes.stores import Reports, accept, add, assert_counts_are_right, waiting
 
+from tocsin.delivery.position import decide
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import StoreError
 from tocsin.model.notification import Priority
 from tocsin.model.subscription import Subscription
-from tocsin.store.interface import Ended, Store, Takeover
+from tocsin.store.interface import Ended, Position, Store, Takeover
 from tocsin.store.sqlite import SqliteStore
 
 SOCKETS, POLLS = ChannelType.WEBSOCKETS, ChannelType.LONG_POLLING
@@ -136,6 +137,26 @@ async def test_a_channel_that_does_not_end_keeps_the_rest(store: Store) -> None:
     channels, subscriptions = await stored(store)
     assert len(channels) == 2
     assert [one.id for one in subscriptions] == [other.id]
+
+
+async def test_what_moved_is_missing_where_it_was(store: Store) -> None:
+    """A client that counts and comes back to what is left of its channel is not told that it has
+    everything, whether or not what moved was ever written to it (CH-58)."""
+    pair = Pair()
+    pair.old.reserved = 1000
+    await pair.store_in(store)
+    await store.add_subscription(subscription(pair.old, "chat"), b"{}", Reports().both)
+    first, _ = await accept(store, (notification("a"), [pair.old]), (notification("b"), [pair.old]))
+    pair.old.last_seq = 1
+    store.mark_written(pair.old, [(first, 1)])
+    await take_over(store, pair.takeover(ends=False))
+    reports = Reports()
+    store.read_position(pair.old, then=reports.both)
+    await store.barrier()
+    [position] = reports.results
+    assert isinstance(position, Position)
+    assert decide(position, last_seq=1, claim=0).missed == 2
+    assert decide(position, last_seq=1, claim=1).missed == 1
 
 
 async def test_a_channel_somebody_points_to_does_not_end(store: Store) -> None:

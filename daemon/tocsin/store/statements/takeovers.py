@@ -7,7 +7,8 @@ from tocsin.model.channel import ChannelType
 from tocsin.store.interface import Ended, Takeover
 from tocsin.store.schema import LEG_BITS, MAX_LEGS
 from tocsin.store.statements.accounts import remove_channel
-from tocsin.store.statements.sql import Database, as_json, fetch_all
+from tocsin.store.statements.positions import count_dropped
+from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all
 
 
 def take_over(db: Database, takeovers: Sequence[Takeover]) -> tuple[Ended, Counter[ChannelType]]:
@@ -33,26 +34,27 @@ def take_over(db: Database, takeovers: Sequence[Takeover]) -> tuple[Ended, Count
 
 
 def _move(db: Database, takeover: Takeover) -> int:
-    """The heir gets them as if never written; what it has a leg of already stays behind."""
+    """The heir gets them as if never written; what it has a leg of already stays behind. Should
+    the old client come back, it lacks what moved, written or not."""
     subscription, heir = takeover.subscription, takeover.heir
-    db.execute(
-        "UPDATE delivery SET channel = ?1, type = ?2, seq = NULL WHERE channel = ?3"
-        " AND lane IS NULL AND EXISTS (SELECT 1 FROM notification AS n"
-        f" WHERE n.key = delivery.id >> {LEG_BITS} AND n.user = ?4 AND n.service = ?5"
-        " AND n.accepted_at <= ?6)"
-        " AND NOT EXISTS (SELECT 1 FROM delivery AS other WHERE other.channel = ?1"
-        f" AND other.id BETWEEN (delivery.id >> {LEG_BITS}) << {LEG_BITS}"
-        f" AND ((delivery.id >> {LEG_BITS}) << {LEG_BITS}) + {MAX_LEGS - 1})",
-        (
-            heir.key,
-            heir.type.value,
-            subscription.channel.key,
-            subscription.user,
-            subscription.service,
-            takeover.until,
-        ),
+    old = subscription.channel
+    found = fetch_all(
+        db.execute(
+            "SELECT delivery.id, delivery.seq FROM delivery JOIN notification AS n"
+            f" ON n.key = delivery.id >> {LEG_BITS} WHERE delivery.channel = ?1"
+            " AND delivery.lane IS NULL AND n.user = ?2 AND n.service = ?3 AND n.accepted_at <= ?4"
+            " AND NOT EXISTS (SELECT 1 FROM delivery AS other WHERE other.channel = ?5"
+            f" AND other.id BETWEEN (delivery.id >> {LEG_BITS}) << {LEG_BITS}"
+            f" AND ((delivery.id >> {LEG_BITS}) << {LEG_BITS}) + {MAX_LEGS - 1})",
+            (old.key, subscription.user, subscription.service, takeover.until, heir.key),
+        )
     )
-    return db.changes()
+    db.execute(
+        f"UPDATE delivery SET channel = ?, type = ?, seq = NULL WHERE id {IN_LIST}",
+        (heir.key, heir.type.value, as_json(id_ for id_, _ in found)),
+    )
+    count_dropped(db, [old.key for _, seq in found if seq is None])
+    return len(found)
 
 
 def _drop_subscription(db: Database, id_: str) -> list[str]:
