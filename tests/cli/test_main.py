@@ -22,6 +22,9 @@ def test_the_commands() -> None:
     """What this release has of OP-3's list."""
     known = {" ".join(words) for words in commands()}
     assert known >= {"serve", "check", "defaults", "explain", "token create", "listen", "version"}
+    assert known >= {f"channels {verb}" for verb in ("list", "show", "delete")}
+    assert known >= {"deliveries list", "deliveries show", "lanes list", "lanes pause"}
+    assert known >= {f"deadletters {verb}" for verb in ("list", "replay", "purge")}
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
