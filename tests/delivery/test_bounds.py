@@ -3,10 +3,11 @@
 import attrs
 import pytest
 import trio
-from tests.fakes.deliveries import HOOK, T0, socket_channel, webhook_channel
+from tests.fakes.deliveries import HOOK, T0, socket_channel, subscription, webhook_channel
 from tests.fakes.memory_session import MemorySession
 from tests.fakes.stores import Reports, assert_counts_are_right, waiting
 from tests.fakes.world import World
+from trio.testing import MockClock
 
 from tocsin.delivery.settings import DeliveryLimits
 from tocsin.delivery.submissions import Accepted
@@ -164,6 +165,21 @@ async def test_racing_publishers_keep_the_bound(world: World, channel: Channel) 
             publishers.start_soon(world.publish, *(f"{n:02}" for n in range(start, start + 3)))
     assert len(await held(world, channel)) == 10
     assert ended(world, "overflow") == 50
+
+
+async def test_what_a_channel_took_over_counts(
+    world: World, autojump_clock: MockClock, channel: Channel
+) -> None:
+    """The bound holds for an heir too, from the next delivery on (CH-45)."""
+    await world.publish(*"abcdefgh")
+    await trio.sleep(31)
+    heir = await world.subscribed(socket_channel(now=world.clock()), "chat")
+    await world.publish("before", service="chat")
+    account = await world.directory.account("u")
+    await world.directory.subscribe(account, subscription(heir), b"{}")
+    assert len(await held(world, heir)) == 9
+    await world.publish("i", "j")
+    assert await held(world, heir) == [*"bcdefgh", "before", "i", "j"]
 
 
 # -- collapse ------------------------------------------------------------------------------

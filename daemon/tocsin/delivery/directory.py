@@ -383,6 +383,7 @@ class Directory(Accounts):
                 # Somebody who is not in memory has a subscription that points to it.
                 host.channels[old.id] = old
         for heir in {one.heir.id: one.heir for one in takeovers}.values():
+            heir.room = heir.room_bytes = 0  # what has come is to be counted
             self.on_arrived(heir)
 
     # -- what ends by itself ---------------------------------------------------------------
