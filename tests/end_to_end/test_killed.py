@@ -3,8 +3,8 @@
 import os
 import random
 import socket
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +30,7 @@ SETTINGS = {
     "delivery.webhook_retries": [0.05] * 1000,
     "channels.abandoned_after": 1,
     "longpoll.hold": 5,
+    "limits.buffer_count": 10_000,
     # A POST whose answer is cut off leaves a channel that nobody knows of.
     "limits.channels_per_user": 10_000,
     "limits.subscriptions_per_user": 10_000,
@@ -80,7 +81,8 @@ async def test_killed_under_load(tmp_path: Path, nursery: trio.Nursery) -> None:
                 load.calm.set()
             restless.cancel_scope.cancel()
         await cast.mover.clear()
-        await until(lambda: not ledger.open, f"all arrives (seed {SEED})")
+        with explained_by(ledger):
+            await until(lambda: not ledger.open, f"all arrives (seed {SEED})")
         await until(partial(all_settled, daemon), f"all is settled (seed {SEED})")
         dead = await daemon.metric("tocsin_dead_letters", type="Webhooks")
         clients.cancel_scope.cancel()
@@ -90,6 +92,16 @@ async def test_killed_under_load(tmp_path: Path, nursery: trio.Nursery) -> None:
     assert ledger.duplicates > 0
     assert cast.page.reloads
     assert cast.mover.deleted
+
+
+@contextmanager
+def explained_by(ledger: Ledger) -> Iterator[None]:
+    """A failure says what the books have to say."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note(f"missing: {ledger.missing()[:9]}, mistakes: {ledger.mistakes()[:9]}")
+        raise
 
 
 def more_than(ledger: Ledger, number: int) -> Callable[[], bool]:
