@@ -213,6 +213,28 @@ async def test_a_suspended_webhook_is_resumed_with_its_new_secret(
         assert channel.webhook.secret == "whsec_new"
 
 
+async def test_a_suspended_webhook_that_is_deleted_meanwhile_is_a_new_one(
+    world: World, account: Account, fault: Fault
+) -> None:
+    """A POST and a DELETE that cross are no failure of the store."""
+    first = await world.directory.open_channel(account, webhook_channel())
+    await world.directory.suspend(first)
+    again = webhook_channel()
+
+    async def delete() -> None:
+        await world.directory.remove_channel(account, first, outcome="refused")
+
+    async with trio.open_nursery() as nursery:
+        with fault.held_up():
+            nursery.start_soon(world.directory.open_channel, account, again)
+            await wait_all_tasks_blocked()
+            nursery.start_soon(delete)
+            await wait_all_tasks_blocked()
+    assert world.store.failing is None
+    assert list(account.channels) == [again.id] == [one.id for one in await stored(world)]
+    await world.assert_gauges_are_right()
+
+
 async def test_the_same_webhook_at_once_is_one_channel(
     world: World, account: Account, fault: Fault
 ) -> None:

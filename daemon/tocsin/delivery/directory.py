@@ -88,13 +88,14 @@ class Directory(Accounts):
         `quota_channels` where no abandoned channel makes room (CH-140). Durable on return.
         """
         existing = account.same_app(channel)
+        if existing is not None:
+            await self.resume(existing)
+            existing = account.same_app(channel)  # it may have been removed meanwhile
         if existing is None:
             self._refuse_duplicate(account, channel)
             await self._make_room(account, channel)
             existing = account.same_app(channel)  # its twin may have been here meanwhile
         kept = existing or channel
-        if existing is not None:
-            await self.resume(existing)
         rivals = [] if channel.device is None else account.holders(channel.device)
         if existing is not None:
             await self._renew_registration(existing, channel)
