@@ -52,7 +52,7 @@ async def give_up(running: Daemon, nursery: trio.Nursery, *ids: str) -> str:
     await running.subscribe(channel)
     await running.publish(*ids)
     with trio.fail_after(10):
-        while (await running.stored())[3].get("Webhooks") != len(ids):
+        while (await running.stored())[3].get("Webhooks") != len(ids):  # noqa: ASYNC110 - from outside
             await trio.sleep(0.01)
     return str(channel["resourceURL"].rpartition("/")[2])
 
@@ -97,7 +97,7 @@ async def test_deliveries_and_dead_letters(tmp_path: Path) -> None:
         replayed = await run(running, "deadletters", "replay", "--channel", channel, "--json")
         assert lines(replayed) == [{"replayed": 2, "skipped": 0}]
         with trio.fail_after(10):
-            while (await running.stored())[2].get("Webhooks"):
+            while (await running.stored())[2].get("Webhooks"):  # noqa: ASYNC110 - from outside
                 await trio.sleep(0.01)
         way = await run(running, "deliveries", "show", "a")
         assert "delivered" in way.stdout

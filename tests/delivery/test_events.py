@@ -56,6 +56,7 @@ async def test_an_event_is_logged_and_counted(
     world: World, events: Events, autojump_clock: MockClock
 ) -> None:
     """Without a webhook too; what an operator should act on is a warning (PU-56, OP-17)."""
+    await trio.lowlevel.checkpoint()
     structlog.reset_defaults()
     with capture_logs() as logged:
         events.emit("lane.blocked", lane="l", reason="breaker")
@@ -180,6 +181,7 @@ async def test_the_stores_state_is_told_when_it_changes(
     world: World, events: Events, autojump_clock: MockClock
 ) -> None:
     """Failing once, working once, however often it is looked at."""
+    await trio.lowlevel.checkpoint()
     for failing in (None, "disk full", "disk full", "read-only", None, None):
         events.note_store(failing)
     assert world.sample("operator_events_total", event="store.failing") == 1
