@@ -194,6 +194,24 @@ async def test_of_users_who_register_one_token_at_once_one_is_left(
     await world.assert_gauges_are_right()
 
 
+async def test_what_has_expired_does_not_come_back(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """A device with a lifetime (CH-33) that is POSTed again too late is another channel, though
+    nobody has cleaned up yet (CH-130)."""
+    world = World()
+    await nursery.start(world.store.run)
+    account = await world.directory.account("u")
+    first, again = device_channel(), device_channel()
+    first.lifetime = again.lifetime = 60
+    first.restart_clock(world.clock())
+    await world.directory.open_channel(account, first)
+    await trio.sleep(60)
+    again.restart_clock(world.clock())
+    assert await world.directory.open_channel(account, again) is again
+    assert list(account.channels) == [again.id]
+
+
 # -- webhooks ------------------------------------------------------------------------------
 
 

@@ -54,11 +54,13 @@ class Account:
             self.hosts += (host,)
             host._guests = (*(ref for ref in host._guests if ref() is not None), weakref.ref(self))
 
-    def same_app(self, wanted: Channel) -> Channel | None:
-        """The channel a POST of this one stands for again (CH-74, CH-80)."""
+    def same_app(self, wanted: Channel, now: int) -> Channel | None:
+        """The living channel a POST of this one stands for again (CH-74, CH-80)."""
         for one in self.channels.values():
-            if one.client_correlator == wanted.client_correlator and (
-                _same_webhook(one, wanted) or _same_device(one, wanted)
+            if (
+                one.client_correlator == wanted.client_correlator
+                and (_same_webhook(one, wanted) or _same_device(one, wanted))
+                and not one.is_over(now)
             ):
                 return one
         return None

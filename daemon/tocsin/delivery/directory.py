@@ -87,14 +87,16 @@ class Directory(Accounts):
         Raises 409 for a correlator in use where `channels.on_duplicate` says so, and 403
         `quota_channels` where no abandoned channel makes room (CH-140). Durable on return.
         """
-        existing = account.same_app(channel)
+        existing = account.same_app(channel, self._clock())
         if existing is not None:
             await self.resume(existing)
-            existing = account.same_app(channel)  # it may have been removed meanwhile
+            # It may have been removed meanwhile.
+            existing = account.same_app(channel, self._clock())
         if existing is None:
             self._refuse_duplicate(account, channel)
             await self._make_room(account, channel)
-            existing = account.same_app(channel)  # its twin may have been here meanwhile
+            # Its twin may have been here meanwhile.
+            existing = account.same_app(channel, self._clock())
         kept = existing or channel
         rivals = [] if channel.device is None else account.holders(channel.device)
         if existing is not None:
