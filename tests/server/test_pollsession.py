@@ -12,7 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import StoreError
-from tocsin.server.pollsession import MOST_BYTES, Batch, PollContext, PollSession
+from tocsin.server.pollsession import LINGER, MOST_BYTES, Batch, PollContext, PollSession
 
 HOLD = 30.0
 
@@ -274,3 +274,33 @@ async def test_a_failing_store(
                 await client.poll()
         assert await client.poll() == ["a"]
         assert await client.poll() == []
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_the_client_has_is_not_sent_again_by_a_store_that_did_not_settle_it(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    """CH-67: a position counts from the moment it is told; the store follows when it can."""
+
+    def lose(_ids: object, then: Callable[[None], None], **_more: object) -> None:
+        then(None)
+
+    def refuse(*_args: object, then: Callable[[None, StoreError], None], **_more: object) -> None:
+        then(None, StoreError("full"))
+
+    async with polling() as client:
+        await client.publish("a")
+        assert await client.poll() == ["a"]
+        has = client.answers[-1].position
+        if restarted:
+            await trio.sleep(LINGER + 1)
+            assert not client.is_connected
+        await client.publish("b")
+        with monkeypatch.context() as patched:
+            patched.setattr(client.it.store, "settle_lazily", lose)
+            patched.setattr(client.it.store, "resume", refuse)
+            assert await client.poll(has) == ["b"]
+            assert client.it.store.backlog == 2
+        assert await client.poll(client.answers[-1].position) == []
+        client.it.sessions.flush()
+        assert client.it.store.backlog == 0

@@ -74,6 +74,7 @@ class PollSession:
         self._is_over = False
         self._written: list[Written] = []
         self._settled = 0
+        self._had = 0
         now = context.now()
         self._leave_at = now + LINGER
         self._stored_clock_at = now - channel.seconds_run(context.clock())
@@ -170,36 +171,40 @@ class PollSession:
         """What the client has is over, and nothing beyond it (CH-67)."""
         channel = self.channel
         upto = channel.answered_seq if claim is None else claim
-        channel.answered_seq = upto
+        channel.answered_seq = self._had = upto
         if upto <= self._settled:
             return
         known = [one for one in self._written if one.seq <= upto]
         self._written = self._written[len(known) :]
         self._context.sessions.receipted(known, channel)
         self._context.sessions.flush_receipts()
-        if not known or known[-1].seq < upto:
-            self._settle_in_store(upto)
-        self._settled = upto
+        before, self._settled = self._settled, upto
+        if len(known) < upto - before:
+            self._settle_in_store(upto, before)
 
-    def _settle_in_store(self, upto: int) -> None:
-        """What a session before this one has written."""
+    def _settle_in_store(self, upto: int, before: int) -> None:
+        """What a session before this one has written; the next poll tries again if the store
+        fails, as if only `before` had been settled."""
         channel = self.channel
         metrics, now = self._context.metrics, self._context.clock()
 
         def settled(count: int | None, error: StoreError | None) -> None:
-            if error is None and count is not None:
+            if error is not None:
+                self._settled = min(self._settled, before)
+            elif count is not None:
                 metrics.deliveries[channel.type, "delivered"].inc(count)
 
         self._context.store.resume(channel, Resumption(settle_upto=upto), now=now, then=settled)
 
     async def _fetch(self) -> list[Waiting]:
-        """What waits: first what was answered before and not settled, then the rest."""
+        """What waits: first what was answered before and not settled, then the rest. What the
+        client has may still be in the store, if that did not take its settlement."""
         channel = self.channel
         reply = _Reply()
         self._context.store.fetch_waiting(
             channel,
             now=self._context.clock(),
-            after=0,
+            after=self._had,
             limit=channel.max_notifications or MOST_NOTIFICATIONS,
             then=reply.arrived,
         )
