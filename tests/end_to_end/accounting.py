@@ -55,6 +55,7 @@ class Ledger:
     _texts: dict[str, str] = attrs.field(factory=dict)
     _mistakes: list[str] = attrs.field(factory=list)
     _open: int = 0
+    _refusals: int = 0
 
     # -- writing it down -----------------------------------------------------------------------
 
@@ -104,6 +105,7 @@ class Ledger:
     def refuse(self, names: Collection[str]) -> None:
         """These were answered 503: nothing of them is stored, unless they are sent again."""
         self._refused.update(names)
+        self._refusals += len(names)
 
     def retry(self, names: Collection[str]) -> None:
         """These are sent again."""
@@ -135,6 +137,11 @@ class Ledger:
     def promised(self) -> int:
         """How many items were answered 2xx."""
         return len(self._promised)
+
+    @property
+    def refused(self) -> int:
+        """How many items were answered 503, when they were first sent."""
+        return self._refusals
 
     @property
     def open(self) -> int:

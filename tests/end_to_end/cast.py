@@ -3,7 +3,15 @@
 import attrs
 import trio
 from tests.end_to_end.clients import User
-from tests.end_to_end.consumers import Counter, Listener, Mover, Page, Poller
+from tests.end_to_end.consumers import (
+    Counter,
+    Listener,
+    Mover,
+    Page,
+    Poller,
+    new_channel,
+    subscribe,
+)
 from tests.end_to_end.load import Load
 from tests.end_to_end.producers import Producer
 from tests.fakes.receiver import Receiver
@@ -33,7 +41,7 @@ class Cast:
         for name in READERS:
             await self._enter(User(load.daemon, name), nursery)
         load.ledger.ignore("erin")
-        await page.user.socket_channel()
+        await subscribe(page.user, await new_channel(page.user, "page"))
         load.ledger.open_mailbox(page.mailbox, "dave", moving=True)
         nursery.start_soon(page.run)
         return self

@@ -8,7 +8,7 @@ from contextlib import suppress
 import attrs
 import orjson
 import trio
-from tests.end_to_end.clients import ROOT, User
+from tests.end_to_end.clients import PREFIX, ROOT, User
 from tests.end_to_end.http_connection import Answer
 from tests.end_to_end.load import PAUSE, Load
 from tests.end_to_end.notification_socket import (
@@ -20,8 +20,43 @@ from tests.end_to_end.notification_socket import (
 from wsproto.utilities import LocalProtocolError
 
 MOST_LIVING = 5
+
+
+class UnavailableError(Exception):
+    """503: come back later."""
+
+
 # The last: what crosses the daemon's Close.
-FAILURES = (OSError, SocketClosedError, HandshakeRefusedError, LocalProtocolError)
+FAILURES = (
+    OSError,
+    UnavailableError,
+    SocketClosedError,
+    HandshakeRefusedError,
+    LocalProtocolError,
+)
+
+
+async def new_channel(user: User, correlator: str) -> str:
+    """A websockets channel; UnavailableError if there is none to be had now."""
+    wanted = {"channelType": "websockets", "clientCorrelator": correlator}
+    answer = await user.call("POST", user.channels, {"notificationChannel": wanted})
+    return str(created(answer)["notificationChannel"]["callbackURL"])
+
+
+async def subscribe(user: User, channel: str) -> None:
+    """Subscribe a channel to the user's chat messages; UnavailableError as above."""
+    path = f"{PREFIX}/chat/v1/{user.name}/subscriptions"
+    wanted = {"callbackReference": {"notifyURL": channel}}
+    created(await user.call("POST", path, {"chatNotificationSubscription": wanted}))
+
+
+def created(answer: Answer) -> dict[str, dict[str, str]]:
+    """What a 201 has to say."""
+    if answer.status == 503:
+        raise UnavailableError
+    assert answer.status == 201, answer
+    document: dict[str, dict[str, str]] = answer.json()
+    return document
 
 
 @attrs.define
@@ -125,7 +160,8 @@ class Page:
         """See the class."""
         while True:
             with suppress(*FAILURES):
-                channel = await self.user.socket_channel()
+                channel = await new_channel(self.user, "page")
+                await subscribe(self.user, channel)
                 self.reloads += 1
                 await self._stay(channel)
             await trio.sleep(PAUSE)
@@ -163,7 +199,7 @@ class Mover:
     async def run(self) -> None:
         """See the class."""
         while True:
-            with suppress(OSError):
+            with suppress(OSError, UnavailableError):
                 await self._turn()
             await trio.sleep(PAUSE)
 
@@ -182,9 +218,9 @@ class Mover:
         if len(self.living) < MOST_LIVING:
             self._created += 1
             correlator = f"{self.user.name}-{self._created}"
-            channel = await self.user.open_channel("websockets", clientCorrelator=correlator)
+            channel = await new_channel(self.user, correlator)
             self.living.append(channel)
-            await self.user.subscribe(channel)
+            await subscribe(self.user, channel)
         await self._expect(self.load.rng.choice(self.living), 200)
         if self.deleted:
             await self._expect(self.load.rng.choice(self.deleted), 404)

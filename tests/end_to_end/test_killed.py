@@ -3,7 +3,7 @@
 import os
 import random
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from tests.end_to_end.daemon import Daemon, until
 from tests.end_to_end.deaths import Deaths
 from tests.end_to_end.load import Load
 from tests.end_to_end.notification_socket import open_socket
+from tests.end_to_end.quota import FileLimit
 from tests.fakes import receiver
 
 pytestmark = pytest.mark.end_to_end
@@ -65,19 +66,53 @@ async def test_killed_under_load(tmp_path: Path, nursery: trio.Nursery) -> None:
     reconnect, channels come and go and a receiver fails, the daemon delivers everything it
     answered 2xx to everybody it is for, in order within each order key, repeating only whole
     notifications with their ids, and never to a poll that said it has them."""
-    rng, ledger = random.Random(SEED), Ledger()
+
+    async def trouble(load: Load) -> None:
+        deaths = Deaths(load.daemon, load.rng)
+        for _ in range(ROUNDS):
+            await until(more_than(load.ledger, load.rng.randint(20, 300)), f"it works ({SEED})")
+            await deaths.die()
+
+    ledger = await survive(trouble, tmp_path, nursery)
+    assert ledger.promised > 20 * ROUNDS
+    assert ledger.duplicates > 0
+
+
+async def test_full_disk_under_load(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """SE-12, CH-117: the same while again and again nothing can be written for a moment, after
+    some of which the daemon is killed: what was answered 503 has left no trace."""
+    state = FileLimit(tmp_path / "state")
+
+    async def trouble(load: Load) -> None:
+        for number in range(max(3, ROUNDS // 3)):
+            await until(more_than(load.ledger, load.rng.randint(20, 300)), f"it works ({SEED})")
+            state.fill(load.daemon)
+            await until(more_refused(load.ledger), f"something is refused ({SEED})")
+            if number % 3 == 2:
+                await load.daemon.kill()
+                await load.daemon.start()
+            else:
+                state.free(load.daemon)
+
+    ledger = await survive(trouble, tmp_path, nursery)
+    assert ledger.refused
+
+
+async def survive(
+    trouble: Callable[[Load], Awaitable[None]], folder: Path, nursery: trio.Nursery
+) -> Ledger:
+    """Let everybody at the daemon, cause trouble, let it calm down, and judge the books."""
     hook = await receiver.start(nursery)
-    async with Daemon(tmp_path, SETTINGS) as daemon, trio.open_nursery() as clients:
-        load, deaths = Load(daemon, ledger, rng), Deaths(daemon, rng)
+    async with Daemon(folder, SETTINGS) as daemon, trio.open_nursery() as clients:
+        load = Load(daemon, Ledger(), random.Random(SEED))
+        ledger = load.ledger
         cast = await Cast.enter(load, hook, clients)
         async with trio.open_nursery() as restless:
             restless.start_soon(cast.mover.run)
             async with trio.open_nursery() as producers:
                 for producer in cast.producers():
                     producers.start_soon(producer.run)
-                for _ in range(ROUNDS):
-                    await until(more_than(ledger, rng.randint(20, 300)), f"it works (seed {SEED})")
-                    await deaths.die()
+                await trouble(load)
                 load.calm.set()
             restless.cancel_scope.cancel()
         await cast.mover.clear()
@@ -87,11 +122,10 @@ async def test_killed_under_load(tmp_path: Path, nursery: trio.Nursery) -> None:
         dead = await daemon.metric("tocsin_dead_letters", type="Webhooks")
         clients.cancel_scope.cancel()
     assert (ledger.missing(), ledger.mistakes(), dead) == ([], [], 0), f"seed {SEED}"
-    assert deliveries_in(tmp_path) == 0, f"seed {SEED}"
-    assert ledger.promised > 20 * ROUNDS
-    assert ledger.duplicates > 0
+    assert deliveries_in(folder) == 0, f"seed {SEED}"
     assert cast.page.reloads
     assert cast.mover.deleted
+    return ledger
 
 
 @contextmanager
@@ -102,6 +136,12 @@ def explained_by(ledger: Ledger) -> Iterator[None]:
     except AssertionError as error:
         error.add_note(f"missing: {ledger.missing()[:9]}, mistakes: {ledger.mistakes()[:9]}")
         raise
+
+
+def more_refused(ledger: Ledger) -> Callable[[], bool]:
+    """Whether more than now has been refused."""
+    before = ledger.refused
+    return lambda: ledger.refused > before
 
 
 def more_than(ledger: Ledger, number: int) -> Callable[[], bool]:
