@@ -18,6 +18,7 @@ from tests.end_to_end.daemon import Daemon, until
 from tests.end_to_end.deaths import Deaths
 from tests.end_to_end.load import Load
 from tests.end_to_end.notification_socket import open_socket
+from tests.end_to_end.producers import MOST_OPEN
 from tests.end_to_end.quota import FileLimit
 from tests.fakes import receiver
 
@@ -139,9 +140,9 @@ def explained_by(ledger: Ledger) -> Iterator[None]:
 
 
 def more_refused(ledger: Ledger) -> Callable[[], bool]:
-    """Whether more than now has been refused."""
+    """Whether more than now has been refused, or so much is open that nobody produces."""
     before = ledger.refused
-    return lambda: ledger.refused > before
+    return lambda: ledger.refused > before or ledger.open > MOST_OPEN
 
 
 def more_than(ledger: Ledger, number: int) -> Callable[[], bool]:
