@@ -106,6 +106,18 @@ async def test_who_has_left(world: World, channel: Channel, cleanly: bool) -> No
     assert (channel.left_at, channel.left_cleanly) == (None, False)
 
 
+async def test_who_is_replaced_has_not_left(world: World, channel: Channel) -> None:
+    """A channel whose client has a newer socket has a session all along (CH-51)."""
+    left: list[Channel] = []
+    world.sessions.on_left = left.append
+    older, newer = (MemorySession(world.sessions, channel) for _ in range(2))
+    world.sessions.attach(older)
+    world.sessions.attach(newer)
+    assert (left, channel.left_at, older.ended) == ([], None, [1000])
+    newer.end(1001)
+    assert left == [channel]
+
+
 async def test_a_numbering_that_is_not_known_yet_is_not_stored(
     world: World, channel: Channel
 ) -> None:

@@ -100,8 +100,8 @@ class Phones:
         self.world.sessions.attach(session)
         return session
 
-    def receipt(self, session: MemorySession, *ids: str) -> None:
-        """A client has these, and that is written."""
+    def receipt(self, session: MemorySession, *ids: str, flush: bool = True) -> None:
+        """A client has these; that is written, if it is to be flushed."""
         written = [
             Written(seq, one.id, one.notification.accepted_at)
             for seq, one in enumerate(session.pushed, 1)
@@ -109,7 +109,8 @@ class Phones:
         ]
         assert len(written) == len(ids)
         self.world.sessions.receipted(written, session.channel)
-        self.world.sessions.flush()
+        if flush:
+            self.world.sessions.flush()
 
     def legs(self) -> dict[str, int]:
         """What became of legs that were held back."""
