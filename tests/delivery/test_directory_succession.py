@@ -385,6 +385,30 @@ async def test_who_is_not_back_after_a_restart_is_abandoned(
     await world.assert_gauges_are_right()
 
 
+@pytest.mark.parametrize("came_back", [False, True])
+async def test_a_good_bye_survives_a_restart(
+    path: Path, nursery: trio.Nursery, autojump_clock: MockClock, came_back: bool
+) -> None:
+    """The page that was closed is abandoned at once, unless it came back since (CH-45, CH-130)."""
+    settings = StoreSettings(path=str(path))
+    async with trio.open_nursery() as running:
+        before = World(store=SqliteStore(settings, threaded=False))
+        await running.start(before.store.run)
+        old = await Browser(before).page("sms")
+        Reader(before, old).leave(cleanly=True)
+        if came_back:
+            Reader(before, old)  # and was connected when the process died
+        await before.publish("call")
+        now = before.clock()
+        running.cancel_scope.cancel()
+    world = World(
+        store=SqliteStore(settings, threaded=False), clock=Clock.start(wall=lambda: now / 1000)
+    )
+    await look_after(world, nursery)
+    page = Reader(world, await Browser(world).page("sms"))
+    assert page.read == ([] if came_back else ["call"])
+
+
 async def test_a_subscription_the_store_refuses_takes_nothing_over(
     world: World, browser: Browser, fault: Fault
 ) -> None:

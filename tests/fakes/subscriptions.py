@@ -115,7 +115,9 @@ def refused(channel_id: str, path: str) -> Iterator[tuple[Any, str, list[str]]]:
 
     url, form = "callbackReference.notifyURL", "callbackReference.notificationFormat"
     unknown = "ws-00000000-0000-4000-8000-000000000000"
-    for wrong in ({}, {"wrong": {}}, {envelope: 1}, {envelope: []}, {envelope: None}, [], 5):
+    for wrong in ([], 5, None):
+        yield wrong, "SVC0002", ["body"]
+    for wrong in ({}, {"wrong": {}}, {envelope: 1}, {envelope: []}, {envelope: None}):
         yield wrong, "SVC0002", [envelope]
     yield {envelope: {}}, "SVC0002", [url]
     for reference in (

@@ -87,7 +87,7 @@ async def test_lifetime_is_clamped(tmp_path: Path, wanted: Any, granted: int) ->
 REFUSED = [
     ({}, "SVC0002", ["notificationChannel"]),
     ({"notificationChannel": []}, "SVC0002", ["notificationChannel"]),
-    ([], "SVC0002", ["notificationChannel"]),
+    ([], "SVC0002", ["body"]),
     (body({"clientCorrelator": "tab"}), "SVC0002", ["channelType"]),
     (body(SOCKET, channelType="Carrier{Pigeon}"), "SVC0003", ["channelType", TYPES]),
     (body(SOCKET, channelType=1), "SVC0003", ["channelType", TYPES]),

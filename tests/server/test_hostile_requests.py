@@ -62,7 +62,8 @@ def device(**data: object) -> dict[str, Any]:
 
 
 POST_CHANNELS: list[Row] = [
-    *((wrong, invalid("notificationChannel")) for wrong in ([], 1, None, "x", True, {})),
+    *((wrong, invalid("body")) for wrong in ([], 1, None, "x", True)),
+    ({}, invalid("notificationChannel")),
     *(({"notificationChannel": wrong}, invalid("notificationChannel")) for wrong in ([], 1, None)),
     ({"notificationChannel": {}}, invalid("channelType")),
     (created(None), invalid("channelType")),
@@ -228,7 +229,8 @@ async def test_put_lifetime(tmp_path: Path) -> None:
     async with daemon(tmp_path, **TABLES) as running:
         envelope = "notificationChannelLifetime"
         rows: list[Row] = [
-            *((wrong, invalid(envelope)) for wrong in ({}, [], 1, None, {envelope: 1})),
+            *((wrong, invalid("body")) for wrong in ([], 1, None)),
+            *((wrong, invalid(envelope)) for wrong in ({}, {envelope: 1})),
             *(
                 ({envelope: {"channelLifetime": wrong}}, invalid("channelLifetime"))
                 for wrong in (None, 0, -1, 1.5, "x", True, [], {}, "-5", -(10**30))
@@ -255,7 +257,8 @@ async def test_post_subscription(tmp_path: Path, path: str) -> None:
             return {envelope: {"callbackReference": {"notifyURL": url}, **members}}
 
         rows: list[Row] = [
-            *((wrong, invalid(envelope)) for wrong in ({}, [], 1, None, {envelope: []}, {"x": {}})),
+            *((wrong, invalid("body")) for wrong in ([], 1, None)),
+            *((wrong, invalid(envelope)) for wrong in ({}, {envelope: []}, {"x": {}})),
             *((body(wrong), invalid("callbackReference.notifyURL")) for wrong in others),
             *(
                 (body(duration=wrong), invalid("duration"))

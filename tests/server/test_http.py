@@ -507,7 +507,8 @@ async def test_upgrade_hands_the_socket_over() -> None:
 
 
 async def test_drain() -> None:
-    """Draining closes idle connections, lets requests finish, and says so in their answers."""
+    """Draining lets requests finish, and takes one more on a connection that was idle; both are
+    told that it was the last. Then what is still idle is closed."""
     proceed, started = trio.Event(), trio.Event()
 
     async def slow(_request: Request) -> Response:
@@ -518,14 +519,20 @@ async def test_drain() -> None:
     routes = router()
     routes.add("GET", "/slow", slow, scope=None)
     async with serving(routes) as front:
-        idle, busy = front.connect(), front.connect()
-        await idle.send(get("/open"))
-        await idle.answer()
+        idle, later, busy = front.connect(), front.connect(), front.connect()
+        for client in (idle, later):
+            await client.send(get("/open"))
+            await client.answer()
         await busy.send(get("/slow"))
         await started.wait()
         await trio.testing.wait_all_tasks_blocked()
         front.server.drain()
         assert front.server.draining
+        await later.send(get("/open"))
+        answer = await later.answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert await later.ended()
+        front.server.close_idle()
         assert await idle.ended()
         proceed.set()
         answer = await busy.answer()

@@ -154,8 +154,8 @@ async def test_a_newer_poll(autojump_clock: MockClock) -> None:
 
 
 async def test_connected(autojump_clock: MockClock) -> None:
-    """While a poll is held and for 30 s after each; then it is left, with one place in the wheel
-    at any time (CH-66)."""
+    """While a poll is held and for 30 s after each; then it has been without a poll since the
+    last one (CH-45). One place in the wheel at any time (CH-66)."""
     async with polling() as client:
         assert not client.is_connected
         for _ in range(3):
@@ -171,6 +171,7 @@ async def test_connected(autojump_clock: MockClock) -> None:
         await trio.sleep(1)
         assert not client.is_connected
         assert client.channel.left_at is not None
+        assert client.it.clock() - client.channel.left_at >= LINGER * 1000
         assert not client.channel.left_cleanly
         assert len(client.it.wheel) == 0
 

@@ -201,7 +201,10 @@ class App:
 
     async def _run_webhooks(self, progress: Progress) -> None:
         progress.waiting("idle connections")
-        await self._parts.webhooks.run()
+        try:
+            await self._parts.webhooks.run()
+        finally:
+            self._parts.webhooks.close_idle()
 
     def _feed_watchdog(self) -> None:
         if self._supervisor.healthy:
@@ -224,7 +227,7 @@ class App:
                 await self._stopping.wait()
                 self._ready = False
                 self._notifier.stopping()
-                self._parts.events.emit("daemon.draining", sockets=len(self._parts.sessions))
+                self._parts.events.emit("daemon.draining", sockets=self._parts.sessions.sockets)
                 public.cancel_scope.cancel()
             await self._drain()
             admin.cancel_scope.cancel()
@@ -275,8 +278,9 @@ class App:
                     await trio.sleep(0.02)
 
     def _finish_requests(self, connections: trio.Nursery) -> None:
-        """Requests in hand get a moment; idle connections are closed already."""
-        self._admin_server.drain()
+        """Requests in hand get a moment, connections without one none."""
+        self._server.close_idle()
+        self._admin_server.close_idle()
         connections.cancel_scope.deadline = trio.current_time() + CLOSING
 
     async def _flush(self) -> None:

@@ -87,21 +87,29 @@ class Sessions:
                 older.end(1000)
             finally:
                 self._replacing = None
-        channel.left_at, channel.left_cleanly = None, False
+        channel.left_at = None
+        if channel.left_cleanly:
+            channel.left_cleanly = False
+            self._store.mark_left(channel)
         self._live[channel.key] = session
         if channel.type is ChannelType.WEBSOCKETS:
             self.sockets += 1
             self._per_user[channel.user] += 1
 
     def detach(
-        self, session: Session, unsettled: Iterable[Written] | None, *, cleanly: bool = False
+        self,
+        session: Session,
+        unsettled: Iterable[Written] | None,
+        *,
+        cleanly: bool = False,
+        left_at: int | None = None,
     ) -> None:
         """A session is over. What it had written without a receipt keeps its place, and is
         replayed to the next one (CH-58); the channel's clock runs down from now (CH-41).
 
         `unsettled` None: it had not come to number anything, and the channel's numbering is not
-        to be stored. `cleanly`: the client said good-bye (CH-45). `on_left` is called at the end,
-        but not where a newer session takes over at once.
+        to be stored. `cleanly`: the client said good-bye (CH-45); `left_at`: it did not just leave.
+        `on_left` is called at the end, but not where a newer session takes over at once.
         """
         channel = session.channel
         if self._live.get(channel.key) is not session:
@@ -121,7 +129,10 @@ class Sessions:
             self._store.mark_written(channel, [(one.delivery, one.seq) for one in unsettled])
         self._clocks.pop(channel.key, None)
         self._written.pop(channel.key, None)
-        channel.left_at, channel.left_cleanly = self._clock(), cleanly
+        channel.left_at = self._clock() if left_at is None else left_at
+        channel.left_cleanly = cleanly
+        if cleanly:
+            self._store.mark_left(channel)
         if self._replacing is not channel:
             self.on_left(channel)
 

@@ -80,7 +80,7 @@ class Conversation:
             self.report(499, "hangup")
 
     def timed_out(self) -> None:
-        """A deadline passed, or `drain` closed an idle connection."""
+        """A deadline passed, or `close_idle` closed an idle connection."""
         waited_for = self._stream.waiting_for
         if waited_for in TIMEOUTS:
             self.report(408, TIMEOUTS[waited_for])
@@ -117,7 +117,7 @@ class Conversation:
         event: Event | None = self._reader.next_event()
         if event is NEED_DATA and self._reader.between_messages:
             patience = limits.idle_timeout if self._answered_any else limits.header_timeout
-            if self._server.draining:
+            if self._server.closing:
                 patience = min(patience, DRAIN_PATIENCE)
             self._server.idle(self._scope)
             event = await self._more("idle", deadline=self._server.clock() + patience)

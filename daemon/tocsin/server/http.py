@@ -92,6 +92,7 @@ class HttpServer:
         self._authorize = authorize
         self._on_error = on_error
         self._draining = False
+        self._closing = False
         self._idle: set[trio.CancelScope] = set()
         self._ids = itertools.count(1)
         self._id_prefix = secrets.token_hex(4)
@@ -104,14 +105,23 @@ class HttpServer:
         """Whether connections end after the answer they are at."""
         return self._draining
 
+    @property
+    def closing(self) -> bool:
+        """Whether a connection is not to wait for another request."""
+        return self._closing
+
     def drain(self) -> None:
-        """Close idle connections now and every other one after the answer it is at."""
+        """From now on every connection is closed after its next answer."""
         self._draining = True
+
+    def close_idle(self) -> None:
+        """Close the connections that wait for a request, and let nobody wait for one any more."""
+        self._draining = self._closing = True
         for scope in self._idle:
             scope.cancel()
 
     def idle(self, scope: trio.CancelScope) -> None:
-        """Note that a connection waits for its next request, and may be closed by `drain`."""
+        """Note that a connection waits for its next request, and may be closed by `close_idle`."""
         self._idle.add(scope)
 
     def busy(self, scope: trio.CancelScope) -> None:

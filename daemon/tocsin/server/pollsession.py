@@ -102,10 +102,13 @@ class PollSession:
 
     def end(self, code: int) -> None:  # noqa: ARG002 - a poll has no close code
         """A poll that is held is answered with the empty list."""
+        self._end()
+
+    def _end(self, left_at: int | None = None) -> None:
         if not self._is_over:
             self._is_over = True
             self._wake()
-            self._context.sessions.detach(self, [])
+            self._context.sessions.detach(self, [], left_at=left_at)
 
     def tick(self, now: float) -> float | None:
         """Let go of the channel when nobody has polled for long enough (CH-66)."""
@@ -114,7 +117,8 @@ class PollSession:
         if self._is_held:
             return now + LINGER
         if now >= self._leave_at:
-            self.end(1001)
+            # It counts as connected until now, and as without a poll since its last one (CH-45).
+            self._end(self._context.clock() - int(LINGER * 1000))
             return None
         return self._leave_at
 

@@ -66,7 +66,10 @@ class HttpLimits:
         16_384, "Bytes of a request line and its headers.", minimum=512, maximum=1_048_576
     )
     header_timeout: float = option(
-        10, "Seconds for a request's head to arrive, counted from its first byte.", minimum=0.1
+        10,
+        "Seconds for a request's head to arrive, counted from its first byte; also for the first "
+        "byte of a new connection.",
+        minimum=0.1,
     )
     body_rate: int = option(
         1024,

@@ -428,6 +428,9 @@ class Store(Protocol):
         """Remember the places (delivery id, seq) of what a client may have seen, and the
         channel's last seq, reservation and clock."""
 
+    def mark_left(self, channel: Channel) -> None:
+        """Remember whether a channel's client has said good-bye."""
+
     async def place(self, channel: Channel, written: Sequence[tuple[int, int]]) -> None:
         """The same, durable on return: for what a client is told the position of."""
 

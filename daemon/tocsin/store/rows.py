@@ -14,7 +14,7 @@ CHANNEL = (
     "key, id, user, type, created_at, client_correlator, application_tag, creator, lifetime, "
     "expires_at, check_role, url, origin, authorization, secret, previous, rotated_until, "
     "provider, app, token, registered_at, max_notifications, echoed, used_at, failing_since, "
-    "state, last_seq, reserved"
+    "state, last_seq, reserved, left_cleanly"
 )
 NOTIFICATION = (
     "id, user, service, root_key, body, priority, accepted_at, expires_at, order_key, "
@@ -57,6 +57,7 @@ def channel_row(channel: Channel) -> Row:
         int(channel.state),
         channel.last_seq,
         channel.reserved,
+        int(channel.left_cleanly),
     )
 
 
@@ -66,7 +67,7 @@ def channel_from(row: Row) -> Channel:
     key, id_, user, type_, created_at, correlator, tag, creator, lifetime, expires_at = row[:10]
     role, url, *of_webhook = row[10:17]
     provider, app, token, registered_at, most, echoed = row[17:23]
-    used_at, failing_since, state, last_seq, reserved = row[23:]
+    used_at, failing_since, state, last_seq, reserved, cleanly = row[23:]
     return Channel(
         key=key,
         id=id_,
@@ -88,6 +89,7 @@ def channel_from(row: Row) -> Channel:
         state=ChannelState(state),
         last_seq=max(last_seq, reserved or 0),
         reserved=reserved,
+        left_cleanly=bool(cleanly),
     )
 
 

@@ -66,6 +66,7 @@ CREATE TABLE channel(
     state INTEGER NOT NULL,
     last_seq INTEGER NOT NULL,
     reserved INTEGER,
+    left_cleanly INTEGER NOT NULL DEFAULT 0,
     settled_seq INTEGER NOT NULL DEFAULT 0,
     dropped INTEGER NOT NULL DEFAULT 0,
     missed INTEGER NOT NULL DEFAULT 0,

@@ -291,6 +291,11 @@ class SqliteStore(SqliteArchive):
         row = _numbering(channel)
         self._later(lambda db: statements.mark_written(db, row, written))
 
+    def mark_left(self, channel: Channel) -> None:
+        """See `Store.mark_left`."""
+        key, cleanly = channel.key, channel.left_cleanly
+        self._later(lambda db: statements.mark_left(db, key, cleanly))
+
     async def place(self, channel: Channel, written: Sequence[tuple[int, int]]) -> None:
         """See `Store.place`."""
         row = _numbering(channel)

@@ -126,6 +126,10 @@ class WebhookTransport:
         """Look after idle connections, until cancelled."""
         await self._pool.run()
 
+    def close_idle(self) -> None:
+        """Close the connections nobody uses."""
+        self._pool.close_idle()
+
     async def aclose(self) -> None:
         """Close idle connections now, and the others as their attempts end."""
         await self._pool.aclose()

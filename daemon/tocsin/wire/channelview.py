@@ -32,7 +32,7 @@ def echoed(spelled: str, channel: Channel, extras: dict[str, str], token: str) -
 
 
 class ChannelView:
-    """The answers of one dialect. Secrets of webhooks are shown with `echo_secrets` only."""
+    """The answers of one dialect. `echo_secrets` shows the Authorization of webhooks (CH-31)."""
 
     def __init__(self, dialect: Dialect, *, echo_secrets: bool) -> None:
         self._dialect = dialect
@@ -108,7 +108,7 @@ def _webhook(webhook: Webhook, *, echo: bool) -> Members:
     if webhook.authorization is not None:
         data["x-authorization"] = webhook.authorization if echo else HIDDEN
     if webhook.secret is not None:
-        data["x-webhookSecret"] = webhook.secret if echo else HIDDEN
+        data["x-webhookSecret"] = HIDDEN
     return data
 
 

@@ -92,7 +92,9 @@ def optional_text(
 
 
 def _envelope(document: object, name: str) -> dict[str, Any]:
-    members = document.get(name) if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        raise invalid("body")
+    members = document.get(name)
     if not isinstance(members, dict):
         raise invalid(name)
     return members

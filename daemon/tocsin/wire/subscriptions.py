@@ -123,7 +123,9 @@ def parse_subscription(
 
     Raises `RequestError` naming the first bad member, in the order CH-91 to CH-98 have them.
     """
-    members = document.get(kind.envelope) if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        raise invalid("body")
+    members = document.get(kind.envelope)
     if not isinstance(members, dict):
         raise invalid(kind.envelope)
     correlator = members.get("clientCorrelator")

@@ -33,7 +33,13 @@ from tocsin.store.statements.intake import Inserted, Numbered, delivery_row, ins
 from tocsin.store.statements.lanes import claim, lanes, next_due, release_claims, settle
 from tocsin.store.statements.overview import all_channels, lane_backlogs, owners
 from tocsin.store.statements.positions import read_position, resume, settle_upto
-from tocsin.store.statements.sockets import Receipted, finish_polled, mark_written, waiting
+from tocsin.store.statements.sockets import (
+    Receipted,
+    finish_polled,
+    mark_left,
+    mark_written,
+    waiting,
+)
 from tocsin.store.statements.submissions import find_submission, forget_submissions
 from tocsin.store.statements.takeovers import take_over
 from tocsin.store.statements.upkeep import (
@@ -74,6 +80,7 @@ __all__ = [
     "lane_backlogs",
     "lanes",
     "load_account",
+    "mark_left",
     "mark_written",
     "next_due",
     "next_keys",

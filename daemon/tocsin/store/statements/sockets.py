@@ -52,6 +52,11 @@ def mark_written(db: Database, channel: rows.Row, written: Sequence[tuple[int, i
     write_places(db, written)
 
 
+def mark_left(db: Database, channel_key: int, cleanly: bool) -> None:
+    """Note whether a channel's client has said good-bye."""
+    db.execute("UPDATE channel SET left_cleanly = ? WHERE key = ?", (cleanly, channel_key))
+
+
 def write_places(db: Database, places: Sequence[tuple[int, int]]) -> None:
     """Note the seqs of deliveries, given as (delivery id, seq)."""
     if places:
