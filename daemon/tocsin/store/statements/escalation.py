@@ -44,8 +44,9 @@ def hold(db: Database, held: Sequence[rows.Row]) -> None:
 def cancel(db: Database, receipted: Sequence[tuple[int, int]], now: int) -> Ended | None:
     """End what was held for these receipts, given as (delivery id, device), unless a queue has
     it or has tried it."""
+    # A cross join is done in the order it is written: receipts first, then the legs beside each.
     found = db.execute(
-        "SELECT DISTINCT later.id FROM json_each(?) JOIN delivery AS later"
+        "SELECT DISTINCT later.id FROM json_each(?) CROSS JOIN delivery AS later"
         f" ON later.id BETWEEN (value ->> 0) >> {LEG_BITS} << {LEG_BITS}"
         f" AND ((value ->> 0) >> {LEG_BITS} << {LEG_BITS}) + {MAX_LEGS - 1}"
         " WHERE later.device = value ->> 1 AND later.not_before IS NOT NULL"
