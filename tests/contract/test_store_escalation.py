@@ -351,6 +351,19 @@ async def test_one_that_does_not_get_it_is_left(pair: Pair) -> None:
     assert pair.told == []
 
 
+async def test_a_socket_of_another_device_is_left(pair: Pair) -> None:
+    """It is waited for by the push of its own device only."""
+    other, screen = device_channel(token="other", correlator="tablet"), socket_channel()
+    await add(pair.store, other, screen)
+    acceptance = Acceptance()
+    acceptance.add(notification("a"), [pair.sockets[0], pair.push, screen, other])
+    mine, my_push, its, its_push = acceptance.deliveries[0]
+    acceptance.held += [Held([mine], [my_push], LATER), Held([its], [its_push], LATER)]
+    await pair.store.accept(acceptance, Reports())
+    assert await pair.escalate(screen) == {LANE: False}
+    assert [one.id for one in await pair.claim(T0 + 1)] == [my_push.id]
+
+
 async def test_it_is_due_once(pair: Pair) -> None:
     """What is due, claimed, or of another channel is left alone."""
     await pair.accept("a", not_before=T0)

@@ -43,14 +43,14 @@ def hold(db: Database, held: Sequence[rows.Row]) -> None:
 
 def cancel(db: Database, receipted: Sequence[tuple[int, int]], now: int) -> Ended | None:
     """End what was held for these receipts, given as (delivery id, device), unless a queue has
-    it or has tried it."""
+    it or has tried it: a claim has counted its attempt."""
     # A cross join is done in the order it is written: receipts first, then the legs beside each.
     found = db.execute(
         "SELECT DISTINCT later.id FROM json_each(?) CROSS JOIN delivery AS later"
         f" ON later.id BETWEEN (value ->> 0) >> {LEG_BITS} << {LEG_BITS}"
         f" AND ((value ->> 0) >> {LEG_BITS} << {LEG_BITS}) + {MAX_LEGS - 1}"
         " WHERE later.device = value ->> 1 AND later.not_before IS NOT NULL"
-        " AND later.claimed IS NULL AND later.attempts = 0",
+        " AND later.attempts = 0",
         (as_json(receipted),),
     )
     ids = as_json(id_ for (id_,) in found)
