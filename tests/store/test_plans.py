@@ -8,6 +8,7 @@ import pytest
 from tocsin.store import statements
 from tocsin.store.archive import LogQuery
 from tocsin.store.schema import open_database
+from tocsin.store.statements.bounds import trim
 
 # Counting everything is for the start; `hop`, `found` and lists given as JSON are no tables.
 TABLES = ("channel", "subscription", "notification", "delivery", "dead_letter", "attempt")
@@ -59,3 +60,17 @@ def test_no_table_is_walked(work: Callable[[apsw.Connection], object]) -> None:
     assert found
     walked = [plan for plan in found if plan.startswith(tuple(f"SCAN {name}" for name in TABLES))]
     assert not walked
+
+
+def test_what_makes_way_is_found_in_order() -> None:
+    """A full channel is counted by its indexes, and nothing is sorted to find its oldest: it costs
+    each of its commits little, however much it holds (delivery.md)."""
+    found = plans(lambda db: trim(db, [], [1], bounds=(-1, 0), now=0))
+    reads = [plan for plan in found if plan.startswith("SEARCH delivery")]
+    # The low, then two kinds of others that are merged, on either side.
+    assert [plan.partition("(")[2] for plan in reads] == [
+        *["channel=?)"] * 2,
+        *["channel=? AND priority=?)"] * 6,
+    ]
+    assert all("delivery_waiting" in plan or "delivery_age" in plan for plan in reads)
+    assert not [plan for plan in found if "TEMP B-TREE" in plan]

@@ -10,7 +10,8 @@ order within a key holds by construction (delivery.md, order). All deliveries of
 channel have NULL. `claimed` marks what a queue holds in memory; a mark found at the start was
 left by a process that died. Legs of one notification that are for the same device share a number,
 `device`; one of them that waits for the receipt of another is not due before `not_before` (see
-`statements/escalation`).
+`statements/escalation`). `size` is that of the notification's text: what a channel holds is
+counted in indexes alone (see `statements/bounds`).
 
 `identity` and `submission` remember what was submitted (CH-114, CH-115) by digests of 63 bits, two
 of them together: `key`, which finds the row, and `proof`, which tells a stranger with the same key.
@@ -117,6 +118,7 @@ CREATE TABLE delivery(
     channel INTEGER NOT NULL,
     type TEXT NOT NULL,
     priority INTEGER NOT NULL,
+    size INTEGER NOT NULL,
     lane TEXT,
     order_key TEXT,
     collapse_key TEXT,
@@ -128,7 +130,8 @@ CREATE TABLE delivery(
     device INTEGER,
     not_before INTEGER
 );
-CREATE INDEX delivery_waiting ON delivery(channel, priority, id) WHERE lane IS NULL;
+CREATE INDEX delivery_waiting ON delivery(channel, priority, id, size) WHERE lane IS NULL;
+CREATE INDEX delivery_age ON delivery(channel, priority, id, size) WHERE lane IS NOT NULL;
 CREATE INDEX delivery_written ON delivery(channel, seq) WHERE seq IS NOT NULL;
 CREATE INDEX delivery_due ON delivery(lane, priority, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX delivery_claimed ON delivery(claimed) WHERE claimed IS NOT NULL;

@@ -5,10 +5,11 @@ Nothing that was written to a client or that a queue holds makes way: it may be 
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import closing
 
 from tocsin.model.channel import ChannelType
+from tocsin.model.notification import Priority
 from tocsin.store.interface import Trimmed
-from tocsin.store.schema import LEG_BITS
 from tocsin.store.statements.positions import count_dropped
 from tocsin.store.statements.sql import (
     IN_LIST,
@@ -22,11 +23,27 @@ from tocsin.store.statements.sql import (
 # channel key, collapse key, id of the newer delivery
 Collapse = tuple[int, str, int]
 
-OF_CHANNEL = (
-    "(SELECT id, priority, seq, claimed FROM delivery WHERE channel = ?1 AND lane IS NULL"
-    " UNION ALL"
-    " SELECT id, priority, seq, claimed FROM delivery WHERE channel = ?1 AND lane IS NOT NULL)"
+
+def _that_may_go(*priorities: Priority) -> str:
+    """Oldest first. Each part is in this order in an index, and read no further than needed."""
+    parts = (
+        f"SELECT id, size FROM delivery WHERE channel = ?1 AND lane IS {null}"
+        f" AND priority = {priority:d} AND seq IS NULL AND claimed IS NULL"
+        for null in ("NULL", "NOT NULL")
+        for priority in priorities
+    )
+    return f"{' UNION ALL '.join(parts)} ORDER BY id"
+
+
+# Left to itself the planner takes another index, and fetches each size from the table.
+HELD = (
+    "SELECT count(*), coalesce(sum(size), 0) FROM"
+    " (SELECT size FROM delivery INDEXED BY delivery_waiting"
+    " WHERE channel = ?1 AND lane IS NULL UNION ALL"
+    " SELECT size FROM delivery INDEXED BY delivery_age"
+    " WHERE channel = ?1 AND lane IS NOT NULL)"
 )
+MAY_GO = (_that_may_go(Priority.LOW), _that_may_go(Priority.URGENT, Priority.NORMAL))
 
 
 def trim(
@@ -70,23 +87,18 @@ def _excess(
     db: Database, channel: int, most: int, most_bytes: int
 ) -> tuple[list[int], tuple[int, int]]:
     """What a channel holds too much, and the room there is without it: deliveries, bytes."""
-    held = fetch_all(
-        db.execute(
-            "SELECT d.id, length(n.body), d.seq IS NULL AND d.claimed IS NULL"
-            f" FROM {OF_CHANNEL} AS d JOIN notification AS n ON n.key = d.id >> {LEG_BITS}"
-            " ORDER BY d.priority = 2 DESC, d.id",
-            (channel,),
-        )
-    )
-    count, size = len(held), sum(bytes_ for _, bytes_, _ in held)
+    count, size = db.execute(HELD, (channel,)).get
     excess = []
-    for id_, bytes_, may_go in held:
+    for statement in MAY_GO:
         if count <= most and size <= most_bytes:
             break
-        if may_go:
-            excess.append(id_)
-            count -= 1
-            size -= bytes_
+        with closing(db.execute(statement, (channel,))) as held:
+            for id_, bytes_ in held:
+                excess.append(id_)
+                count -= 1
+                size -= bytes_
+                if count <= most and size <= most_bytes:
+                    break
     return excess, (max(0, most - count), max(0, most_bytes - size))
 
 

@@ -128,10 +128,10 @@ def _insert(db: Database, notifications: list[rows.Row], deliveries: list[rows.R
     for sql, values in rows.in_chunks(head, 13, notifications):
         db.execute(sql, values)
     head = (
-        "INSERT INTO delivery(id, channel, type, priority, lane, order_key, due_at, collapse_key)"
-        " VALUES"
+        "INSERT INTO delivery(id, channel, type, priority, lane, order_key, due_at, collapse_key,"
+        " size) VALUES"
     )
-    for sql, values in rows.in_chunks(head, 8, deliveries):
+    for sql, values in rows.in_chunks(head, 9, deliveries):
         db.execute(sql, values)
     _inherit_priority(db, notifications, deliveries)
     with_lane = [row[0] for row in deliveries if row[4] is not None]
@@ -181,4 +181,5 @@ def delivery_row(delivery: Delivery) -> rows.Row:
         notification.order_key if lane is not None else None,
         notification.accepted_at if lane is not None else None,
         notification.collapse_key,
+        len(notification.body),
     )
