@@ -241,7 +241,7 @@ async def test_a_suspended_channels_deliveries_wait(store: Store, suspended: Cha
     [record] = await store.load_accounts(["u"])
     assert record.channels[0].state is ChannelState.SUSPENDED
     suspended.state = ChannelState.ACTIVE
-    await store.resume_channel(suspended, now=T0 + 7)
+    await store.resume_channel(suspended, Reports(), now=T0 + 7)
     assert await claimed_ids(store, now=T0 + 6) == []
     assert await claimed_ids(store, now=T0 + 7) == ["a", "c"]
 
@@ -260,7 +260,7 @@ async def test_suspending_takes_what_is_due_off_the_lane(store: Store) -> None:
         Settlements(finished=[first.id], rescheduled=[Rescheduled(second.id, T0, 1, 0)]), now=T0
     )
     assert await claimed_ids(store) == ["e"]
-    await store.resume_channel(channel, now=T0)
+    await store.resume_channel(channel, Reports(), now=T0)
     assert await claimed_ids(store) == ["b", "c", "d"]
 
 
@@ -280,7 +280,7 @@ async def test_since_when_a_channel_fails_is_remembered_until_it_is_resumed(stor
     assert (await stored("u"), await stored("v")) == (T0 + 3, None)
     await store.settle(Settlements(finished=[one.id]), now=T0)
     assert await stored("u") == T0 + 3
-    await store.resume_channel(channel, now=T0)
+    await store.resume_channel(channel, Reports(), now=T0)
     assert await stored("u") is None
 
 
@@ -301,7 +301,7 @@ async def test_resuming_does_not_give_out_what_is_under_way(store: Store) -> Non
         await accept(store, (notification(id_, order_key="k"), [channel]))
     [under_way] = await claim(store)
     await store.suspend_channel(channel)
-    await store.resume_channel(channel, now=T0)
+    await store.resume_channel(channel, Reports(), now=T0)
     assert await claimed_ids(store) == []
     await store.settle(Settlements(finished=[under_way.id]), now=T0)
     assert await claimed_ids(store) == ["b"]
@@ -317,7 +317,7 @@ async def test_a_start_does_not_resume(store: Store) -> None:
     await store.release_claims(T0)
     assert await store.lanes() == []
     assert await claimed_ids(store) == []
-    await store.resume_channel(channel, now=T0)
+    await store.resume_channel(channel, Reports(), now=T0)
     assert await claimed_ids(store) == ["a"]
 
 

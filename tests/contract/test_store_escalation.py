@@ -80,7 +80,7 @@ class Pair:
         if on:
             await self.store.suspend_channel(self.push)
         else:
-            await self.store.resume_channel(self.push, now=T0)
+            await self.store.resume_channel(self.push, Reports(), now=T0)
 
     async def escalate(self, *connected: Channel, now: int = T0 + 1) -> object:
         """Nobody but these is connected any more."""

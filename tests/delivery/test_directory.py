@@ -1,7 +1,7 @@
 """tocsin.delivery.directory: who can be reached where, under races and failures."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -130,6 +130,31 @@ async def test_the_secret_of_the_latest_post_signs(
         await world.directory.open_channel(account, posted("whsec_c"))
     fault.end()
     assert await secrets() == ["whsec_b"] * 2
+
+
+async def test_two_posts_that_both_fail_leave_what_was_stored(
+    world: World, account: Account, fault: Fault
+) -> None:
+    """The undo of the second must not bring back what the first one made (CH-80, PU-77)."""
+
+    def posted(secret: str) -> Channel:
+        channel = webhook_channel()
+        channel.webhook = attrs.evolve(channel.webhook, secret=secret)
+        return channel
+
+    async def refused(secret: str) -> None:
+        with pytest.raises(StoreError):
+            await world.directory.open_channel(account, posted(secret))
+
+    first = await world.directory.open_channel(account, posted("whsec_a"))
+    before = (first.webhook, first.used_at)
+    fault.begin("channel")
+    async with trio.open_nursery() as callers:
+        with fault.held_up():
+            for secret in ("whsec_b", "whsec_c"):
+                callers.start_soon(refused, secret)
+                await wait_all_tasks_blocked()
+    assert (first.webhook, first.used_at) == before
 
 
 async def test_the_secret_before_the_last_one_signs_for_a_day(
@@ -262,9 +287,48 @@ async def test_a_cancelled_resume_wakes_its_lane(world: World, account: Account)
     with trio.CancelScope() as scope:
         scope.cancel()
         await world.directory.open_channel(account, webhook_channel())
-    assert woken == [HOOK]
     [record] = await world.store.load_accounts(["u"])
     assert record.channels[0].state is ChannelState.ACTIVE
+    assert woken == [HOOK]
+
+
+async def test_a_cancelled_resume_the_store_refuses_is_taken_back(
+    world: World, account: Account, fault: Fault
+) -> None:
+    """Nobody waits for it any more, but memory does as the store did (CH-83)."""
+    channel = await world.directory.open_channel(account, webhook_channel())
+    await world.directory.suspend(channel)
+    channel.failing_since = T0
+    switched: list[Channel] = []
+    world.directory.on_switched = switched.append
+    fault.begin("channel")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await world.directory.resume(channel)
+    await world.store.barrier()
+    assert (channel.state, channel.failing_since) == (ChannelState.SUSPENDED, T0)
+    assert not switched
+
+
+async def test_a_resume_that_is_refused_late_changes_nothing_new(
+    world: World, account: Account, fault: Fault
+) -> None:
+    """Suspended again while it was under way: that counts, and its failure is its own."""
+    channel = await world.directory.open_channel(account, webhook_channel())
+    await world.directory.suspend(channel)
+    channel.failing_since = T0
+    fault.begin("channel")
+    async with trio.open_nursery() as callers:
+        with fault.held_up():
+            callers.start_soon(_refused, world.directory.resume, channel)
+            await wait_all_tasks_blocked()
+            channel.state, channel.failing_since = ChannelState.SUSPENDED, T0 + 5
+    assert (channel.state, channel.failing_since) == (ChannelState.SUSPENDED, T0 + 5)
+
+
+async def _refused(do: Callable[[Channel], Awaitable[None]], channel: Channel) -> None:
+    with pytest.raises(StoreError):
+        await do(channel)
 
 
 # -- subscriptions -------------------------------------------------------------------------

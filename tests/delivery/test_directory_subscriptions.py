@@ -91,6 +91,21 @@ async def test_a_subscription_ends_after_its_duration(
     await world.assert_gauges_are_right()
 
 
+async def test_subscriptions_that_end_share_their_commits(world: World, fault: Fault) -> None:
+    """Each by itself: one the store does not take is there for the next time (CH-95)."""
+    account = await world.directory.account("u")
+    hook = await world.directory.open_channel(account, webhook_channel())
+    for name in "abc":
+        one = subscription(hook, destination=name, expires_at=T0 - 1)
+        await world.directory.subscribe(account, one, b"{}")
+    fault.begin("subscription")
+    assert await world.directory.expire_subscriptions() == 0
+    assert len(account.subscriptions) == 3
+    fault.end()
+    assert await world.directory.expire_subscriptions() == 3
+    assert not account.subscriptions
+
+
 async def test_a_subscription_that_is_asked_for_again_lives_on(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
@@ -242,6 +257,27 @@ async def test_a_host_stays_as_long_as_its_guest(world: World) -> None:
     gc.collect()
     [one] = guest.subscriptions.values()
     assert (await world.directory.account("u")).channels[channel.id] is one.channel is channel
+
+
+async def test_a_host_is_let_go_with_the_last_guest(world: World, fault: Fault) -> None:
+    """A project that has come and gone keeps nobody in memory; a refusal keeps him (CH-96)."""
+    channel, other = await own(world), await own(world)
+    first, second = await visit(world, channel), await visit(world, other)
+    guest, host = await world.directory.account(PROJECT), await world.directory.account("u")
+    await world.directory.unsubscribe(guest, first)
+    assert guest.hosts == (host,)
+    fault.begin("subscription")
+    await _refused(world, guest, second)
+    assert guest.hosts == (host,)
+    assert host.pointing_to(other) == [(guest, second)]
+    with pytest.raises(StoreError):
+        await visit(world, await own(world, "v"))
+    assert guest.hosts == (host,)
+    fault.end()
+    await world.directory.remove_channel(host, other, outcome="refused")
+    assert guest.hosts == ()
+    await visit(world, channel)
+    assert guest.hosts == (host,)
 
 
 async def test_two_who_point_to_each_other_can_be_loaded(path: str, nursery: trio.Nursery) -> None:

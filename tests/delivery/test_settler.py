@@ -7,6 +7,7 @@ import pytest
 import trio
 from tests.fakes.deliveries import HOOK
 from tests.fakes.fault import Fault
+from tests.fakes.stores import Reports
 from tests.fakes.world import CountingProgress, World
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -159,7 +160,7 @@ async def test_cancelled_at_any_await_it_loses_nothing(
     if isinstance(outcome, Gone):
         [record] = await store.load_accounts(["u"])
         assert record.channels[0].state is ChannelState.SUSPENDED
-        await store.resume_channel(channel, now=world.clock())
+        await store.resume_channel(channel, Reports(), now=world.clock())
         [again] = (await store.claim(HOOK, now=world.clock(), limit=9, provisional=0)).deliveries
         assert again.attempts == 2
 

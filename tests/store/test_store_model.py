@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     rule,
 )
 from tests.fakes.deliveries import T0, notification, socket_channel, webhook_channel
-from tests.fakes.stores import letter
+from tests.fakes.stores import Reports, letter
 
 from tocsin.model.channel import Channel, ChannelState, ChannelType
 from tocsin.model.notification import Notification, Priority
@@ -113,7 +113,7 @@ class StoreMachine(RuleBasedStateMachine):
         if channel.lane is None:
             return
         channel.state = ChannelState.ACTIVE
-        self._ask(lambda: self.store.resume_channel(channel, now=self.now))
+        self._ask(lambda: self.store.resume_channel(channel, Reports(), now=self.now))
         for leg in self._heads():
             if leg.channel is channel and not leg.claimed:
                 leg.due = self.now

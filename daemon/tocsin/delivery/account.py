@@ -54,6 +54,15 @@ class Account:
             self.hosts += (host,)
             host._guests = (*(ref for ref in host._guests if ref() is not None), weakref.ref(self))
 
+    def leave(self, host: "Account") -> None:
+        """Let go of another account once no subscription points to a channel of it."""
+        if host is self or any(
+            one.channel.user == host.user for one in self.subscriptions.values()
+        ):
+            return
+        self.hosts = tuple(one for one in self.hosts if one is not host)
+        host._guests = tuple(ref for ref in host._guests if ref() not in {None, self})
+
     def same_app(self, wanted: Channel, now: int) -> Channel | None:
         """The living channel a POST of this one stands for again (CH-74, CH-80)."""
         for one in self.channels.values():

@@ -4,12 +4,11 @@ Changes are decided and made in memory at once, then stored; if the store refuse
 back. So two requests racing for the last place of a quota see each other.
 """
 
-from collections.abc import Callable, Sequence
-
-import structlog
-import trio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from tocsin.delivery.account import Account, Accounts
+from tocsin.delivery.changes import Changes, side_by_side
 from tocsin.delivery.settings import ChannelSettings, DeliveryLimits
 from tocsin.delivery.succession import (
     Waitlist,
@@ -21,7 +20,7 @@ from tocsin.delivery.succession import (
     pair_of,
     room_for,
 )
-from tocsin.model.channel import Channel, ChannelState, Device
+from tocsin.model.channel import Channel, ChannelState, Device, end_of
 from tocsin.model.errors import StoreError, duplicate, forbidden
 from tocsin.model.services import STANDARD, Services
 from tocsin.model.subscription import Subscription
@@ -32,9 +31,6 @@ __all__ = ["Account", "Directory"]
 
 SHORTEST, LONGEST = 60, 86_400
 ROTATION_GRACE = 86_400.0
-RENEWED = ("webhook", "device", "echoed", "used_at", "lifetime", "expires_at")
-
-log = structlog.get_logger()
 
 
 class Directory(Accounts):
@@ -68,6 +64,7 @@ class Directory(Accounts):
         self._rotation_grace = int(rotation_grace * 1000)
         self._abandoned_after = int(settings.abandoned_after * 1000)
         self._waitlist = Waitlist()
+        self._changes = Changes()
         self._extended: set[int] = set()
         self.on_removed: Callable[[Channel], None] = lambda _channel: None
         self.on_resumed: Callable[[str], None] = lambda _lane: None
@@ -142,22 +139,22 @@ class Directory(Accounts):
         """The token or signing secret of the latest POST counts; the secret before it signs, too,
         for the rotation's grace, and one that is not given stays (PU-77). The clock of a channel
         that has one starts again."""
-        before = {name: getattr(existing, name) for name in RENEWED}
-        secret = None if wanted.webhook is None else wanted.webhook.secret
-        if existing.webhook is not None and secret is not None:
-            until = self._clock() + self._rotation_grace
-            existing.webhook = existing.webhook.rotated(secret, until=until)
-        existing.device = wanted.device
-        existing.echoed = wanted.echoed
-        existing.used_at = wanted.used_at
-        existing.lifetime = wanted.lifetime
-        existing.restart_clock(self._clock())
-
-        def stored(error: StoreError | None) -> None:
-            if error is not None:
-                for name, value in before.items():
-                    setattr(existing, name, value)
-
+        now = self._clock()
+        webhook, secret = (
+            existing.webhook,
+            None if wanted.webhook is None else wanted.webhook.secret,
+        )
+        if webhook is not None and secret is not None:
+            webhook = webhook.rotated(secret, until=now + self._rotation_grace)
+        stored = self._changes.make(
+            existing,
+            webhook=webhook,
+            device=wanted.device,
+            echoed=wanted.echoed,
+            used_at=wanted.used_at,
+            lifetime=wanted.lifetime,
+            expires_at=end_of(wanted.lifetime, now),
+        )
         await self._store.change_channel(existing, stored)
 
     async def _retire_abroad(self, kept: Channel, device: Device) -> None:
@@ -172,16 +169,11 @@ class Directory(Accounts):
 
     async def renew(self, channel: Channel, requested: int) -> int:
         """Give a channel another lifetime, from now on; the seconds granted. Durable on return."""
-        before = (channel.lifetime, channel.expires_at)
-        channel.lifetime = self.grant_lifetime(requested)
-        channel.restart_clock(self._clock())
-
-        def stored(error: StoreError | None) -> None:
-            if error is not None:
-                channel.lifetime, channel.expires_at = before
-
+        granted = self.grant_lifetime(requested)
+        end = end_of(granted, self._clock())
+        stored = self._changes.make(channel, lifetime=granted, expires_at=end)
         await self._store.change_channel(channel, stored)
-        return channel.lifetime
+        return granted
 
     async def resume(self, channel: Channel) -> None:
         """Call a suspended channel again, from now on. Durable on return."""
@@ -189,16 +181,17 @@ class Directory(Accounts):
             return
         before = channel.failing_since
         channel.state, channel.failing_since = ChannelState.ACTIVE, None
-        try:
-            await self._store.resume_channel(channel, now=self._clock())
-        except StoreError:
-            channel.state, channel.failing_since = ChannelState.SUSPENDED, before
-            raise
-        finally:  # a caller who is cancelled has resumed it all the same
-            if channel.lane is not None:
-                self.on_resumed(channel.lane)
+
+        def stored(error: StoreError | None) -> None:
+            # It may have been suspended again meanwhile.
+            if error is not None and channel.state is ChannelState.ACTIVE:
+                channel.state, channel.failing_since = ChannelState.SUSPENDED, before
             if channel.state is ChannelState.ACTIVE:
                 self.on_switched(channel)
+            if channel.lane is not None:
+                self.on_resumed(channel.lane)
+
+        await self._store.resume_channel(channel, stored, now=self._clock())
 
     async def suspend(self, channel: Channel) -> None:
         """Stop calling a webhook until it is POSTed again or resumed (CH-83, 410)."""
@@ -268,6 +261,7 @@ class Directory(Accounts):
         def stored(ended: Ended | None, error: StoreError | None) -> None:
             if error is not None or ended is None:
                 account.subscriptions.pop(subscription.id, None)
+                account.leave(host)
                 undo()
                 return
             self._metrics.subscriptions[subscription.service].inc()
@@ -278,12 +272,7 @@ class Directory(Accounts):
 
     async def _renewed(self, existing: Subscription, wanted: Subscription) -> bytes:
         """The text of a subscription that was asked for again; its time starts again (CH-95)."""
-        before, existing.expires_at = existing.expires_at, wanted.expires_at
-
-        def stored(error: StoreError | None) -> None:
-            if error is not None:
-                existing.expires_at = before
-
+        stored = self._changes.make(existing, expires_at=wanted.expires_at)
         await self._store.renew_subscription(existing, stored)
         found = await self._store.subscription_bodies([existing.id])
         if not found:
@@ -320,13 +309,13 @@ class Directory(Accounts):
             self._look_again(channel)
 
     async def take_over_abandoned(self, limit: int = 500) -> int:
-        """Have newer channels take over from those that are abandoned by now; how many were
-        looked at."""
+        """Have newer channels take over from those that are abandoned by now; how many were dealt
+        with. They share their commits, and each that the store does not take is tried again."""
         now = self._clock()
-        for count in range(limit):
-            due = self._waitlist.due(now)
-            if due is None:
-                return count
+        moves: dict[str, Callable[[], Awaitable[object]]] = {}
+        looked_at = 0
+        while looked_at < limit and (due := self._waitlist.due(now)) is not None:
+            looked_at += 1
             user, channel_id = due
             # Who is not in memory is looked after when he is loaded.
             account = self.cached(user)
@@ -336,8 +325,8 @@ class Directory(Accounts):
                 and channel is not None
                 and is_abandoned(channel, now, after=self._abandoned_after)
             ):
-                await self._pass_on(account, channel, now)
-        return limit
+                moves[channel.id] = partial(self._pass_on, account, channel, now)
+        return looked_at - await side_by_side("channel.takeover_failed", moves)
 
     async def _pass_on(self, account: Account, channel: Channel, now: int) -> None:
         takeovers = bequeath(account, channel, now) if self._supersedes else []
@@ -426,14 +415,17 @@ class Directory(Accounts):
         return len(unused) - failed
 
     async def expire_subscriptions(self, limit: int = 500) -> int:
-        """End subscriptions whose time is up (CH-95); how many were found."""
-        found = await self._store.expired_subscriptions(self._clock(), limit=limit)
+        """End subscriptions whose time is up (CH-95); how many were dealt with. They share their
+        commits."""
+        now = self._clock()
+        found = await self._store.expired_subscriptions(now, limit=limit)
         accounts = await self.accounts([user for user, _ in found])
-        for account, (_, id_) in zip(accounts, found, strict=True):
-            one = account.subscriptions.get(id_)
-            if one is not None and one.is_over(self._clock()):
-                await self.unsubscribe(account, one)
-        return len(found)
+        ending = {
+            id_: partial(self.unsubscribe, account, one)
+            for account, (_, id_) in zip(accounts, found, strict=True)
+            if (one := account.subscriptions.get(id_)) is not None and one.is_over(now)
+        }
+        return len(found) - await side_by_side("subscription.expiry_failed", ending)
 
     async def _channels(self, found: Sequence[tuple[str, str]]) -> list[tuple[Account, Channel]]:
         """The channels of these (user, id) that are still there."""
@@ -446,19 +438,13 @@ class Directory(Accounts):
 
     async def _end_all(self, ending: Sequence[tuple[Account, Channel]], *, outcome: str) -> int:
         """Remove channels; how many the store did not take."""
-        failed: list[Channel] = []
-
-        async def end(account: Account, channel: Channel) -> None:
-            try:
-                await self.remove_channel(account, channel, outcome=outcome)
-            except StoreError as error:
-                failed.append(channel)
-                log.warning("channel.expiry_failed", channel_id=channel.id, reason=str(error))
-
-        async with trio.open_nursery() as nursery:
-            for account, channel in ending:
-                nursery.start_soon(end, account, channel)
-        return len(failed)
+        return await side_by_side(
+            "channel.expiry_failed",
+            {
+                channel.id: partial(self.remove_channel, account, channel, outcome=outcome)
+                for account, channel in ending
+            },
+        )
 
     def clocks(self) -> list[Channel]:
         """Channels in memory whose clock may be newer than the stored one, for the end."""
@@ -494,11 +480,13 @@ def _take_out(
     there = [one for one in channels if host.channels.pop(one.id, None) is not None]
     for owner, one in pointers:
         owner.subscriptions.pop(one.id, None)
+        owner.leave(host)
 
     def undo() -> None:
         host.channels.update((one.id, one) for one in there)
         for owner, one in pointers:
             if one.channel.id in host.channels:
+                owner.visit(host)
                 owner.subscriptions[one.id] = one
 
     return undo

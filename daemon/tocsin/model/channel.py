@@ -174,4 +174,9 @@ class Channel:
 
     def restart_clock(self, now: int) -> None:
         """The full granted lifetime starts again (CH-41); without one there is no end."""
-        self.expires_at = None if self.lifetime is None else now + self.lifetime * 1000
+        self.expires_at = end_of(self.lifetime, now)
+
+
+def end_of(lifetime: int | None, now: int) -> int | None:
+    """When a clock that starts now with this lifetime runs out; without one there is no end."""
+    return None if lifetime is None else now + lifetime * 1000

@@ -473,8 +473,10 @@ class Store(Protocol):
     async def suspend_channel(self, channel: Channel) -> None:
         """Remember `channel.state`; its deliveries are not claimed until it is resumed."""
 
-    async def resume_channel(self, channel: Channel, *, now: int) -> None:
-        """Remember `channel.state` and that it fails no longer; its deliveries are due again."""
+    async def resume_channel(
+        self, channel: Channel, on_done: Callable[[StoreError | None], None], *, now: int
+    ) -> None:
+        """Remember that a channel is active and fails no longer; its deliveries are due again."""
 
     async def release_claims(self, now: int) -> None:
         """What a dead process had claimed is due now; for the start, before any claim."""

@@ -391,9 +391,13 @@ class SqliteStore(SqliteArchive):
         """See `Store.suspend_channel`."""
         await self._perform(lambda db: statements.suspend_channel(db, channel.key))
 
-    async def resume_channel(self, channel: Channel, *, now: int) -> None:
+    async def resume_channel(self, channel: Channel, on_done: OnError, *, now: int) -> None:
         """See `Store.resume_channel`."""
-        await self._perform(lambda db: statements.resume_channel(db, channel.key, now))
+        key = channel.key
+        await self._perform(
+            lambda db: statements.resume_channel(db, key, now),
+            lambda _result, error: on_done(error),
+        )
 
     async def release_claims(self, now: int) -> None:
         """See `Store.release_claims`."""
