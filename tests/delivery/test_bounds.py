@@ -5,7 +5,7 @@ import pytest
 import trio
 from tests.fakes.deliveries import HOOK, T0, socket_channel, subscription, webhook_channel
 from tests.fakes.memory_session import MemorySession
-from tests.fakes.stores import Reports, assert_counts_are_right, waiting
+from tests.fakes.stores import Reports, assert_counts_are_right, letter, waiting
 from tests.fakes.world import World
 from trio.testing import MockClock
 
@@ -13,7 +13,7 @@ from tocsin.delivery.settings import DeliveryLimits
 from tocsin.delivery.submissions import Accepted
 from tocsin.model.channel import Channel
 from tocsin.model.notification import Notification, Priority
-from tocsin.store.interface import Position
+from tocsin.store.interface import Acceptance, Position, Settlements
 
 LOW, NORMAL, URGENT = Priority.LOW, Priority.NORMAL, Priority.URGENT
 
@@ -195,6 +195,22 @@ async def test_a_newer_one_replaces(world: World, channel: Channel) -> None:
     assert ended(world, "collapsed") == 1
     assert (await position(world, channel)).dropped == 0
     await assert_counts_are_right(world.store, websockets=3)
+
+
+async def test_a_dead_letter_tried_again_replaces_nothing(world: World) -> None:
+    """What came in between is newer than it, whatever their ids say."""
+    hook = await world.subscribed(webhook_channel())
+    await world.ingest.accept([about(world, "old", "bob")])
+    claim = await world.store.claim(HOOK, now=world.clock(), limit=1, provisional=T0)
+    [old] = claim.deliveries
+    await world.store.settle(Settlements(dead=[letter(old, died_at=T0)]), now=T0)
+    await world.ingest.accept([about(world, "new", "bob")])
+    again = Acceptance(replays={0: old.id})
+    again.add(old.notification, [hook])
+    await world.ingest.store(again)
+    claim = await world.store.claim(HOOK, now=world.clock(), limit=9, provisional=T0)
+    assert {one.notification.id for one in claim.deliveries} == {"new", "old"}
+    assert ended(world, "collapsed", "Webhooks") == 0
 
 
 async def test_within_one_batch_the_last_one_stays(world: World, channel: Channel) -> None:

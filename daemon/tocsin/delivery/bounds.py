@@ -30,15 +30,18 @@ class Bounds:
         """Before it is stored: take up room, and note what is to be counted or collapsed."""
         acceptance.bounds = self._bounds
         crowded = acceptance.crowded
-        for notification, legs in zip(acceptance.notifications, acceptance.deliveries, strict=True):
+        entries = zip(acceptance.notifications, acceptance.deliveries, strict=True)
+        for place, (notification, legs) in enumerate(entries):
             size = len(notification.body)
+            # A dead letter that is tried again is older than what came in between.
+            key = None if place in acceptance.replays else notification.collapse_key
             for delivery in legs:
                 channel = delivery.channel
                 channel.room -= 1
                 channel.room_bytes -= size
                 if channel.room < 0 or channel.room_bytes < 0:
                     crowded[channel.key] = channel
-                if notification.collapse_key is not None and not self._keeps_up(channel):
+                if key is not None and not self._keeps_up(channel):
                     acceptance.collapsing.append(delivery)
         if crowded or acceptance.collapsing:
             self._note_places(acceptance)
