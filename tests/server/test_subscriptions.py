@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.fakes.daemon import CHANNELS, CHAT, INBOUND, PUBLISH, RECEIPTS, USER, daemon, token
+from tests.fakes.fault import Fault
 from tests.fakes.notification_socket import connected
 from tests.fakes.subscriptions import (
     BASE,
@@ -181,6 +182,21 @@ async def test_a_call_may_leave_the_channel_to_us(tmp_path: Path) -> None:
         answer = await running.post(CALL, asked)
         reference = answer.json[ENVELOPES[CALL]]["callbackReference"]
         assert reference["notifyURL"] != newest["callbackURL"]
+
+
+async def test_the_newest_is_the_youngest(tmp_path: Path) -> None:
+    """Not the one that came into memory last: an older one whose removal the store refused is
+    still the older (CH-91)."""
+    async with daemon(tmp_path) as running:
+        older, newest = await running.open_channel(), await running.open_channel()
+        fault = Fault(tmp_path / "tocsin.db")
+        fault.begin("channel")
+        assert (await running.delete(older["resourceURL"])).status == 503
+        fault.end()
+        fault.close()
+        answer = await running.post(CALL, {ENVELOPES[CALL]: {"clientCorrelator": "tab"}})
+        reference = answer.json[ENVELOPES[CALL]]["callbackReference"]
+        assert reference["notifyURL"] == newest["callbackURL"]
 
 
 async def test_calls_are_listed_by_correlator(tmp_path: Path) -> None:

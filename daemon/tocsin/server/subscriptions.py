@@ -81,7 +81,7 @@ class SubscriptionFace:
         account = await self._directory.account(place.user)
         owner = await self._owner(place, request, account)
         now = self._clock()
-        alive = {id_: one for id_, one in owner.channels.items() if not one.is_over(now)}
+        alive = {one.id: one for one in owner.living(now)}
         wanted = parse_subscription(document, kind, alive)
         id_ = new_id()
         kept, text = await self._directory.subscribe(
