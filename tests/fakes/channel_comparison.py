@@ -131,12 +131,14 @@ class Comparison:
             assert self.it.gauge("subscriptions", service=service) == services[service]
 
     def _compare_pending(self) -> None:
-        """Exact after a leap; before, some receipts are on their way to the store."""
+        """Exact after a leap; before, some receipts are on their way to the store. A device's legs
+        end with the receipt of its socket, which the model leaves open (`delivery/escalation`)."""
         most = Counter(channel.kind for channel, _ in self.model.settled)
         least: Counter[str] = Counter()
         for channel in self.model.channels.values():
             most[channel.kind] += len(channel.waiting)
-            least[channel.kind] += sum(not leg.doubtful for leg in channel.waiting)
+            if channel.kind != ChannelType.OMAPUSH:
+                least[channel.kind] += sum(not leg.doubtful for leg in channel.waiting)
         for kind in ChannelType:
             assert least[kind] <= self.it.parts.store.pending[kind] <= most[kind], kind
 

@@ -301,7 +301,7 @@ class ChannelModel:
             if one.held_until is not None and one.held_until <= now:
                 one.held_until, one.heard_at = None, now
             if one.lost_at is not None and one.lost_at <= now:
-                one.leave(now)
+                one.leave(one.heard_at or now if one.kind == "LongPolling" else now)
         for one in list(self.channels.values()):
             if one.expires_at is not None and one.expires_at <= now:
                 self.delete(one)
@@ -330,7 +330,7 @@ class ChannelModel:
         self.settled.clear()
         self.now = now
         for one in self.channels.values():
-            one.leave(now)
+            one.leave(now, cleanly=one.left_cleanly and not one.is_connected)
             one.answered_seq = 0
             one.shuffled |= crashed
             if one.expires_at is not None and one.lifetime is not None:

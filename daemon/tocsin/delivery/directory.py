@@ -337,7 +337,7 @@ class Directory(Accounts):
         def stored(ended: Ended | None, error: StoreError | None) -> None:
             if error is not None or ended is None:
                 undo()
-                self._look_again(channel)
+                self._look_again(channel, not_before=self._clock() + 1000)
             else:
                 self._taken_over(account, takeovers, ended)
 
@@ -361,9 +361,9 @@ class Directory(Accounts):
             if channel.type.is_polled and len(pair_of(account, channel, now)) > 1:
                 self._look_again(channel)
 
-    def _look_again(self, channel: Channel) -> None:
+    def _look_again(self, channel: Channel, *, not_before: int = 0) -> None:
         if self._supersedes and channel.left_at is not None:
-            due_at = max(channel.left_at + self._abandoned_after, self._clock() + 1000)
+            due_at = max(channel.left_at + self._abandoned_after, not_before)
             self._waitlist.add(channel, due_at)
 
     def _taken_over(self, host: Account, takeovers: Sequence[Takeover], ended: Ended) -> None:
