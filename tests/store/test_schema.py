@@ -92,8 +92,10 @@ def test_a_store_is_opened_again(path: Path) -> None:
 def test_a_store_that_was_not_closed_is_opened(path: Path, tmp_path: Path) -> None:
     """After a crash its newest rows stand only in the write-ahead log."""
     connection = open_database(str(path))
-    connection.execute("INSERT INTO subscription(id, user, service, channel, created_at, body)"
-        " VALUES ('s', 'u', 'sms', 1, 0, x'')")
+    connection.execute(
+        "INSERT INTO subscription(id, user, service, channel, created_at, body)"
+        " VALUES ('s', 'u', 'sms', 1, 0, x'')"
+    )
     crashed = tmp_path / "crashed"
     crashed.mkdir()
     for name in ("store.db", "store.db-wal"):
