@@ -102,6 +102,8 @@ async def test_who_has_left(world: World, channel: Channel, cleanly: bool) -> No
     world.sessions.detach(session, [], cleanly=cleanly)
     assert (channel.left_at, channel.left_cleanly) == (world.clock(), cleanly)
     assert left == [channel]
+    [stored] = await world.store.load_accounts(["u"])
+    assert stored.channels[0].left_cleanly == cleanly
     world.sessions.attach(session)
     assert (channel.left_at, channel.left_cleanly) == (None, False)
 
@@ -116,6 +118,8 @@ async def test_who_is_replaced_has_not_left(world: World, channel: Channel) -> N
     assert (left, channel.left_at, older.ended) == ([], None, [1000])
     newer.end(1001)
     assert left == [channel]
+    [stored] = await world.store.load_accounts(["u"])
+    assert not stored.channels[0].left_cleanly
 
 
 async def test_a_numbering_that_is_not_known_yet_is_not_stored(
