@@ -26,12 +26,8 @@ from tests.fakes.stores import (
 
 from tocsin.model.channel import ChannelState, ChannelType
 from tocsin.model.errors import StoreError
-from tocsin.store.interface import (
-    Acceptance,
-    Ended,
-    Settlements,
-    Store,
-)
+from tocsin.store.interface import Store
+from tocsin.store.records import Acceptance, Ended, Settlements
 from tocsin.store.sqlite import SqliteStore
 
 WEBHOOKS, SOCKETS = ChannelType.WEBHOOKS, ChannelType.WEBSOCKETS

@@ -19,7 +19,8 @@ from tests.fakes.stores import Reports, accept, add, assert_counts_are_right
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import StoreError
 from tocsin.model.subscription import Subscription
-from tocsin.store.interface import Ended, Store
+from tocsin.store.interface import Store
+from tocsin.store.records import Ended
 from tocsin.store.sqlite import SqliteStore
 
 OpenStore = Callable[[], SqliteStore]

@@ -18,7 +18,7 @@ from tests.fakes.stores import Reports, accept, add, claim, claimed_ids, letter
 
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.store.archive import LetterQuery, LogQuery, Page
-from tocsin.store.interface import Acceptance, Attempt, Settlements
+from tocsin.store.records import Acceptance, Attempt, Settlements
 from tocsin.store.sqlite import SqliteStore
 
 WEBHOOKS = ChannelType.WEBHOOKS

@@ -28,12 +28,8 @@ from tests.fakes.stores import (
 
 from tocsin.model.channel import Channel, ChannelState, ChannelType
 from tocsin.model.notification import Priority
-from tocsin.store.interface import (
-    Acceptance,
-    Rescheduled,
-    Settlements,
-    Store,
-)
+from tocsin.store.interface import Store
+from tocsin.store.records import Acceptance, Rescheduled, Settlements
 from tocsin.store.sqlite import SqliteStore
 
 WEBHOOKS, SOCKETS = ChannelType.WEBHOOKS, ChannelType.WEBSOCKETS

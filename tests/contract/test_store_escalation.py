@@ -12,7 +12,7 @@ from tests.fakes.stores import LEASE, Reports, add, assert_counts_are_right, wai
 from tocsin.model.channel import Channel, ChannelState, ChannelType
 from tocsin.model.notification import Priority
 from tocsin.store.archive import LogQuery
-from tocsin.store.interface import (
+from tocsin.store.records import (
     Acceptance,
     Claimed,
     Ended,

@@ -9,7 +9,8 @@ from tests.fakes.stores import Reports, accept, add, assert_counts_are_right, wa
 
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import StoreError
-from tocsin.store.interface import Position, Resumption, Store
+from tocsin.store.interface import Store
+from tocsin.store.records import Position, Resumption
 from tocsin.store.sqlite import SqliteStore
 
 SOCKETS = ChannelType.WEBSOCKETS

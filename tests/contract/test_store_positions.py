@@ -9,7 +9,8 @@ from tests.fakes.deliveries import T0, notification, socket_channel
 from tests.fakes.stores import Reports, accept, add, assert_counts_are_right, waiting
 
 from tocsin.model.channel import Channel, ChannelType
-from tocsin.store.interface import Position, Resumption, Store
+from tocsin.store.interface import Store
+from tocsin.store.records import Position, Resumption
 from tocsin.store.sqlite import SqliteStore
 
 OpenStore = Callable[[], SqliteStore]

@@ -16,14 +16,8 @@ from tests.fakes.stores import (
 
 from tocsin.model.channel import Channel
 from tocsin.model.errors import StoreError
-from tocsin.store.interface import (
-    CLASH,
-    Acceptance,
-    Identity,
-    Store,
-    StoredAnswer,
-    Submitted,
-)
+from tocsin.store.interface import Store
+from tocsin.store.records import CLASH, Acceptance, Identity, StoredAnswer, Submitted
 from tocsin.store.sqlite import SqliteStore
 
 OpenStore = Callable[[], SqliteStore]

@@ -18,7 +18,8 @@ from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import StoreError
 from tocsin.model.notification import Priority
 from tocsin.model.subscription import Subscription
-from tocsin.store.interface import Ended, Position, Store, Takeover
+from tocsin.store.interface import Store
+from tocsin.store.records import Ended, Position, Takeover
 from tocsin.store.sqlite import SqliteStore
 
 SOCKETS, POLLS = ChannelType.WEBSOCKETS, ChannelType.LONG_POLLING

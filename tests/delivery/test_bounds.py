@@ -13,7 +13,7 @@ from tocsin.delivery.settings import DeliveryLimits
 from tocsin.delivery.submissions import Accepted
 from tocsin.model.channel import Channel
 from tocsin.model.notification import Notification, Priority
-from tocsin.store.interface import Acceptance, Position, Settlements
+from tocsin.store.records import Acceptance, Position, Settlements
 
 LOW, NORMAL, URGENT = Priority.LOW, Priority.NORMAL, Priority.URGENT
 

@@ -15,7 +15,7 @@ from tocsin.delivery import deadletters
 from tocsin.delivery.deadletters import SLICE, DeadLetters
 from tocsin.model.errors import RequestError, unavailable
 from tocsin.store.archive import LetterQuery
-from tocsin.store.interface import Acceptance, Settlements
+from tocsin.store.records import Acceptance, Settlements
 
 EVERY = LetterQuery()
 

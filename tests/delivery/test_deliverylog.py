@@ -14,7 +14,7 @@ from tocsin.delivery.deliverylog import DAY, DeliveryLog
 from tocsin.delivery.settings import DeliverySettings
 from tocsin.model.channel import ChannelType
 from tocsin.store.archive import LogQuery
-from tocsin.store.interface import Attempt, Settlements
+from tocsin.store.records import Attempt, Settlements
 
 SETTINGS = DeliverySettings(log_days=2, log_lines=1000)
 

@@ -18,7 +18,7 @@ from tocsin.delivery.router import fan_out
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.delivery import Delivery
 from tocsin.model.subscription import Subscription
-from tocsin.store.interface import Held
+from tocsin.store.records import Held
 
 AFTER = 10_000
 PHONE = "phone"

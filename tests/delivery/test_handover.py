@@ -11,7 +11,7 @@ from tocsin.delivery import handover as handover_module
 from tocsin.delivery.handover import SLICE, Handover
 from tocsin.model.channel import Channel
 from tocsin.model.notification import Priority
-from tocsin.store.interface import Acceptance
+from tocsin.store.records import Acceptance
 
 
 class Bench:

@@ -16,7 +16,7 @@ from trio.testing import MockClock
 from tocsin.delivery.drain import RESTART, close_sockets
 from tocsin.delivery.housekeeping import SLICE, Housekeeping
 from tocsin.delivery.settings import DeliveryLimits
-from tocsin.store.interface import Settlements
+from tocsin.store.records import Settlements
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 if TYPE_CHECKING:

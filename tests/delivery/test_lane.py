@@ -6,7 +6,7 @@ from tests.fakes.deliveries import T0, notification
 from tocsin.delivery.lane import Lane
 from tocsin.model.notification import Priority
 from tocsin.model.outcome import Deferred, Delivered, Outcome, Refused, Word
-from tocsin.store.interface import Claimed
+from tocsin.store.records import Claimed
 
 WIDTH, WINDOW = 2, 5
 

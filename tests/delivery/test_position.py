@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from tests.fakes.deliveries import socket_channel
 
 from tocsin.delivery.position import RESERVE, Decision, decide, reserve
-from tocsin.store.interface import Position, Resumption
+from tocsin.store.records import Position, Resumption
 
 
 def test_nothing_happened() -> None:

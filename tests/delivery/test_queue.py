@@ -15,7 +15,7 @@ from tocsin.model.channel import ChannelState
 from tocsin.model.errors import StoreError
 from tocsin.model.notification import Priority
 from tocsin.model.outcome import Deferred, Gone, Outcome, Refused, Sign
-from tocsin.store.interface import Claim
+from tocsin.store.records import Claim
 from tocsin.store.sqlite import SqliteStore
 
 DEAF = Deferred("no answer", unanswered=True)

@@ -15,7 +15,7 @@ from tocsin.delivery import settler as settler_module
 from tocsin.model.channel import Channel, ChannelState
 from tocsin.model.errors import StoreError
 from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused
-from tocsin.store.interface import Attempt, Claimed, Settled, Settlements
+from tocsin.store.records import Attempt, Claimed, Settled, Settlements
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from tocsin.delivery.succession import (
 )
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.subscription import Subscription
-from tocsin.store.interface import AccountRecord, Takeover
+from tocsin.store.records import AccountRecord, Takeover
 
 AFTER = 30_000
 LATE = T0 + AFTER

@@ -6,7 +6,7 @@ from tests.fakes.world import World
 from tocsin.delivery.window import Written
 from tocsin.model.channel import Channel
 from tocsin.model.errors import StoreError
-from tocsin.store.interface import Waiting
+from tocsin.store.records import Waiting
 
 MANY = 1000
 

@@ -5,7 +5,8 @@ from tests.fakes.deliveries import HOOK, T0
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import StoreError
 from tocsin.model.notification import Notification
-from tocsin.store.interface import Acceptance, Claimed, DeadLetter, Store, Waiting
+from tocsin.store.interface import Store
+from tocsin.store.records import Acceptance, Claimed, DeadLetter, Waiting
 
 LEASE = T0 + 120_000
 

@@ -10,7 +10,7 @@ from tocsin.delivery.pushapps import AppRegistry, PushAppSettings
 from tocsin.model.channel import Channel, ChannelType, Webhook
 from tocsin.model.errors import RequestError
 from tocsin.server.newchannel import ChannelMaker, stand_in
-from tocsin.store.interface import AccountRecord
+from tocsin.store.records import AccountRecord
 from tocsin.wire.dialect import Dialect, netapi, oma
 
 NOW = 1_700_000_000_000

@@ -15,7 +15,7 @@ from wsproto.frame_protocol import Opcode
 
 from tocsin.model.channel import Channel
 from tocsin.model.errors import RequestError, StoreError
-from tocsin.store.interface import Position
+from tocsin.store.records import Position
 
 QUESTION = "0:0"
 

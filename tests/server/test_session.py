@@ -9,7 +9,7 @@ from trio.testing import MockClock
 from wsproto.frame_protocol import Opcode
 
 if TYPE_CHECKING:
-    from tocsin.store.interface import Waiting
+    from tocsin.store.records import Waiting
 
 ACK: dict[str, object] = {"connAck": {}}
 SMALL = 262_144

@@ -15,7 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 from tocsin.model.channel import ChannelType
 from tocsin.model.errors import StoreError
 from tocsin.store import writer
-from tocsin.store.interface import Acceptance
+from tocsin.store.records import Acceptance
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from tests.fakes.stores import Reports, letter
 
 from tocsin.model.channel import Channel, ChannelState, ChannelType
 from tocsin.model.notification import Notification, Priority
-from tocsin.store.interface import Acceptance, Claimed, Rescheduled, Settlements
+from tocsin.store.records import Acceptance, Claimed, Rescheduled, Settlements
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 LANES = ("https://a.example", "https://b.example")

@@ -25,7 +25,7 @@ from tests.fakes.deliveries import T0, notification, socket_channel, subscriptio
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.notification import Notification, Priority
 from tocsin.model.subscription import Subscription
-from tocsin.store.interface import CLASH, Acceptance, Identity, Resumption, Takeover
+from tocsin.store.records import CLASH, Acceptance, Identity, Resumption, Takeover
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 KINDS = (ChannelType.WEBSOCKETS, ChannelType.LONG_POLLING)

@@ -7,7 +7,7 @@ from tocsin.model.channel import ChannelType
 from tocsin.ops.metrics import Metrics
 from tocsin.server.limits import ConnectionGate
 from tocsin.server.listener import Listener
-from tocsin.store.interface import Counts
+from tocsin.store.records import Counts
 
 
 class Gauges:

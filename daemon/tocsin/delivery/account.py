@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tocsin.model.channel import Channel, Device
 from tocsin.model.subscription import Subscription
-from tocsin.store.interface import AccountRecord, Store
+from tocsin.store.interface import Store
+from tocsin.store.records import AccountRecord
 
 
 class Account:

@@ -14,7 +14,7 @@ from tocsin.delivery.sessions import Sessions
 from tocsin.delivery.settings import DeliveryLimits
 from tocsin.model.channel import Channel
 from tocsin.ops.metrics import Metrics
-from tocsin.store.interface import Acceptance
+from tocsin.store.records import Acceptance
 
 
 class Bounds:

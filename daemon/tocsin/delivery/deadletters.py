@@ -19,7 +19,7 @@ from tocsin.model.errors import RequestError
 from tocsin.model.notification import Notification
 from tocsin.ops.metrics import Metrics
 from tocsin.store.archive import Archive, LetterQuery, Place
-from tocsin.store.interface import Acceptance, DeadLetter
+from tocsin.store.records import Acceptance, DeadLetter
 
 SLICE = 200
 PATIENCE = 5.0

@@ -10,7 +10,7 @@ from tocsin.delivery.settings import DeliverySettings
 from tocsin.model.errors import StoreError
 from tocsin.ops.service import Progress
 from tocsin.store.archive import Archive, LetterQuery, LogQuery, Page, Pending
-from tocsin.store.interface import Attempt, DeadLetter
+from tocsin.store.records import Attempt, DeadLetter
 
 DAY = 86_400_000
 LOOK = 20_000

@@ -25,7 +25,8 @@ from tocsin.model.errors import StoreError, duplicate, forbidden
 from tocsin.model.services import STANDARD, Services
 from tocsin.model.subscription import Subscription
 from tocsin.ops.metrics import Metrics
-from tocsin.store.interface import Ended, Store, Takeover
+from tocsin.store.interface import Store
+from tocsin.store.records import Ended, Takeover
 
 __all__ = ["Account", "Directory"]
 

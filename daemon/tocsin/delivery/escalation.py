@@ -22,7 +22,8 @@ from tocsin.model.errors import StoreError
 from tocsin.model.notification import Notification
 from tocsin.model.subscription import Subscription
 from tocsin.ops.metrics import Metrics
-from tocsin.store.interface import Acceptance, Ended, Held, Store
+from tocsin.store.interface import Store
+from tocsin.store.records import Acceptance, Ended, Held
 
 ALL, ESCALATE = "all", "escalate"
 CALLS = "call"

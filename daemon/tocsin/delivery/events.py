@@ -21,7 +21,7 @@ from tocsin.model.notification import Notification, Priority
 from tocsin.model.option import option
 from tocsin.ops.metrics import Metrics
 from tocsin.ops.service import Progress
-from tocsin.store.interface import Acceptance
+from tocsin.store.records import Acceptance
 from tocsin.wire.operatorevent import event_body
 from tocsin.wire.webhook import secret_problem
 

@@ -16,7 +16,7 @@ import trio
 from tocsin.delivery.sessions import Session, Sessions
 from tocsin.model.delivery import Delivery
 from tocsin.ops.service import Progress
-from tocsin.store.interface import Acceptance
+from tocsin.store.records import Acceptance
 
 SLICE = 300
 MOST_WAITING = 100_000

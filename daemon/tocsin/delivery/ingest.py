@@ -21,7 +21,8 @@ from tocsin.model.errors import StoreError, unavailable
 from tocsin.model.notification import Notification
 from tocsin.model.services import STANDARD, Services
 from tocsin.ops.metrics import Metrics
-from tocsin.store.interface import CLASH, Acceptance, Store, StoredAnswer, Submitted
+from tocsin.store.interface import Store
+from tocsin.store.records import CLASH, Acceptance, StoredAnswer, Submitted
 
 Routed = Sequence[tuple[Notification, list[Channel]]]
 

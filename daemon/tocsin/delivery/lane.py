@@ -6,7 +6,7 @@ import attrs
 
 from tocsin.delivery.breaker import Breaker, State
 from tocsin.model.outcome import Delivered, Outcome, Word
-from tocsin.store.interface import Claimed
+from tocsin.store.records import Claimed
 
 REMEMBERED = 60_000
 SUCCESSES_PER_STEP = 10

@@ -23,7 +23,7 @@ write and the next mark. So `recovered` is never said of one that lacks somethin
 import attrs
 
 from tocsin.model.channel import Channel
-from tocsin.store.interface import Position, Resumption
+from tocsin.store.records import Position, Resumption
 
 RESERVE = 1_000_000
 """Numbers reserved at a time while a client counts along; see `Channel.reserved`."""

@@ -30,7 +30,8 @@ from tocsin.model.errors import StoreError
 from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused, Sign
 from tocsin.ops.metrics import Metrics
 from tocsin.ops.service import Progress
-from tocsin.store.interface import Claimed, Store
+from tocsin.store.interface import Store
+from tocsin.store.records import Claimed
 
 LEASE = 120_000
 MOST_CLAIMS = 64

@@ -16,7 +16,8 @@ from tocsin.model.errors import StoreError
 from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused, Sign, Word
 from tocsin.ops.metrics import Metrics
 from tocsin.ops.service import Progress
-from tocsin.store.interface import Attempt, Claimed, DeadLetter, Rescheduled, Settlements, Store
+from tocsin.store.interface import Store
+from tocsin.store.records import Attempt, Claimed, DeadLetter, Rescheduled, Settlements
 
 MOST_GATHERED = 4096
 PAUSE_AFTER_FAILURE = 1.0

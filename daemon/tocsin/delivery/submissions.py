@@ -14,7 +14,8 @@ import trio
 
 from tocsin.model.errors import RequestError, duplicate
 from tocsin.model.notification import Notification
-from tocsin.store.interface import CLASH, Identity, Store, StoredAnswer
+from tocsin.store.interface import Store
+from tocsin.store.records import CLASH, Identity, StoredAnswer
 
 DIGEST = 0x7FFF_FFFF_FFFF_FFFF
 

@@ -12,7 +12,7 @@ import heapq
 from tocsin.delivery.account import Account
 from tocsin.model.channel import Channel
 from tocsin.model.subscription import Subscription
-from tocsin.store.interface import Takeover
+from tocsin.store.records import Takeover
 
 MOST_WAITING = 100_000
 

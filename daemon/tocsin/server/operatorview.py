@@ -14,7 +14,7 @@ from tocsin.model.channel import Channel
 from tocsin.model.notification import Notification
 from tocsin.model.subscription import Subscription
 from tocsin.store.archive import Pending, Place
-from tocsin.store.interface import Attempt, DeadLetter
+from tocsin.store.records import Attempt, DeadLetter
 
 Members = dict[str, Any]
 

@@ -24,7 +24,8 @@ from tocsin.model.channel import Channel
 from tocsin.model.delivery import Delivery
 from tocsin.model.errors import StoreError
 from tocsin.ops.metrics import Metrics
-from tocsin.store.interface import Resumption, Store, Waiting
+from tocsin.store.interface import Store
+from tocsin.store.records import Resumption, Waiting
 
 LINGER = 30.0
 MOST_NOTIFICATIONS = 20

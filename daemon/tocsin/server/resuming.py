@@ -14,7 +14,8 @@ from tocsin.delivery.position import RESERVE, Decision, decide, reserve
 from tocsin.model.channel import Channel
 from tocsin.model.errors import StoreError, invalid
 from tocsin.ops.metrics import Metrics
-from tocsin.store.interface import Position, Store
+from tocsin.store.interface import Store
+from tocsin.store.records import Position
 from tocsin.wire.position import Claim, channel_resumed, parse_claim
 
 

@@ -18,7 +18,8 @@ from tocsin.model.delivery import Delivery
 from tocsin.model.errors import StoreError
 from tocsin.ops.metrics import Metrics
 from tocsin.server.resuming import Resumed, Resuming
-from tocsin.store.interface import Store, Waiting
+from tocsin.store.interface import Store
+from tocsin.store.records import Waiting
 from tocsin.wire.conncheck import CONN_ACK, ConnAck, ConnCheck, Ignored, conn_check, parse
 from tocsin.wire.position import Claim
 from tocsin.wire.websocket import encode_ping, encode_text

@@ -11,7 +11,7 @@ import attrs
 
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.notification import Notification
-from tocsin.store.interface import Attempt, DeadLetter
+from tocsin.store.records import Attempt, DeadLetter
 
 T = TypeVar("T")
 Place = tuple[int, int]

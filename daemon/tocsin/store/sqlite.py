@@ -13,7 +13,8 @@ from tocsin.model.errors import StoreError
 from tocsin.model.option import option
 from tocsin.model.subscription import Subscription
 from tocsin.store import rows, statements
-from tocsin.store.interface import (
+from tocsin.store.jobs import Done
+from tocsin.store.records import (
     Acceptance,
     AccountRecord,
     Claim,
@@ -28,7 +29,6 @@ from tocsin.store.interface import (
     Takeover,
     Waiting,
 )
-from tocsin.store.jobs import Done
 from tocsin.store.schema import LEG_BITS, open_database
 from tocsin.store.sqlite_archive import SqliteArchive
 from tocsin.store.writer import Batches, Commit, InlineWriter, Job, Merged, Writer

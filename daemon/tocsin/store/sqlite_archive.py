@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.store import statements
 from tocsin.store.archive import LetterQuery, LogQuery, Page, Pending, Place
-from tocsin.store.interface import Attempt, DeadLetter
 from tocsin.store.jobs import Jobs
+from tocsin.store.records import Attempt, DeadLetter
 
 
 class SqliteArchive(Jobs):

@@ -10,10 +10,7 @@ import attrs
 from tocsin.model.channel import ChannelType
 from tocsin.model.subscription import Subscription
 from tocsin.store import rows
-from tocsin.store.interface import (
-    AccountRecord,
-    Ended,
-)
+from tocsin.store.records import AccountRecord, Ended
 from tocsin.store.statements.sql import (
     DUE,
     IN_LIST,

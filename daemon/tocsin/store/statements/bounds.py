@@ -9,7 +9,7 @@ from contextlib import closing
 
 from tocsin.model.channel import ChannelType
 from tocsin.model.notification import Priority
-from tocsin.store.interface import Trimmed
+from tocsin.store.records import Trimmed
 from tocsin.store.statements.positions import count_dropped
 from tocsin.store.statements.sql import (
     IN_LIST,

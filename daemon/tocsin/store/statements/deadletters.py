@@ -7,7 +7,7 @@ from typing import Any
 from tocsin.model.channel import ChannelType
 from tocsin.store import rows
 from tocsin.store.archive import LetterQuery, Place
-from tocsin.store.interface import DeadLetter
+from tocsin.store.records import DeadLetter
 from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all
 
 LETTER = f"delivery, channel, type, died_at, attempts, reason, status, {rows.NOTIFICATION}"

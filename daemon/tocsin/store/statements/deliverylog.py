@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tocsin.model.channel import ChannelType
 from tocsin.store import rows
 from tocsin.store.archive import LogQuery, Page, Pending
-from tocsin.store.interface import Attempt
+from tocsin.store.records import Attempt
 from tocsin.store.schema import LEG_BITS, MAX_LEGS
 from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all
 

@@ -7,7 +7,7 @@ keep: it tells that a leg was held. Receipts of legs without a number are not lo
 from collections.abc import Iterable, Sequence
 
 from tocsin.store import rows
-from tocsin.store.interface import Ended, Held
+from tocsin.store.records import Ended, Held
 from tocsin.store.schema import LEG_BITS, MAX_LEGS
 from tocsin.store.statements.deliverylog import log_ends
 from tocsin.store.statements.sql import (

@@ -7,7 +7,7 @@ import attrs
 from tocsin.model.delivery import Delivery
 from tocsin.model.notification import Priority
 from tocsin.store import rows
-from tocsin.store.interface import NOTHING_TRIMMED, Identity, Submitted, Trimmed
+from tocsin.store.records import NOTHING_TRIMMED, Identity, Submitted, Trimmed
 from tocsin.store.schema import LEG_BITS
 from tocsin.store.statements.bounds import Collapse, trim
 from tocsin.store.statements.deadletters import take_up

@@ -4,13 +4,7 @@ from collections import defaultdict
 
 from tocsin.model.channel import ChannelType
 from tocsin.store import rows
-from tocsin.store.interface import (
-    Claim,
-    Claimed,
-    Lane,
-    Settled,
-    Settlements,
-)
+from tocsin.store.records import Claim, Claimed, Lane, Settled, Settlements
 from tocsin.store.schema import LEG_BITS
 from tocsin.store.statements.accounts import mark_failing
 from tocsin.store.statements.deadletters import bury

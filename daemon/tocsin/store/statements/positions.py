@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tocsin.store.interface import Position, Resumption
+from tocsin.store.records import Position, Resumption
 from tocsin.store.statements.sockets import Receipted, finish_polled, write_places
 from tocsin.store.statements.sql import Database, as_json, fetch_all
 

@@ -7,7 +7,7 @@ import attrs
 
 from tocsin.model.channel import ChannelType
 from tocsin.store import rows
-from tocsin.store.interface import Ended, Waiting
+from tocsin.store.records import Ended, Waiting
 from tocsin.store.schema import LEG_BITS
 from tocsin.store.statements.escalation import cancel
 from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all, forget_notifications

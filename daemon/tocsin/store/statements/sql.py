@@ -8,7 +8,7 @@ import apsw
 import orjson
 
 from tocsin.model.channel import ChannelType
-from tocsin.store.interface import Ended
+from tocsin.store.records import Ended
 from tocsin.store.schema import LEG_BITS, MAX_LEGS
 
 Database = apsw.Connection

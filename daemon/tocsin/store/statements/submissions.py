@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from tocsin.store import rows
-from tocsin.store.interface import CLASH, Identity, StoredAnswer, Submitted
+from tocsin.store.records import CLASH, Identity, StoredAnswer, Submitted
 from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all
 
 # key, proof, subject, channels, at

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tocsin.model.channel import ChannelType
-from tocsin.store.interface import Ended, Takeover
+from tocsin.store.records import Ended, Takeover
 from tocsin.store.schema import LEG_BITS, MAX_LEGS
 from tocsin.store.statements.accounts import remove_channel
 from tocsin.store.statements.positions import count_dropped

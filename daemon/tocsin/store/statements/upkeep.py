@@ -4,10 +4,7 @@ from collections.abc import Collection
 
 from tocsin.model.channel import ChannelType
 from tocsin.store import rows
-from tocsin.store.interface import (
-    Counts,
-    Ended,
-)
+from tocsin.store.records import Counts, Ended
 from tocsin.store.schema import LEG_BITS, MAX_LEGS
 from tocsin.store.statements.deliverylog import log_ends
 from tocsin.store.statements.positions import count_dropped

@@ -1,0 +1,328 @@
+"""What goes into a store and comes out of it; see `interface` for the rules."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import attrs
+
+from tocsin.model.channel import Channel, ChannelType
+from tocsin.model.delivery import Delivery
+from tocsin.model.notification import Notification
+from tocsin.model.subscription import Subscription
+
+CLASH = -1
+EXCERPT = 2048
+
+
+@attrs.frozen
+class Identity:
+    """What a notification is known by when it is submitted again: digests of 63 bits.
+
+    `key` and `proof` are both made of its producer and id, `subject` of what must be the same
+    in a repeat.
+    """
+
+    key: int
+    proof: int
+    subject: int
+
+
+@attrs.frozen(eq=False)
+class StoredAnswer:
+    """The first answer to a submission; `content` is a digest of what was submitted."""
+
+    content: int
+    status: int
+    body: bytes
+    notification_id: str | None = None
+
+
+@attrs.frozen(eq=False)
+class Submitted:
+    """A request whose answer is to be remembered. `answer` makes it from the repeats that were
+    found (see `Acceptance.repeats`), or None for a refusal, which is not; it runs in the store's
+    thread and must be pure."""
+
+    key: int
+    proof: int
+    answer: Callable[[Mapping[int, int]], StoredAnswer | None]
+    at: int
+
+
+@attrs.frozen(eq=False)
+class Trimmed:
+    """What made way for newer deliveries: their ids (new ones among them, where too much came at
+    once), how many per channel type and outcome, and the room that is left, deliveries and bytes,
+    in each channel that was said to be crowded, by key."""
+
+    ids: frozenset[int] = frozenset()
+    ended: Mapping[tuple[ChannelType, str], int] = attrs.field(factory=dict)
+    rooms: Mapping[int, tuple[int, int]] = attrs.field(factory=dict)
+
+
+NOTHING_TRIMMED = Trimmed()
+
+
+@attrs.frozen(eq=False)
+class Held:
+    """Legs of one notification for one device: those in `later` are not due before `not_before`,
+    and end when one in `first` is receipted by then."""
+
+    first: Sequence[Delivery]
+    later: Sequence[Delivery]
+    not_before: int
+
+
+@attrs.define(eq=False)
+class Acceptance:
+    """Notifications and the deliveries made of them: stored together or not at all.
+
+    The store numbers the deliveries (`Delivery.id`) and finds `repeats`: by position, to how many
+    channels a notification of the same identity went the first time, or `CLASH` where its
+    subject was another. Nothing of a repeat is stored. Everything else is the caller's.
+
+    `replays`: by position, the dead letter a notification is delivered again for. The letter goes
+    in the same transaction; where it is gone already, that is a repeat too, to no channel.
+
+    `collapsing` are deliveries for which older ones of their channel and collapse key make way;
+    in `crowded` channels what they hold is counted, and what is beyond `bounds` (deliveries,
+    bytes) makes way. `trimmed` is what did. `held` are legs that wait for the receipt of another.
+    """
+
+    notifications: list[Notification] = attrs.field(factory=list)
+    deliveries: list[list[Delivery]] = attrs.field(factory=list)
+    identities: dict[int, Identity] = attrs.field(factory=dict)
+    submitted: Submitted | None = None
+    repeats: Mapping[int, int] = attrs.field(factory=dict)
+    replays: dict[int, int] = attrs.field(factory=dict)
+    collapsing: list[Delivery] = attrs.field(factory=list)
+    crowded: dict[int, Channel] = attrs.field(factory=dict)
+    bounds: tuple[int, int] = (0, 0)
+    trimmed: Trimmed = NOTHING_TRIMMED
+    held: list[Held] = attrs.field(factory=list)
+
+    def add(
+        self,
+        notification: Notification,
+        channels: Iterable[Channel],
+        identity: Identity | None = None,
+    ) -> None:
+        """One notification and the channels it goes to; without any, only its identity is kept."""
+        if identity is not None:
+            self.identities[len(self.notifications)] = identity
+        self.notifications.append(notification)
+        self.deliveries.append([Delivery(0, notification, channel) for channel in channels])
+
+    @property
+    def is_plain(self) -> bool:
+        """It only has to be inserted."""
+        return not (
+            self.identities
+            or self.submitted
+            or self.replays
+            or self.collapsing
+            or self.crowded
+            or self.held
+        )
+
+    def fresh(self) -> Iterator[list[Delivery]]:
+        """The deliveries that were stored, notification by notification."""
+        gone = self.trimmed.ids
+        for number, legs in enumerate(self.deliveries):
+            if number not in self.repeats:
+                yield [leg for leg in legs if leg.id not in gone] if gone else legs
+
+
+@attrs.frozen(eq=False)
+class AccountRecord:
+    """All that is stored of one user: rows for the directory.
+
+    A subscription may point to a channel of another user (CH-96); its `channel` is then a
+    second object of that channel, for the directory to replace.
+    """
+
+    user: str
+    channels: list[Channel]
+    subscriptions: list[Subscription]
+
+
+@attrs.frozen(eq=False)
+class Claimed:
+    """A due delivery, its attempt already counted. `channel_key` is its channel, of `owner`.
+
+    `is_escalated`: it was held back for a receipt that did not come.
+    """
+
+    id: int
+    channel_key: int
+    channel_id: str
+    owner: str
+    notification: Notification
+    attempts: int
+    unanswered: int
+    is_escalated: bool = False
+
+
+@attrs.frozen(eq=False)
+class Claim:
+    """What a claim found, and when the lane's next unclaimed delivery is due."""
+
+    deliveries: list[Claimed]
+    next_due: int | None
+
+
+@attrs.frozen(eq=False)
+class Waiting:
+    """An undelivered delivery of a socket channel; `seq` if it was ever written."""
+
+    id: int
+    seq: int | None
+    notification: Notification
+
+
+@attrs.frozen(eq=False)
+class Position:
+    """What is known of the numbering of a polled channel (see `delivery/position`).
+
+    `written` are (delivery id, seq) of what was written and is not receipted, by seq; `last_seq`
+    is the last number known to be given; `dropped` ended unwritten since the last gap. That is
+    at `missed_at`; whoever holds a position before it lacks what is between there and
+    `settled_seq`, and `missed` more.
+    """
+
+    written: list[tuple[int, int]]
+    last_seq: int = 0
+    settled_seq: int = 0
+    dropped: int = 0
+    missed: int = 0
+    missed_at: int = 0
+
+
+@attrs.frozen(eq=False)
+class Resumption:
+    """How a channel goes on: what the client has, up to `settle_upto`, is over, `renumbered`
+    deliveries get new places, `dropped` are accounted for; the rest is the last gap."""
+
+    settle_upto: int = 0
+    renumbered: list[tuple[int, int]] = attrs.field(factory=list)
+    dropped: int = 0
+    settled_seq: int = 0
+    missed: int = 0
+    missed_at: int = 0
+
+
+@attrs.frozen(eq=False)
+class Takeover:
+    """An abandoned channel's subscription ends, and what waits there of its service, accepted
+    until `until`, goes to another channel, same ids, same order (CH-45). `ends`: the abandoned
+    channel is removed if no subscription points to it then."""
+
+    subscription: Subscription
+    heir: Channel
+    until: int
+    ends: bool
+
+
+@attrs.frozen(eq=False)
+class Rescheduled:
+    """A delivery to be tried again at `due_at`, with `attempts` counted so far."""
+
+    id: int
+    due_at: int
+    attempts: int
+    unanswered: int
+
+
+@attrs.frozen(eq=False)
+class DeadLetter:
+    """A delivery that was given up, with why."""
+
+    id: int
+    channel_id: str
+    type: ChannelType
+    notification: Notification
+    died_at: int
+    attempts: int
+    reason: str
+    status: int | None
+
+
+@attrs.frozen(eq=False)
+class Attempt:
+    """One line of the delivery log: an attempt, or the end of a delivery without one.
+
+    `result` is `delivered`, `deferred`, `refused`, `gone` or `crashed`; of an end without an
+    attempt `expired`, `overflow`, `collapsed` or `cancelled`, then `latency_ms` is None. `reason`
+    is `escalated` where a delivered one was held back first. `number` counts the attempts of this
+    delivery. `excerpt` is how the far side's answer begins, at most `EXCERPT`
+    bytes of it.
+    """
+
+    delivery: int
+    notification_id: str
+    user: str
+    channel_id: str
+    type: ChannelType
+    at: int
+    number: int
+    result: str
+    latency_ms: int | None = None
+    status: int | None = None
+    reason: str | None = None
+    excerpt: bytes | None = attrs.field(default=None, repr=False)
+
+
+@attrs.define(eq=False)
+class Settlements:
+    """What became of deliveries since the last time, written in one transaction.
+
+    `finished` are over, delivered or refused; a dead letter is over too and kept. A delivery
+    that is gone already is skipped. `attempts` go to the delivery log, whatever they came to.
+    `failing` says since when channels fail now, by their keys.
+    """
+
+    finished: list[int] = attrs.field(factory=list)
+    rescheduled: list[Rescheduled] = attrs.field(factory=list)
+    dead: list[DeadLetter] = attrs.field(factory=list)
+    attempts: list[Attempt] = attrs.field(factory=list)
+    failing: dict[int, int | None] = attrs.field(factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.finished) + len(self.rescheduled) + len(self.dead) + len(self.attempts)
+
+
+@attrs.frozen(eq=False)
+class Settled:
+    """What a `settle` did: deliveries ended per type, and when each lane it touched is next due
+    (None: it has no more work)."""
+
+    ended: dict[ChannelType, int]
+    lanes: dict[str, int | None]
+
+
+@attrs.frozen(eq=False)
+class Lane:
+    """A lane with work in the store and when the first of it is due."""
+
+    name: str
+    due_at: int
+
+
+@attrs.frozen(eq=False)
+class Ended:
+    """What ended without an attempt: deliveries per channel type, and their lanes; the channels
+    that were removed by key, and their subscriptions per service."""
+
+    counts: dict[ChannelType, int]
+    lanes: frozenset[str]
+    channels: dict[int, ChannelType] = attrs.field(factory=dict)
+    subscriptions: dict[str, int] = attrs.field(factory=dict)
+
+
+@attrs.frozen(eq=False)
+class Counts:
+    """What is in the store, per channel type and service."""
+
+    channels: dict[ChannelType, int]
+    subscriptions: dict[str, int]
+    pending: dict[ChannelType, int]
+    dead: dict[ChannelType, int]
