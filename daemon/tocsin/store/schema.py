@@ -29,9 +29,10 @@ from pathlib import Path
 import apsw
 
 from tocsin.model.errors import StartupError
+from tocsin.store.migrations import STEPS, migrate
 
 APPLICATION_ID = 0x746F6373  # "tocs"
-VERSION = 1
+VERSION = 2
 MAGIC = b"SQLite format 3\0"
 LEG_BITS = 16
 MAX_LEGS = 1 << LEG_BITS
@@ -239,6 +240,9 @@ def _prepare(connection: apsw.Connection, *, fresh: bool) -> None:
             connection.pragma("user_version", VERSION)
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
+    version = connection.pragma("user_version")
+    if version != VERSION:
+        migrate(connection, version, VERSION)
     connection.pragma("temp_store", "memory")
     connection.pragma("cache_size", -65536)
     connection.pragma("journal_size_limit", 64 << 20)
@@ -276,8 +280,8 @@ def _problem_in(connection: apsw.Connection, file: Path) -> str | None:
     if connection.pragma("application_id") != APPLICATION_ID:
         return None if _is_empty(connection, file) else "is not a store of this daemon"
     version = connection.pragma("user_version")
-    if version != VERSION:
-        return f"has format {version}, this daemon reads format {VERSION}"
+    if version != VERSION and version not in STEPS:
+        return f"has format {version}, this daemon reads format {VERSION} and older ones"
     if file.stat().st_size <= CHECKED_WHOLE_BELOW:
         verdict = connection.pragma("quick_check", 1)
         if verdict != "ok":

@@ -1,0 +1,98 @@
+"""tocsin.store.migrations: a file of an older release is brought along, whole or not at all."""
+
+from pathlib import Path
+
+import apsw
+import orjson
+import pytest
+
+from tocsin.model.errors import StartupError
+from tocsin.store import migrations
+from tocsin.store.schema import APPLICATION_ID, VERSION, open_database
+from tocsin.store.sqlite import SqliteStore, StoreSettings
+
+FORMATS = Path(__file__).parent / "formats"
+BODY = b'{"clientCorrelator":"c","resourceURL":"/our/prefix/chat/v1/u/subscriptions/s1"}'
+
+
+def old_file(path: Path, version: int = 1) -> None:
+    """A file as that format had it, with a little of everything."""
+    db = apsw.Connection(str(path))
+    db.execute((FORMATS / f"{version}.sql").read_text())
+    db.pragma("application_id", APPLICATION_ID)
+    db.pragma("user_version", version)
+    db.execute(
+        "INSERT INTO channel(key, id, user, type, created_at, client_correlator, url, origin,"
+        " state, last_seq) VALUES (1, 'ws-1', 'u', 'websockets', 5, 'c', NULL, NULL, 0, 7),"
+        " (2, 'wh-2', 'u', 'Webhooks', 5, 'c', 'https://h/x', 'https://h', 0, 0)"
+    )
+    db.execute("INSERT INTO subscription VALUES ('s1', 'u', 'chat', 1, NULL, NULL, 5, ?)", (BODY,))
+    db.execute(
+        "INSERT INTO notification VALUES (3, 'n', 'u', 'chat', 'r', x'7B7D', 1, 5, 99, 'k', 'ck',"
+        " NULL, 'p')"
+    )
+    db.execute(
+        "INSERT INTO delivery(id, channel, type, priority) VALUES (?, 1, 'websockets', 1)",
+        (3 << 16,),
+    )
+    db.close()
+
+
+def shape(db: apsw.Connection) -> dict[str, object]:
+    """Tables with their columns, and indexes."""
+    found: dict[str, object] = {}
+    for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_schema"):
+        if kind == "table":
+            columns = db.execute("SELECT name, type, pk FROM pragma_table_info(?)", (name,))
+            found[name] = {tuple(column) for column in columns}
+        elif sql:
+            found[name] = " ".join(sql.split())
+    return found
+
+
+@pytest.mark.parametrize("version", list(migrations.STEPS))
+def test_an_old_file_becomes_a_new_one(tmp_path: Path, version: int) -> None:
+    """The same tables, columns and indexes as in a fresh file."""
+    old_file(tmp_path / "old.db", version)
+    migrated = open_database(str(tmp_path / "old.db"))
+    fresh = open_database(str(tmp_path / "fresh.db"))
+    assert shape(migrated) == shape(fresh)
+    assert migrated.pragma("user_version") == VERSION
+    migrated.close()
+    fresh.close()
+
+
+async def test_nothing_of_it_is_lost(tmp_path: Path) -> None:
+    """Channels, subscriptions and what waits are there and can be used (CH-130)."""
+    path = tmp_path / "old.db"
+    old_file(path)
+    store = SqliteStore(StoreSettings(path=str(path)), threaded=False)
+    [record] = await store.load_accounts(["u"])
+    assert [(one.id, one.last_seq, one.used_at) for one in record.channels] == [
+        ("ws-1", 7, None),
+        ("wh-2", 0, 5),
+    ]
+    [text] = await store.subscription_bodies([record.subscriptions[0].id])
+    assert orjson.loads(text)["resourceURL"] == "/chat/v1/u/subscriptions/s1"
+    assert (await store.counts()).pending == {record.channels[0].type: 1}
+    db = apsw.Connection(str(path))
+    assert db.execute("SELECT size, collapse_key FROM delivery").get == (2, "ck")
+    db.close()
+
+
+def test_a_step_that_fails_leaves_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The older release can still open it."""
+    path = tmp_path / "old.db"
+    old_file(path)
+
+    def fail(db: apsw.Connection) -> None:
+        migrations._to_2(db)
+        raise apsw.FullError("disk full")
+
+    monkeypatch.setattr(migrations, "STEPS", {1: fail})
+    with pytest.raises(StartupError, match="disk full"):
+        open_database(str(path))
+    db = apsw.Connection(str(path))
+    assert db.pragma("user_version") == 1
+    assert "attempt" not in shape(db)
+    db.close()
