@@ -62,7 +62,7 @@ async def test_a_pong_nobody_asked_for_receipts_nothing(tmp_path: Path) -> None:
 async def test_more_than_a_window_and_more_than_the_outbox(tmp_path: Path) -> None:
     """CH-58: a client with large unreceipted notifications gets them all again, however much
     that is at once, and what did not fit into the window after them."""
-    sizes = {"ws.window": 60, "ws.outbox_bytes": 131_072}
+    sizes = {"ws.window": 60, "ws.outbox_bytes": 131_072, "limits.buffer_bytes": 8 << 20}
     expected = [f"{number:03} {'x' * 20_000}" for number in range(90)]
     async with Daemon(tmp_path, sizes) as daemon:
         user, platform = User(daemon, "alice"), Platform(daemon)
