@@ -17,7 +17,9 @@ REGISTRY = AppRegistry(APPS)
 
 def test_apps_are_found_by_id_and_provider() -> None:
     """The id counts exactly and the provider must be the app's (CH-32, PU-21)."""
-    assert REGISTRY.find("com.x", "apns") == App("com.x", "apns", "alert", "com.x", "auto")
+    assert REGISTRY.find("com.x", "apns") == App(
+        "com.x", "apns", topic="com.x", unknown_outcomes={"": "retry"}
+    )
     assert REGISTRY.find("droid", "fcm") is not None
     for app_id, provider in (
         *(("com.x", "fcm"), ("droid", "apns"), ("COM.X", "apns"), ("com.x ", "apns")),
@@ -30,7 +32,12 @@ def test_the_voip_app_that_nobody_registered() -> None:
     """`X.voip` is there where X is an APNs app, with X's tokens and X's topic plus `.voip`; one
     that is registered stands as it is (PU-21)."""
     assert REGISTRY.find("com.y.voip", "apns") == App(
-        "com.y.voip", "apns", "voip", "team.y.voip", "hex"
+        "com.y.voip",
+        "apns",
+        kind="voip",
+        topic="team.y.voip",
+        token_encoding="hex",
+        unknown_outcomes={"": "retry"},
     )
     registered = REGISTRY.find("com.z.voip", "apns")
     assert registered is not None

@@ -35,6 +35,21 @@ class Word(enum.Enum):
     HOLD = enum.auto()
     """The other deliveries of this channel wait for `retry_after`, too (PU-81)."""
 
+    DELAY = enum.auto()
+    """Less often to this device: its channel waits, longer each time (PU-55)."""
+
+    PAUSE_KEY = enum.auto()
+    """The credential is refused: nothing more for any app that uses it, but a probe (PU-53)."""
+
+    PAUSE_APP = enum.auto()
+    """The same for this app alone (push.md, C.4)."""
+
+    PAUSE_QUOTA = enum.auto()
+    """Everything of this credential waits for `retry_after` (PU-46)."""
+
+    ALARM = enum.auto()
+    """Our mistake or our configuration's: an operator should look (push.md, C.3)."""
+
 
 NO_WORDS: frozenset[Word] = frozenset()
 
@@ -78,13 +93,19 @@ class Refused:
 
 @attrs.frozen
 class Gone:
-    """This channel will never work again."""
+    """This channel will never work again.
+
+    `is_guarded`: the provider says so too when the mistake is ours (PU-49). `since`: when it
+    found the device token gone, epoch milliseconds (PU-50).
+    """
 
     sign: ClassVar[Sign] = Sign.CONTACT
     reason: str
     status: int | None = None
     words: frozenset[Word] = NO_WORDS
     excerpt: bytes = attrs.field(default=b"", eq=False, repr=False)
+    is_guarded: bool = False
+    since: int | None = None
 
 
 Outcome = Delivered | Deferred | Refused | Gone

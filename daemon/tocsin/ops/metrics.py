@@ -25,13 +25,27 @@ OTHER = "other"
 TYPES = tuple(kind.value for kind in ChannelType)
 OUTCOMES = ("delivered", "expired", "refused", "dead", "collapsed", "overflow", "cancelled")
 RESULTS = ("delivered", "deferred", "refused", "gone", "crashed")
-BLOCKED = ("breaker", "suspended", "paused", "full", "throttled")
+BLOCKED = (
+    *("breaker", "suspended", "paused", "full", "throttled"),
+    *("key_paused", "app_paused", "oauth", "quota"),
+)
 EVENTS = (
     *("lane.blocked", "lane.unblocked", "channel.suspended", "channel.resumed"),
     *("delivery.dead", "store.failing", "store.working", "push.token.removed"),
+    *("push.outcome", "push.key.paused", "push.key.resumed", "push.alarm"),
+    *("push.guard.tripped", "push.guard.cleared", "push.credential.failing"),
     *("daemon.ready", "daemon.draining"),
 )
 LEGS = ("socket", "push", "cancelled")
+PROVIDERS = ("apns", "fcm")
+GATEWAY_ENDPOINTS = ("send", "multisend", "form")
+GATEWAY_CODES = (200, 400, 404, 500)
+PUSH_REASONS = (
+    *("", "unregistered", "bad_token", "wrong_topic", "bad_request", "payload_too_large"),
+    *("credential", "throttled_device", "quota", "shutdown", "unavailable", "unknown"),
+    *("not_sent", "timeout", "connect", "expired", "oauth", "unknown_outcome", "unproven_app"),
+    *("removal_guard", "stale", "rate", "app_unknown", "not_for_app"),
+)
 CLOSE_CODES = (1000, 1001, 1002, 1003, 1006, 1007, 1008, 1009, 1011, 1012, 4401)
 RESUMES = ("fresh", "replayed", "recovered", "gap")
 REJECTIONS = (
@@ -99,6 +113,7 @@ class Metrics:
         self._channels_and_sockets()
         self._notifications()
         self._queues()
+        self._push()
         self._http()
         self._health()
 
@@ -192,6 +207,56 @@ class Metrics:
         self.store_commit = self._histogram("store_commit_seconds", "Time of one commit.", FAST)
         self.store_commit_batch_size = self._histogram(
             "store_commit_batch_size", "Requests that shared one commit.", BATCH
+        )
+
+    def _push(self) -> None:
+        self.push_attempts = self._counters(
+            "push_attempts",
+            "Pushes answered by a provider, or not.",
+            provider=PROVIDERS,
+            outcome=RESULTS,
+            reason=PUSH_REASONS,
+        )
+        self.push_attempt_duration = self._histograms(
+            "push_attempt_duration_seconds", "Time one push took.", FAST, provider=PROVIDERS
+        )
+        self.push_gateway_replies = self._counters(
+            "push_gateway_replies",
+            "Replies of the push gateway.",
+            endpoint=GATEWAY_ENDPOINTS,
+            code=GATEWAY_CODES,
+        )
+        self.push_selector_missing = self._counter(
+            "push_selector_missing", "Pushes taken without the Selector their verb should have."
+        )
+        self.push_skipped = self._counter(
+            "push_skipped", "Notifications that are not for the app of a channel."
+        )
+        self.push_keys_paused = self._gauges(
+            "push_keys_paused", "Credentials that are not used for now.", provider=PROVIDERS
+        )
+        self.push_guards_tripped = self._gauge(
+            "push_guards_tripped", "Apps whose tokens are not removed for now."
+        )
+        self.push_tokens_removed = self._counters(
+            "push_tokens_removed",
+            "Channels removed for their device token.",
+            provider=PROVIDERS,
+            reason=PUSH_REASONS,
+        )
+        self.push_connections = self._gauges(
+            "push_connections", "Connections to providers.", provider=PROVIDERS
+        )
+        self.push_streams = self._gauges(
+            "push_streams", "Pushes on the wire, unanswered.", provider=PROVIDERS
+        )
+        self.push_goaways = self._counters(
+            "push_goaways", "Connections that a provider asked to leave.", provider=PROVIDERS
+        )
+        self.provider_credential_expiry = self._gauges(
+            "provider_credential_expiry_timestamp_seconds",
+            "When the token made from a credential runs out.",
+            provider=PROVIDERS,
         )
 
     def _http(self) -> None:

@@ -1,0 +1,1 @@
+"""Pushing to phones, without I/O: what callers ask for, what providers are told and answer."""
