@@ -9,7 +9,7 @@ from tests.fakes.deliveries import HOOK, T0, webhook_channel
 from tests.fakes.world import CountingProgress, World
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tocsin.delivery.events import OperatorHook
+from tocsin.delivery.eventhook import EventHook
 from tocsin.delivery.lanecontrol import LaneControl
 from tocsin.delivery.settings import DeliverySettings
 from tocsin.model.channel import ChannelState
@@ -69,7 +69,7 @@ def seconds_of(world: World) -> list[int]:
     return sorted({round(one.at) for one in world.transport.attempts})
 
 
-class Told(OperatorHook):
+class Told(EventHook):
     """Remembers what an operator is told: the event and its reason."""
 
     def __init__(self, world: World) -> None:
@@ -77,7 +77,7 @@ class Told(OperatorHook):
         world.events.hook = self
 
     def offer(self, name: str, at: int, fields: dict[str, object]) -> None:
-        """See OperatorHook."""
+        """See EventHook."""
         self.events.append((name, fields.get("reason")))
 
 

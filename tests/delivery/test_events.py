@@ -11,7 +11,8 @@ from tests.fakes.fault import Fault
 from tests.fakes.world import CountingProgress, World
 from trio.testing import MockClock
 
-from tocsin.delivery.events import MOST_WAITING, OPERATOR, Events, OperatorHook
+from tocsin.delivery.eventhook import MOST_WAITING, EventHook
+from tocsin.delivery.events import FEEDBACK, OPERATOR, Events
 from tocsin.model.channel import Webhook
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
@@ -35,9 +36,10 @@ def events(world: World) -> Events:
     return made
 
 
-def hook(world: World, url: str | None = f"{ORIGIN}/events") -> OperatorHook:
+def hook(world: World, url: str | None = f"{ORIGIN}/events") -> EventHook:
     """The operator's webhook."""
-    return OperatorHook(
+    return EventHook(
+        OPERATOR,
         None if url is None else Webhook(url, ORIGIN, None, SECRET),
         world.directory,
         world.ingest.store,
@@ -186,3 +188,35 @@ async def test_the_stores_state_is_told_when_it_changes(
         events.note_store(failing)
     assert world.sample("operator_events_total", event="store.failing") == 1
     assert world.sample("operator_events_total", event="store.working") == 1
+
+
+async def test_feedback_gets_the_token_and_nobody_else(
+    world: World, events: Events, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """What concerns pushes goes to the feedback webhook whole; log and operator see a token's
+    fingerprint, and not every late outcome (PU-43, PU-56)."""
+    events.hook = hook(world)
+    feedback_origin = "https://keeper.example:443"
+    events.feedback = EventHook(
+        FEEDBACK,
+        Webhook(f"{feedback_origin}/pushes", feedback_origin),
+        world.directory,
+        world.ingest.store,
+        metrics=world.metrics,
+        clock=world.clock,
+    )
+    for one in (events.hook, events.feedback):
+        nursery.start_soon(one.run, CountingProgress())
+    structlog.reset_defaults()
+    with capture_logs() as logged:
+        events.emit("push.token.removed", app_id="com.x", token="c0ffee")
+        events.emit("push.outcome", id="1", outcome="expired")
+        events.emit("lane.blocked", lane="apns/com.x", reason="key_paused")
+    await trio.sleep(1)
+    told = await sent(world)
+    assert [one["type"] for one in told] == ["push.token.removed"]
+    assert "c0ffee" not in str(told) + str(logged)
+    claim = await world.store.claim(feedback_origin, now=world.clock(), limit=50, provisional=0)
+    [first] = [orjson.loads(one.notification.body) for one in claim.deliveries]
+    assert first["data"] == {"app_id": "com.x", "token": "c0ffee"}
+    assert world.store.backlog == 4

@@ -164,6 +164,7 @@ class App:
             "housekeeping": parts.housekeeping.run,
             "deliverylog": parts.log.run,
             "operator_hook": parts.operator_hook.run,
+            "feedback_hook": parts.feedback_hook.run,
             "webhook_pool": self._run_webhooks,
         }
         if isinstance(self._keys, RemoteKeys):

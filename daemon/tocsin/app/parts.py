@@ -13,7 +13,8 @@ from tocsin.delivery.deadletters import DeadLetters
 from tocsin.delivery.deliverylog import DeliveryLog
 from tocsin.delivery.directory import Directory
 from tocsin.delivery.escalation import Escalation
-from tocsin.delivery.events import Events, OperatorHook, OperatorSettings
+from tocsin.delivery.eventhook import EventHook
+from tocsin.delivery.events import FEEDBACK, OPERATOR, Events
 from tocsin.delivery.handover import Handover
 from tocsin.delivery.housekeeping import Housekeeping
 from tocsin.delivery.ingest import Ingest
@@ -55,6 +56,8 @@ class Parts:
         clock: Callable[[], int],
         rng: random.Random,
     ) -> None:
+        self._metrics = metrics
+        self._clock = clock
         self.store = store
         self.services = service_registry(config.services)
         self.events = Events(metrics=metrics, clock=clock)
@@ -134,14 +137,12 @@ class Parts:
         self.letters = DeadLetters(
             store, self.directory, self.ingest.store, metrics=metrics, clock=clock
         )
-        self.operator_hook = OperatorHook(
-            self._operator_webhook(config.operator),
-            self.directory,
-            self.ingest.store,
-            metrics=metrics,
-            clock=clock,
+        self.operator_hook = self._event_hook(
+            OPERATOR, self._webhook(config.operator.webhook_url, config.operator.webhook_secret)
         )
+        self.feedback_hook = self._event_hook(FEEDBACK, self._webhook(config.push.feedback_url))
         self.events.hook = self.operator_hook
+        self.events.feedback = self.feedback_hook
         self.settler.tell = self.events.emit
         self.directory.on_switched = self.events.note_channel
         self.directory.on_removed = self._channel_removed
@@ -169,8 +170,17 @@ class Parts:
             schedule=self.wheel.add,
         )
 
-    def _operator_webhook(self, settings: OperatorSettings) -> Webhook | None:
-        url, secret = settings.webhook_url, settings.webhook_secret
+    def _event_hook(self, user: str, webhook: Webhook | None) -> EventHook:
+        return EventHook(
+            user,
+            webhook,
+            self.directory,
+            self.ingest.store,
+            metrics=self._metrics,
+            clock=self._clock,
+        )
+
+    def _webhook(self, url: str | None, secret: str | None = None) -> Webhook | None:
         return None if url is None else Webhook(url, self.guard.parse(url).origin, None, secret)
 
     def _deliveries_arrived(self, channel: Channel) -> None:
