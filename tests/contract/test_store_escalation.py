@@ -299,14 +299,19 @@ async def test_what_a_queue_put_back_untried_is_cancelled(pair: Pair) -> None:
     assert await pair.due(LATER) == []
 
 
-async def test_a_cancelled_leg_is_in_the_log(pair: Pair) -> None:
-    """As one that ended without an attempt."""
+async def test_each_leg_is_in_the_log_with_its_reason(pair: Pair) -> None:
+    """The one that was receipted, and the one that ended by that without an attempt."""
     ids = await pair.accept("a")
     await pair.receipt(ids[0], now=T0 + 3)
     page = await pair.store.read_log(LogQuery(), before=None, limit=9, look=99)
-    [line] = page.items
-    assert (line.delivery, line.notification_id, line.channel_id) == (ids[2], "a", pair.push.id)
-    assert (line.result, line.at, line.number, line.latency_ms) == ("cancelled", T0 + 3, 0, None)
+    cancelled, delivered = page.items
+    assert {one.notification_id for one in page.items} == {"a"}
+    assert (cancelled.delivery, cancelled.channel_id) == (ids[2], pair.push.id)
+    assert (cancelled.result, cancelled.reason) == ("cancelled", "receipted")
+    assert (cancelled.at, cancelled.number, cancelled.latency_ms) == (T0 + 3, 0, None)
+    assert (delivered.delivery, delivered.channel_id) == (ids[0], pair.sockets[0].id)
+    assert (delivered.result, delivered.reason) == ("delivered", "direct")
+    assert (delivered.at, delivered.number, delivered.latency_ms) == (T0 + 3, 1, 3)
 
 
 # -- due at once ---------------------------------------------------------------------------

@@ -443,7 +443,7 @@ async def test_the_log_tells_why(autojump_clock: MockClock, phones: Phones) -> N
     )
     assert [(one.notification_id, one.result, one.reason) for one in reversed(page.items)] == [
         ("a", "delivered", None),
-        ("c", "cancelled", None),
+        ("c", "cancelled", "receipted"),
         ("b", "delivered", "escalated"),
     ]
 

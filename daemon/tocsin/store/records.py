@@ -251,9 +251,11 @@ class Attempt:
     """One line of the delivery log: an attempt, or the end of a delivery without one.
 
     `result` is `delivered`, `deferred`, `refused`, `gone` or `crashed`; of an end without an
-    attempt `expired`, `overflow`, `collapsed` or `cancelled`, then `latency_ms` is None. `reason`
-    is `escalated` where a delivered one was held back first. `number` counts the attempts of this
-    delivery. `excerpt` is how the far side's answer begins, at most `EXCERPT`
+    attempt `expired`, `overflow`, `collapsed` or `cancelled`, then `latency_ms` is None. Of a
+    client that comes to us the receipt is logged, with the time since the notification was
+    accepted. `reason` of a delivered one tells its part in an escalation: `escalated` where it was
+    held back first, `direct` where it was not; of a cancelled one `receipted`. `number` counts the
+    attempts of this delivery. `excerpt` is how the far side's answer begins, at most `EXCERPT`
     bytes of it.
     """
 

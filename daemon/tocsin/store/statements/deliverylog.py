@@ -44,14 +44,29 @@ def log_attempts(db: Database, attempts: Sequence[Attempt]) -> None:
         db.execute(sql, values)
 
 
-def log_ends(db: Database, ids: str, result: str, now: int) -> None:
+def log_ends(db: Database, ids: str, result: str, now: int, *, reason: str | None = None) -> None:
     """Append that these deliveries (ids as JSON), still stored, end without an attempt."""
     db.execute(
         f"INSERT INTO attempt({ATTEMPT}) SELECT d.id, n.id, n.user, c.id, d.type, ?, d.attempts,"
-        " ?, NULL, NULL, NULL, NULL FROM delivery AS d"
+        " ?, NULL, NULL, ?, NULL FROM delivery AS d"
         f" JOIN notification AS n ON n.key = d.id >> {LEG_BITS}"
         f" JOIN channel AS c ON c.key = d.channel WHERE d.id {IN_LIST}",
-        (now, result, ids),
+        (now, result, reason, ids),
+    )
+
+
+def log_receipts(db: Database, ids: str, now: int) -> None:
+    """Append that the clients of these deliveries (ids as JSON), still stored, have them: as long
+    after they were accepted as that took."""
+    # A cross join is done in the order it is written: the ids first.
+    db.execute(
+        f"INSERT INTO attempt({ATTEMPT}) SELECT d.id, n.id, n.user, c.id, d.type, ?1,"
+        " d.attempts + 1, 'delivered', max(0, ?1 - n.accepted_at), NULL,"
+        " iif(d.device IS NULL, NULL, 'direct'), NULL FROM json_each(?2)"
+        " CROSS JOIN delivery AS d ON d.id = value"
+        f" JOIN notification AS n ON n.key = d.id >> {LEG_BITS}"
+        " JOIN channel AS c ON c.key = d.channel",
+        (now, ids),
     )
 
 

@@ -56,7 +56,7 @@ def cancel(db: Database, receipted: Sequence[tuple[int, int]], now: int) -> Ende
     ids = as_json(id_ for (id_,) in found)
     if ids == "[]":
         return None
-    log_ends(db, ids, "cancelled", now)
+    log_ends(db, ids, "cancelled", now, reason="receipted")
     gone = fetch_all(
         db.execute(
             f"DELETE FROM delivery WHERE id {IN_LIST} RETURNING id, type, lane, channel, order_key",

@@ -9,6 +9,7 @@ from tocsin.model.channel import ChannelType
 from tocsin.store import rows
 from tocsin.store.records import Ended, Waiting
 from tocsin.store.schema import LEG_BITS
+from tocsin.store.statements.deliverylog import log_receipts
 from tocsin.store.statements.escalation import cancel
 from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all, forget_notifications
 
@@ -68,12 +69,12 @@ def write_places(db: Database, places: Sequence[tuple[int, int]]) -> None:
 
 
 def finish_polled(db: Database, ids: Sequence[int], now: int) -> Receipted:
-    """Delete receipted deliveries that have no lane, and what was held for these receipts."""
+    """Delete receipted deliveries that have no lane, and what was held for these receipts; each
+    leaves a line in the delivery log."""
+    listed = as_json(ids)
+    log_receipts(db, listed, now)
     gone = fetch_all(
-        db.execute(
-            f"DELETE FROM delivery WHERE id {IN_LIST} RETURNING id, type, device",
-            (as_json(ids),),
-        )
+        db.execute(f"DELETE FROM delivery WHERE id {IN_LIST} RETURNING id, type, device", (listed,))
     )
     awaited = [(id_, device) for id_, _, device in gone if device is not None]
     cancelled = cancel(db, awaited, now) if awaited else None

@@ -1,0 +1,47 @@
+"""The rules of `tocsin.store.interface`: what a client's receipt leaves behind."""
+
+from tests.fakes.deliveries import T0, notification, socket_channel
+from tests.fakes.stores import Reports, accept, add
+
+from tocsin.store.archive import LogQuery
+from tocsin.store.records import Resumption
+from tocsin.store.sqlite import SqliteStore
+
+
+async def log_of(store: SqliteStore) -> list[tuple[str, str, int | None, str | None]]:
+    """Notification, result, latency and reason of each line, the oldest first."""
+    page = await store.read_log(LogQuery(), before=None, limit=99, look=99)
+    return [
+        (one.notification_id, one.result, one.latency_ms, one.reason)
+        for one in reversed(page.items)
+    ]
+
+
+async def test_a_receipt_is_a_line_of_the_log(store: SqliteStore) -> None:
+    """One for each delivery that was still there, with how long it took since it was accepted; a
+    receipt that comes again leaves none (delivery.md, delivery log)."""
+    channel = socket_channel()
+    await add(store, channel)
+    ids = await accept(store, *((notification(id_), [channel]) for id_ in ("a", "b", "c")))
+    counted: list[object] = []
+    store.settle_lazily(ids[:2], counted.append, now=T0 + 40)
+    store.settle_lazily(ids, counted.append, now=T0 - 5)
+    await store.barrier()
+    assert await log_of(store) == [
+        ("a", "delivered", 40, None),
+        ("b", "delivered", 40, None),
+        ("c", "delivered", 0, None),
+    ]
+
+
+async def test_what_a_client_turns_out_to_have_is_logged(store: SqliteStore) -> None:
+    """It says so by its position when it comes back (`since`), and that is its receipt."""
+    channel = socket_channel()
+    await add(store, channel)
+    ids = await accept(store, *((notification(id_), [channel]) for id_ in ("a", "b")))
+    store.mark_written(channel, [(ids[0], 1), (ids[1], 2)])
+    reports = Reports()
+    store.resume(channel, Resumption(settle_upto=1), now=T0 + 9, then=reports.both)
+    await store.barrier()
+    assert reports.results == [1]
+    assert await log_of(store) == [("a", "delivered", 9, None)]
