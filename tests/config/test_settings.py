@@ -44,6 +44,11 @@ def parsed(text: str) -> Config:
             "push.apps.a.b.topic: must not end in .voip where kind is alert",
         ),
         ("[push.apps.a]", "push.apps.a.provider: is missing"),
+        ('delivery.policies.fax = "all"', "delivery.policies.fax: is no service"),
+        (
+            'delivery.policies.sms = "never"',
+            "delivery.policies: sms: must be one of escalate, all",
+        ),
         (
             "push.apps.a = {provider = 'gcm'}",
             "push.apps.a.provider: must be one of apns, fcm",

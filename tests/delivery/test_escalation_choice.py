@@ -25,7 +25,10 @@ PHONE = "phone"
 
 
 def chosen(
-    subscriptions: list[Subscription], *connected: Channel, expires_in: int = 1_000_000
+    subscriptions: list[Subscription],
+    *connected: Channel,
+    expires_in: int = 1_000_000,
+    policies: dict[str, str] | None = None,
 ) -> list[Held]:
     """What is held back of one sms notification."""
     one = notification(expires_in=expires_in)
@@ -39,6 +42,7 @@ def chosen(
         T0,
         after=AFTER,
         is_connected=lambda channel: channel in connected,
+        policies=policies or {},
     )
 
 
@@ -194,3 +198,27 @@ def test_nobody_waits_for_nothing(data: st.DataObject) -> None:
         and (said[channel] or ("all" if channel.webhook else "escalate")) == "escalate"
     }
     assert set(waiting) == wanted
+
+
+@pytest.mark.parametrize(
+    ("policies", "own", "waiting"),
+    [
+        ({}, None, ["push"]),
+        ({"sms": "all"}, None, []),
+        ({"sms": "escalate"}, None, ["push", "hook"]),
+        ({"call": "all"}, None, ["push"]),
+        ({"sms": "all"}, "escalate", ["push", "hook"]),
+        ({"sms": "escalate"}, "all", []),
+    ],
+)
+def test_the_operators_policy(
+    policies: dict[str, str], own: str | None, waiting: list[str]
+) -> None:
+    """By service, where a subscription does not say (delivery.md, escalation)."""
+    tab, push = socket_channel(correlator=PHONE), device_channel()
+    hook = webhook_channel(correlator=PHONE)
+    held = chosen(
+        [subscription(tab), with_policy(push, own), with_policy(hook, own)], tab, policies=policies
+    )
+    names = {id(push): "push", id(hook): "hook"}
+    assert [names[id(leg.channel)] for one in held for leg in one.later] == waiting

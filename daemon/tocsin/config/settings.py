@@ -11,6 +11,7 @@ from tocsin.delivery.events import OperatorSettings
 from tocsin.delivery.pushapps import PushSettings
 from tocsin.delivery.settings import ChannelSettings, DeliveryLimits, DeliverySettings
 from tocsin.model.option import option, section
+from tocsin.model.services import SERVICES
 from tocsin.ops.log import LogSettings
 from tocsin.ops.supervisor import SupervisorSettings
 from tocsin.server import auth
@@ -175,8 +176,17 @@ def _check_operator(config: Config) -> list[str]:
     return []
 
 
+def _check_policies(config: Config) -> list[str]:
+    known = {*SERVICES, *config.services}
+    return [
+        f"delivery.policies.{service}: is no service"
+        for service in config.delivery.policies
+        if service not in known
+    ]
+
+
 def _check_whole(config: Config) -> list[str]:
-    return _check_dialects(config) + _check_operator(config)
+    return _check_dialects(config) + _check_operator(config) + _check_policies(config)
 
 
 CHECKS: Checks = {

@@ -27,6 +27,7 @@ from tocsin.store.records import Acceptance, Ended, Held
 
 ALL, ESCALATE = "all", "escalate"
 CALLS = "call"
+NO_POLICIES: Mapping[str, str] = {}
 
 
 class Escalation:
@@ -53,6 +54,7 @@ class Escalation:
         self._clock = clock
         self._after = int(settings.escalate_after * 1000)
         self._after_call = int(settings.escalate_after_call * 1000)
+        self._policies = settings.policies
 
     def hold(
         self, acceptance: Acceptance, subscriptions: Collection[Subscription], now: int
@@ -70,6 +72,7 @@ class Escalation:
             now,
             after=after,
             is_connected=self._is_connected,
+            policies=self._policies,
         )
         acceptance.held += held
         for one in held:
@@ -127,8 +130,11 @@ def held_back(
     *,
     after: int,
     is_connected: Callable[[Channel], bool],
+    policies: Mapping[str, str] = NO_POLICIES,
 ) -> list[Held]:
     """Which legs wait for the receipt of which others of their device, `after` ms at most.
+
+    `policies` are the operator's by service; a subscription's own goes before.
 
     No longer than half of what the notification has left to live: the other half is for the push.
     """
@@ -143,16 +149,19 @@ def held_back(
             leg for leg in legs if leg.channel.lane is None and device_of(leg.channel) == device
         ]
         if any(is_connected(leg.channel) for leg in first):
-            later = [leg for leg in pushes if _escalates(leg, subscriptions, now)]
+            later = [leg for leg in pushes if _escalates(leg, subscriptions, policies, now)]
             if later:
                 held.append(Held(first, later, now + min(after, left // 2)))
     return held
 
 
-def _escalates(leg: Delivery, subscriptions: Collection[Subscription], now: int) -> bool:
+def _escalates(
+    leg: Delivery, subscriptions: Collection[Subscription], policies: Mapping[str, str], now: int
+) -> bool:
     """Where subscriptions of one channel differ, `all` wins (CH-98)."""
     channel, notification = leg.channel, leg.notification
-    default = ESCALATE if channel.device is not None else ALL
+    of_type = ESCALATE if channel.device is not None else ALL
+    default = policies.get(notification.service, of_type)
     return all(
         (one.policy or default) == ESCALATE
         for one in subscriptions

@@ -15,6 +15,11 @@ def _not_decreasing(gaps: list[float]) -> str | None:
     return None
 
 
+def _policies_problem(policies: dict[str, str]) -> str | None:
+    wrong = next((s for s, policy in policies.items() if policy not in {"escalate", "all"}), None)
+    return None if wrong is None else f"{wrong}: must be one of escalate, all"
+
+
 @attrs.frozen
 class ChannelSettings:
     """`[channels]`"""
@@ -98,6 +103,12 @@ class DeliverySettings:
         maximum=3600,
     )
     escalate_after_call: float = option(2, "The same for calls.", minimum=0, maximum=60)
+    policies: dict[str, str] = option(
+        {},
+        "By service: escalate or all, for subscriptions that do not say; without it pushes "
+        "escalate and webhooks do not.",
+        check=_policies_problem,
+    )
     lane_window: int = option(
         64, "Deliveries of one lane held in memory, waiting or under way.", minimum=1
     )
