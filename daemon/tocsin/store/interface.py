@@ -25,6 +25,8 @@ from tocsin.store.records import (
     Ended,
     Lane,
     Position,
+    Removal,
+    RemovedDevice,
     Resumption,
     Settled,
     Settlements,
@@ -50,6 +52,10 @@ class Store(Protocol):
     @property
     def backlog(self) -> int:
         """Undelivered deliveries in all, those being stored included."""
+
+    @property
+    def remembered(self) -> Mapping[str, int]:
+        """How much is remembered of what was, per table (`records.REMEMBERED`)."""
 
     async def accept(
         self, acceptance: Acceptance, on_done: Callable[[StoreError | None], None]
@@ -108,11 +114,41 @@ class Store(Protocol):
     async def expired_subscriptions(self, now: int, *, limit: int) -> list[tuple[str, str]]:
         """(user, subscription id) of subscriptions whose own time is up."""
 
-    async def unused_channels(self, before: int, *, limit: int) -> list[tuple[str, str]]:
+    async def unused_channels(
+        self, kind: ChannelType, before: int, *, limit: int
+    ) -> list[tuple[str, str]]:
         """(user, channel id) of channels not used since `before` and without a subscription."""
 
     async def find_device(self, device: Device) -> list[tuple[str, str]]:
         """(user, channel id) of the channels with this provider, app and token."""
+
+    async def remove_devices(
+        self,
+        channels: Sequence[Channel],
+        removal: Removal,
+        on_done: Callable[[Ended | None, StoreError | None], None],
+    ) -> None:
+        """Remove channels of one device token, all or none, with their subscriptions and
+        deliveries; pushes among these are remembered as `gone`. What they were is kept, and so is
+        that the token is gone, until a channel is stored for it again."""
+
+    async def removed_devices(
+        self, app: str, since: int, *, guarded_only: bool, after: int, limit: int
+    ) -> list[RemovedDevice]:
+        """What was removed of an app since then, by record key, from beyond `after` on."""
+
+    async def restore_devices(
+        self, removed: Sequence[RemovedDevice], on_done: Callable[[StoreError | None], None]
+    ) -> None:
+        """Store these channels and subscriptions again, and drop their records; each channel gets
+        a new `key` at once. Their tokens count as gone no longer."""
+
+    async def tombstones(self, now: int, *, limit: int) -> list[tuple[Device, int]]:
+        """Device tokens that count as gone now, the latest first, and until when."""
+
+    async def forget_removed(self, before: int, *, keep: int, limit: int) -> int:
+        """Drop records of removed channels from before, and the oldest beyond `keep`, unless their
+        tokens still count as gone; how many went, at most `limit`."""
 
     def extend_channels(self, channels: Sequence[Channel]) -> None:
         """Write these channels' clocks."""
@@ -208,10 +244,10 @@ class Store(Protocol):
         """(user, channel id) of channels whose stored clock has run out."""
 
     async def expire_deliveries(
-        self, now: int, *, limit: int, keep: Collection[ChannelType]
+        self, now: int, *, limit: int, keep: Collection[ChannelType], spare: Collection[int] = ()
     ) -> Ended:
         """End deliveries whose notification has expired; those of the types in `keep` that were
-        attempted become dead letters."""
+        attempted become dead letters, but for the ids in `spare`."""
 
     async def prune_dead_letters(self, before: int, *, limit: int) -> int:
         """Forget dead letters older than `before`; how many."""
@@ -219,8 +255,15 @@ class Store(Protocol):
     async def find_submission(self, key: int, proof: int) -> StoredAnswer | None:
         """The remembered answer to a submission."""
 
-    async def forget_submissions(self, before: int, *, limit: int) -> int:
-        """Forget identities and submissions from before; how many."""
+    async def forget_submissions(self, before: int, *, keep: int, limit: int) -> int:
+        """Forget identities, submissions and pushes from before, and of each the oldest beyond
+        `keep`, at most `limit` of each; how many."""
+
+    async def recall(self, kind: str) -> dict[str, bytes]:
+        """Everything of one kind that was to be remembered, by name."""
+
+    async def remember(self, kind: str, values: Mapping[str, bytes | None]) -> None:
+        """Keep small values by kind and name; None forgets one. Durable on return."""
 
     async def grant_grace(self, until: int) -> None:
         """No channel ends before `until` (CH-44)."""

@@ -1,6 +1,6 @@
 """What goes into a store and comes out of it; see `interface` for the rules."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -10,6 +10,7 @@ from tocsin.model.notification import Notification
 from tocsin.model.subscription import Subscription
 
 CLASH = -1
+REMEMBERED = ("identity", "submission", "push", "removed")
 EXCERPT = 2048
 
 
@@ -37,6 +38,23 @@ class StoredAnswer:
 
 
 @attrs.frozen(eq=False)
+class PushIdentity:
+    """What a gateway push is known by when it is sent again: two digests of 63 bits (PU-18)."""
+
+    key: int
+    proof: int
+
+
+@attrs.frozen
+class FirstPush:
+    """What is known of the push that another one repeats: `result` is `delivered` or `gone`, None
+    while it is pending (PU-19). A push that came to anything else has no repeats."""
+
+    delivery_id: int
+    result: str | None
+
+
+@attrs.frozen(eq=False)
 class Submitted:
     """A request whose answer is to be remembered. `answer` makes it from the repeats that were
     found (see `Acceptance.repeats`), or None for a refusal, which is not; it runs in the store's
@@ -51,12 +69,16 @@ class Submitted:
 @attrs.frozen(eq=False)
 class Trimmed:
     """What made way for newer deliveries: their ids (new ones among them, where too much came at
-    once), how many per channel type and outcome, and the room that is left, deliveries and bytes,
-    in each channel that was said to be crowded, by key."""
+    once), each with the word for it, `collapsed` or `overflow`; how many per channel type and
+    outcome; the room that is left, deliveries and bytes, in each channel that was said to be
+    crowded, by key; and the gateway pushes among them.
 
-    ids: frozenset[int] = frozenset()
+    Of requests that share a commit one alone gets `ended` and `pushes`."""
+
+    ids: Mapping[int, str] = attrs.field(factory=dict)
     ended: Mapping[tuple[ChannelType, str], int] = attrs.field(factory=dict)
     rooms: Mapping[int, tuple[int, int]] = attrs.field(factory=dict)
+    pushes: Mapping[int, Notification] = attrs.field(factory=dict)
 
 
 NOTHING_TRIMMED = Trimmed()
@@ -85,7 +107,16 @@ class Acceptance:
 
     `collapsing` are deliveries for which older ones of their channel and collapse key make way;
     in `crowded` channels what they hold is counted, and what is beyond `bounds` (deliveries,
-    bytes) makes way. `trimmed` is what did. `held` are legs that wait for the receipt of another.
+    bytes) makes way. `withdrawing` are older deliveries, by id, that make way whatever their
+    channel (PU-13). `trimmed` is what did. `held` are legs that wait for the receipt of another.
+
+    `opening` are channels that are stored along where they are not there yet; of one that is, its
+    `used_at` is. Its key is given at once, if it has none: so the same object may be in several
+    acceptances at a time, and in every one until the first was stored. `opened` are the keys of
+    those that were not there.
+
+    `pushes`: by position, what a gateway push is known by; it has one delivery. `firsts`: by
+    position, the pushes they repeat; nothing is stored of those either.
     """
 
     notifications: list[Notification] = attrs.field(factory=list)
@@ -99,6 +130,11 @@ class Acceptance:
     bounds: tuple[int, int] = (0, 0)
     trimmed: Trimmed = NOTHING_TRIMMED
     held: list[Held] = attrs.field(factory=list)
+    withdrawing: list[int] = attrs.field(factory=list)
+    opening: list[Channel] = attrs.field(factory=list)
+    opened: Collection[int] = ()
+    pushes: dict[int, PushIdentity] = attrs.field(factory=dict)
+    firsts: Mapping[int, FirstPush] = attrs.field(factory=dict)
 
     def add(
         self,
@@ -122,13 +158,16 @@ class Acceptance:
             or self.collapsing
             or self.crowded
             or self.held
+            or self.withdrawing
+            or self.opening
+            or self.pushes
         )
 
     def fresh(self) -> Iterator[list[Delivery]]:
         """The deliveries that were stored, notification by notification."""
         gone = self.trimmed.ids
         for number, legs in enumerate(self.deliveries):
-            if number not in self.repeats:
+            if number not in self.repeats and number not in self.firsts:
                 yield [leg for leg in legs if leg.id not in gone] if gone else legs
 
 
@@ -164,10 +203,12 @@ class Claimed:
 
 @attrs.frozen(eq=False)
 class Claim:
-    """What a claim found, and when the lane's next unclaimed delivery is due."""
+    """What a claim found, and when the lane's next unclaimed delivery is due, and the next urgent
+    one."""
 
     deliveries: list[Claimed]
     next_due: int | None
+    next_urgent: int | None = None
 
 
 @attrs.frozen(eq=False)
@@ -279,7 +320,8 @@ class Settlements:
 
     `finished` are over, delivered or refused; a dead letter is over too and kept. A delivery
     that is gone already is skipped. `attempts` go to the delivery log, whatever they came to.
-    `failing` says since when channels fail now, by their keys.
+    `failing` says since when channels fail now, by their keys. `pushes` are the results,
+    `delivered` or `gone`, that are answered to repeats of gateway pushes, by delivery id.
     """
 
     finished: list[int] = attrs.field(factory=list)
@@ -287,6 +329,7 @@ class Settlements:
     dead: list[DeadLetter] = attrs.field(factory=list)
     attempts: list[Attempt] = attrs.field(factory=list)
     failing: dict[int, int | None] = attrs.field(factory=dict)
+    pushes: list[tuple[int, str]] = attrs.field(factory=list)
 
     def __len__(self) -> int:
         return len(self.finished) + len(self.rescheduled) + len(self.dead) + len(self.attempts)
@@ -295,36 +338,63 @@ class Settlements:
 @attrs.frozen(eq=False)
 class Settled:
     """What a `settle` did: deliveries ended per type, and when each lane it touched is next due
-    (None: it has no more work)."""
+    (None: it has no more work); in `urgent` those that have something urgent, and when."""
 
     ended: dict[ChannelType, int]
     lanes: dict[str, int | None]
+    urgent: dict[str, int] = attrs.field(factory=dict)
 
 
 @attrs.frozen(eq=False)
 class Lane:
-    """A lane with work in the store and when the first of it is due."""
+    """A lane with work in the store and when the first of it is due, and the first urgent."""
 
     name: str
     due_at: int
+    urgent_at: int | None = None
 
 
 @attrs.frozen(eq=False)
 class Ended:
     """What ended without an attempt: deliveries per channel type, and their lanes; the channels
-    that were removed by key, and their subscriptions per service."""
+    that were removed by key, and their subscriptions per service; the gateway pushes among the
+    deliveries, by id."""
 
     counts: dict[ChannelType, int]
     lanes: frozenset[str]
     channels: dict[int, ChannelType] = attrs.field(factory=dict)
     subscriptions: dict[str, int] = attrs.field(factory=dict)
+    pushes: Mapping[int, Notification] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Removal:
+    """Why a device token's channels go (PU-48). Until `tombstone` the token counts as gone.
+    `is_guarded`: the reason may turn out to be our mistake (PU-49). Times are epoch
+    milliseconds."""
+
+    at: int
+    tombstone: int
+    is_guarded: bool = False
+
+
+@attrs.frozen(eq=False)
+class RemovedDevice:
+    """A channel that went with its token, as it may be restored; its subscriptions carry the text
+    that GET answers. `key` is the record's own."""
+
+    key: int
+    at: int
+    channel: Channel
+    subscriptions: list[tuple[Subscription, bytes]]
 
 
 @attrs.frozen(eq=False)
 class Counts:
-    """What is in the store, per channel type and service."""
+    """What is in the store, per channel type and service; what is remembered, per table."""
 
     channels: dict[ChannelType, int]
     subscriptions: dict[str, int]
     pending: dict[ChannelType, int]
     dead: dict[ChannelType, int]
+    remembered: dict[str, int] = attrs.field(factory=dict)
