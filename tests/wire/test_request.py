@@ -84,3 +84,11 @@ def test_other_targets_are_logged_whole() -> None:
     """Nothing but the token is masked."""
     assert request("/a?x=1&y").loggable_target == "/a?x=1&y"
     assert request("/a").loggable_target == "/a"
+
+
+@pytest.mark.parametrize("path", ["/push/report/main", "/pu%73h/report/main/", "/push/x", "/a%zz"])
+def test_reports_are_never_loggable(path: str) -> None:
+    """Where apps report device tokens no value of the query is shown, however the path or the
+    parameters are spelled, nor where the path cannot be read (PU-24)."""
+    shown = request(f"{path}?key=s3cret&pushToken=s3cret=s3cret&s3cret").loggable_target
+    assert shown == f"{path}?key=***&pushToken=***&***"

@@ -1,7 +1,7 @@
 """Who is at the other end: addresses, networks, and what trusted proxies say (OP-9, SE-5)."""
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -43,14 +43,30 @@ class Proxies:
         """
         if "x-forwarded-for" not in headers and "forwarded" not in headers:
             return peer
-        for hop in reversed(_hops(headers)):
+        return self._last_known(peer, _hops(headers))[0]
+
+    def __contains__(self, peer: object) -> bool:
+        """Whether this is one of them."""
+        return peer in self._trusted
+
+    def named(self, peer: str, headers: Mapping[str, str]) -> str | None:
+        """The client's address, `X-Real-IP` believed as well where it stands alone; None where
+        one of the proxies has written down no address."""
+        real = headers.get("x-real-ip")
+        hops = _hops(headers) if real is None else [real.strip()]
+        client, is_certain = self._last_known(peer, hops)
+        return client if is_certain else None
+
+    def _last_known(self, peer: str, hops: Sequence[str]) -> tuple[str, bool]:
+        """The last hop that is not one of ours; or the last before one that is no address."""
+        for hop in reversed(hops):
             if peer not in self._trusted:
                 break
             address = parse_ip(hop)
             if address is None:
-                break
+                return peer, False
             peer = str(address)
-        return peer
+        return peer, True
 
 
 @lru_cache(maxsize=4096)

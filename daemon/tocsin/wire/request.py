@@ -10,6 +10,7 @@ from tocsin.model.principal import Principal
 
 MASKED_PARAMETER: Final = "access_token"
 MASK: Final = "***"
+SECRET_PATHS: Final = ("push",)
 
 
 @attrs.define
@@ -18,9 +19,10 @@ class Request:
 
     `segments` is None when the path cannot be decoded, which no route matches. `headers` has
     lower-case names. `peer` is the client's address, as far as trusted proxies tell ("" for a
-    Unix socket). `principal` is set on routes with a scope, `path_values` by the router.
-    `keep_lease` hands the connection's place in the connection limits to whoever adopts the
-    socket: call what it returns when the socket is closed.
+    Unix socket), `tcp_peer` the address at the other end of the connection. `principal` is set
+    on routes with a scope, `path_values` by the router. `keep_lease` hands the
+    connection's place in the connection limits to whoever adopts the socket: call what it
+    returns when the socket is closed.
     """
 
     method: str
@@ -29,6 +31,7 @@ class Request:
     headers: dict[str, str]
     body: bytes = b""
     peer: str = ""
+    tcp_peer: str = ""
     principal: Principal | None = None
     path_values: dict[str, str] = attrs.field(factory=dict)
     request_id: str = ""
@@ -45,11 +48,13 @@ class Request:
 
     @property
     def loggable_target(self) -> str:
-        """The target with every access token replaced by `***` (CH-10)."""
+        """The target with every access token replaced by `***` (CH-10); where device tokens are
+        reported, and where the path cannot be read, every value (PU-24)."""
         path, mark, query = self.target.partition("?")
         if not mark:
             return path
-        return path + mark + "&".join(_masked(pair) for pair in query.split("&"))
+        masks_all = self.segments is None or self.segments[:1] == SECRET_PATHS
+        return path + mark + "&".join(_masked(pair, always=masks_all) for pair in query.split("&"))
 
 
 def origin_form(target: str) -> str:
@@ -102,7 +107,7 @@ def _decoded(segment: str) -> str:
     return raw.decode("utf-8")
 
 
-def _masked(pair: str) -> str:
-    if MASKED_PARAMETER not in unquote(pair).lower():
+def _masked(pair: str, *, always: bool) -> str:
+    if not always and MASKED_PARAMETER not in unquote(pair).lower():
         return pair
     return f"{pair.partition('=')[0]}={MASK}" if "=" in pair else MASK
