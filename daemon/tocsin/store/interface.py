@@ -195,9 +195,12 @@ class Store(Protocol):
         """A socket channel's deliveries that have not expired: first those written before, by
         seq, from beyond `after`; then those never written, urgent first, then by age."""
 
-    async def claim(self, lane: str, *, now: int, limit: int, provisional: int) -> Claim:
-        """Due deliveries of a lane, urgent first, their attempts counted. Nobody else gets them
-        until they are settled; `provisional` is when a claim may be taken for dead."""
+    async def claim(
+        self, lane: str, *, now: int, limit: int, provisional: int, urgent: int = 0
+    ) -> Claim:
+        """Due deliveries of a lane, urgent first, their attempts counted: `limit` of any priority,
+        and `urgent` more of the urgent ones. Nobody else gets them until they are settled;
+        `provisional` is when a claim may be taken for dead."""
 
     async def suspend_channel(self, channel: Channel) -> None:
         """Remember `channel.state`; its deliveries are not claimed until it is resumed."""

@@ -108,7 +108,9 @@ class Acceptance:
     `collapsing` are deliveries for which older ones of their channel and collapse key make way;
     in `crowded` channels what they hold is counted, and what is beyond `bounds` (deliveries,
     bytes) makes way. `withdrawing` are older deliveries, by id, that make way whatever their
-    channel (PU-13). `trimmed` is what did. `held` are legs that wait for the receipt of another.
+    channel (PU-13). `trimmed` is what did. `aside` are claimed ones that may make way like those
+    nobody has claimed: their queue begins no attempt until this is stored, or is not. `held` are
+    legs that wait for the receipt of another.
 
     `opening` are channels that are stored along where they are not there yet; of one that is, its
     `used_at` is. Its key is given at once, if it has none: so the same object may be in several
@@ -129,6 +131,7 @@ class Acceptance:
     crowded: dict[int, Channel] = attrs.field(factory=dict)
     bounds: tuple[int, int] = (0, 0)
     trimmed: Trimmed = NOTHING_TRIMMED
+    aside: list["Claimed"] = attrs.field(factory=list)
     held: list[Held] = attrs.field(factory=list)
     withdrawing: list[int] = attrs.field(factory=list)
     opening: list[Channel] = attrs.field(factory=list)

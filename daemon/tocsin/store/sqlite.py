@@ -143,6 +143,7 @@ class SqliteStore(SqliteArchive):
             list(acceptance.crowded),
             acceptance.bounds,
             statements.held_rows(acceptance.held),
+            [one.id for one in acceptance.aside],
         )
 
     async def find_submission(self, key: int, proof: int) -> StoredAnswer | None:
@@ -380,10 +381,14 @@ class SqliteStore(SqliteArchive):
 
     # -- deliveries with lanes -------------------------------------------------------------
 
-    async def claim(self, lane: str, *, now: int, limit: int, provisional: int) -> Claim:
+    async def claim(
+        self, lane: str, *, now: int, limit: int, provisional: int, urgent: int = 0
+    ) -> Claim:
         """See `Store.claim`."""
         return await self._perform(
-            lambda db: statements.claim(db, lane, now=now, limit=limit, provisional=provisional),
+            lambda db: statements.claim(
+                db, lane, now=now, limit=limit, provisional=provisional, urgent=urgent
+            ),
             durable=False,
         )
 

@@ -30,7 +30,7 @@ from tocsin.store.statements.deadletters import (
 from tocsin.store.statements.deliverylog import find_pending, prune_attempts, read_log
 from tocsin.store.statements.escalation import escalate, held_rows
 from tocsin.store.statements.intake import Inserted, Numbered, delivery_row, insert, next_keys
-from tocsin.store.statements.lanes import claim, lanes, next_due, release_claims, settle
+from tocsin.store.statements.lanes import claim, lanes, release_claims, settle
 from tocsin.store.statements.overview import all_channels, lane_backlogs, owners
 from tocsin.store.statements.positions import read_position, resume, settle_upto
 from tocsin.store.statements.sockets import (
@@ -82,7 +82,6 @@ __all__ = [
     "load_account",
     "mark_left",
     "mark_written",
-    "next_due",
     "next_keys",
     "oldest",
     "owners",

@@ -1,6 +1,7 @@
 """What makes way for a newer delivery: the collapsed, and what is too much (delivery.md).
 
-Nothing that was written to a client or that a queue holds makes way: it may be there already.
+Nothing that was written to a client or that a queue has claimed makes way: it may be there
+already. Unless the queue has set it aside: then it begins no attempt before it knows.
 """
 
 from collections import Counter
@@ -20,6 +21,7 @@ from tocsin.store.statements.sql import (
     promote,
 )
 
+UNCLAIMED = f"(claimed IS NULL OR delivery.id {IN_LIST})"
 # channel key, collapse key, id of the newer delivery
 Collapse = tuple[int, str, int]
 
@@ -28,7 +30,7 @@ def _that_may_go(*priorities: Priority) -> str:
     """Oldest first. Each part is in this order in an index, and read no further than needed."""
     parts = (
         f"SELECT id, size FROM delivery WHERE channel = ?1 AND lane IS {null}"
-        f" AND priority = {priority:d} AND seq IS NULL AND claimed IS NULL"
+        f" AND priority = {priority:d} AND seq IS NULL AND {UNCLAIMED.replace('?', '?2')}"
         for null in ("NULL", "NOT NULL")
         for priority in priorities
     )
@@ -51,40 +53,43 @@ def trim(
     collapsing: Iterable[Collapse],
     crowded: Iterable[int],
     *,
+    aside: Iterable[int],
     bounds: tuple[int, int],
     now: int,
 ) -> Trimmed:
     """Have older deliveries make way for newer ones of their collapse key, then the oldest low
-    ones, then the oldest, of channels that hold more than `bounds` (deliveries, bytes)."""
+    ones, then the oldest, of channels that hold more than `bounds` (deliveries, bytes). Of those
+    that are claimed only the ones set `aside`."""
+    spare = as_json(aside)
     ended: Counter[tuple[ChannelType, str]] = Counter()
-    replaced = _replaced(db, collapsing)
-    gone = set(replaced)
+    replaced = _replaced(db, collapsing, spare)
+    gone = dict.fromkeys(replaced, "collapsed")
     ended.update((kind, "collapsed") for kind, _ in _remove(db, replaced, now))
     rooms: dict[int, tuple[int, int]] = {}
     for key in set(crowded):
-        excess, rooms[key] = _excess(db, key, *bounds)
+        excess, rooms[key] = _excess(db, key, spare, *bounds)
         removed = _remove(db, excess, now)
         ended.update((kind, "overflow") for kind, _ in removed)
         count_dropped(db, [channel for _, channel in removed])
-        gone.update(excess)
-    return Trimmed(frozenset(gone), dict(ended), rooms)
+        gone.update(dict.fromkeys(excess, "overflow"))
+    return Trimmed(gone, dict(ended), rooms)
 
 
-def _replaced(db: Database, collapsing: Iterable[Collapse]) -> list[int]:
+def _replaced(db: Database, collapsing: Iterable[Collapse], spare: str) -> list[int]:
     newest = {(channel, key): id_ for channel, key, id_ in sorted(collapsing, key=lambda c: c[2])}
     if not newest:
         return []
     found = db.execute(
-        "SELECT d.id FROM json_each(?) JOIN delivery AS d ON d.channel = value ->> 0"
-        " AND d.collapse_key = value ->> 1 WHERE d.id < value ->> 2"
-        " AND d.seq IS NULL AND d.claimed IS NULL",
-        (as_json((channel, key, id_) for (channel, key), id_ in newest.items()),),
+        "SELECT delivery.id FROM json_each(?) JOIN delivery ON channel = value ->> 0"
+        " AND collapse_key = value ->> 1 WHERE delivery.id < value ->> 2"
+        f" AND seq IS NULL AND {UNCLAIMED}",
+        (as_json((channel, key, id_) for (channel, key), id_ in newest.items()), spare),
     )
     return [id_ for (id_,) in found]
 
 
 def _excess(
-    db: Database, channel: int, most: int, most_bytes: int
+    db: Database, channel: int, spare: str, most: int, most_bytes: int
 ) -> tuple[list[int], tuple[int, int]]:
     """What a channel holds too much, and the room there is without it: deliveries, bytes."""
     count, size = db.execute(HELD, (channel,)).get
@@ -92,7 +97,7 @@ def _excess(
     for statement in MAY_GO:
         if count <= most and size <= most_bytes:
             break
-        with closing(db.execute(statement, (channel,))) as held:
+        with closing(db.execute(statement, (channel, spare))) as held:
             for id_, bytes_ in held:
                 excess.append(id_)
                 count -= 1

@@ -50,6 +50,7 @@ class Numbered:
     crowded: Collection[int] = ()
     bounds: tuple[int, int] = (0, 0)
     held: Sequence[rows.Row] = ()
+    aside: Sequence[int] = ()
 
 
 # The repeats of a request, and what made way for it.
@@ -94,6 +95,7 @@ def _trim(db: Database, accepted: Sequence[Numbered], repeated: Collection[int])
             if collapse[2] >> LEG_BITS not in repeated
         ],
         [key for one in about for key in one.crowded],
+        aside=[id_ for one in about for id_ in one.aside],
         bounds=about[0].bounds,
         now=about[0].now,
     )

@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 from tocsin.model.channel import ChannelType
+from tocsin.model.notification import Priority
 from tocsin.store import rows
 from tocsin.store.records import Claim, Claimed, Lane, Settled, Settlements
 from tocsin.store.schema import LEG_BITS
@@ -33,13 +34,13 @@ def lanes(db: Database) -> list[Lane]:
             " SELECT lane FROM hop WHERE lane IS NOT NULL"
         )
     )
-    due = [(name, next_due(db, name)) for (name,) in found]
-    return [Lane(name, due_at) for name, due_at in due if due_at is not None]
+    due = [(name, *_next_due(db, name)) for (name,) in found]
+    return [Lane(name, due_at, urgent_at) for name, due_at, urgent_at in due if due_at is not None]
 
 
-def next_due(db: Database, lane: str) -> int | None:
-    """When the first delivery of a lane is due."""
-    due = [
+def _next_due(db: Database, lane: str) -> tuple[int | None, int | None]:
+    """When the first delivery of a lane is due, and the first urgent one."""
+    due: list[int | None] = [
         db.execute(
             "SELECT min(due_at) FROM delivery WHERE lane = ? AND priority = ?"
             " AND due_at IS NOT NULL",
@@ -47,13 +48,19 @@ def next_due(db: Database, lane: str) -> int | None:
         ).get
         for priority in rows.PRIORITIES
     ]
-    return min((int(at) for at in due if at is not None), default=None)
+    return min((at for at in due if at is not None), default=None), due[Priority.URGENT]
 
 
-def claim(db: Database, lane: str, *, now: int, limit: int, provisional: int) -> Claim:
-    """Take due deliveries of a lane, urgent first, and count their attempts."""
+def claim(
+    db: Database, lane: str, *, now: int, limit: int, provisional: int, urgent: int = 0
+) -> Claim:
+    """Take due deliveries of a lane, urgent first, and count their attempts: `limit` of any
+    priority, and `urgent` more of the urgent ones."""
     claimed: list[Claimed] = []
     for priority in rows.PRIORITIES:
+        most = limit if priority else limit + urgent
+        if len(claimed) >= most:
+            break
         found = db.execute(
             "SELECT d.id, d.channel, c.id, c.user, d.attempts + 1, d.unanswered,"
             f" d.not_before IS NOT NULL, {rows.NOTIFICATION_OF_N} FROM delivery AS d"
@@ -61,7 +68,7 @@ def claim(db: Database, lane: str, *, now: int, limit: int, provisional: int) ->
             " JOIN channel AS c ON c.key = d.channel"
             " WHERE d.lane = ? AND d.priority = ? AND d.due_at <= ?"
             " ORDER BY d.due_at, d.id LIMIT ?",
-            (lane, int(priority), now, limit - len(claimed)),
+            (lane, int(priority), now, most - len(claimed)),
         )
         for id_, key, channel_id, owner, attempts, unanswered, was_held, *rest in found:
             notification = rows.notification_from(tuple(rest))
@@ -71,15 +78,13 @@ def claim(db: Database, lane: str, *, now: int, limit: int, provisional: int) ->
                     bool(was_held),
                 )
             )
-        if len(claimed) >= limit:
-            break
     if claimed:
         db.execute(
             "UPDATE delivery SET attempts = attempts + 1, due_at = NULL, claimed = ?"
             f" WHERE id {IN_LIST}",
             (provisional, as_json(one.id for one in claimed)),
         )
-    return Claim(claimed, next_due(db, lane))
+    return Claim(claimed, *_next_due(db, lane))
 
 
 def release_claims(db: Database, now: int) -> None:
@@ -113,7 +118,12 @@ def settle(db: Database, settlements: Settlements, *, now: int) -> Settled:
     ended: dict[ChannelType, int] = defaultdict(int)
     for row in gone:
         ended[ChannelType(row[1])] += 1
-    return Settled(ended, {lane: next_due(db, lane) for lane in touched})
+    due = {lane: _next_due(db, lane) for lane in touched}
+    return Settled(
+        ended,
+        {lane: due_at for lane, (due_at, _) in due.items()},
+        {lane: urgent_at for lane, (_, urgent_at) in due.items() if urgent_at is not None},
+    )
 
 
 def _reschedule(db: Database, settlements: Settlements) -> set[str]:
