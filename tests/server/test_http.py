@@ -4,15 +4,17 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
+import attrs
 import orjson
 import pytest
 import trio
 import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.fakes.http_client import Client, Front, authorize, error_code, serving
+from tests.fakes.http_client import ALICE, Client, Front, authorize, error_code, serving
 
 from tocsin.model import errors
+from tocsin.model.principal import Principal
 from tocsin.server.http import HttpPolicy, HttpServer, Request, Response, Upgrade, json_body
 from tocsin.server.limits import ConnectionGate
 from tocsin.server.peers import Networks
@@ -43,6 +45,16 @@ async def unwritable(_request: Request) -> Response:
     return Response(201, headers=[("Location", "a\r\nb")])
 
 
+async def own_rule(request: Request) -> Principal | None:
+    await trio.lowlevel.checkpoint()
+    scopes = frozenset(request.headers.get("x-scope", "").split())
+    return attrs.evolve(ALICE, scopes=scopes) if scopes else None
+
+
+def own_words(error: errors.RequestError) -> Response:
+    return Response(error.status, orjson.dumps({"own": error.label}), error.headers)
+
+
 def router() -> Router:
     routes = Router()
     for method in ("GET", "POST", "HEAD"):
@@ -55,6 +67,8 @@ def router() -> Router:
     routes.add("GET", "/text", echo, scope=None, json=False, cors=False)
     routes.add("GET", "/broken", broken, scope=None)
     routes.add("GET", "/unwritable", unwritable, scope=None)
+    routes.add("GET", "/own/broken", broken, scope=None, refuse=own_words)
+    routes.add("POST", "/own", echo, scope="push", authorize=own_rule, refuse=own_words)
     return routes
 
 
@@ -273,6 +287,30 @@ async def test_a_bug_in_a_handler_is_a_500(target: str) -> None:
         assert (len(front.errors), front.reported) == (1, [(500, "internal")])
         await other.send(get("/open"))
         assert (await other.answer()).status == 200
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "label"),
+    [
+        (b"POST /own HTTP/1.1\r\nHost: x\r\n\r\n", 401, "token_missing"),
+        (b"POST /own HTTP/1.1\r\nHost: x\r\nX-Scope: channels\r\n\r\n", 403, "scope_missing"),
+        (
+            b"POST /own HTTP/1.1\r\nHost: x\r\nX-Scope: push\r\nContent-Length: 999999\r\n\r\n",
+            413,
+            "too_large",
+        ),
+        (b"GET /own/broken HTTP/1.1\r\nHost: x\r\n\r\n", 500, "internal"),
+    ],
+)
+async def test_a_route_of_its_own_mind(request_bytes: bytes, status: int, label: str) -> None:
+    """A route may say itself who is asking, and how it refuses whatever is refused on it (PU-5,
+    PU-9)."""
+    async with serving(router()) as front:
+        client = front.connect()
+        await client.send(request_bytes)
+        answer = await client.answer()
+        assert (answer.status, orjson.loads(answer.body)) == (status, {"own": label})
+        assert "access-control-allow-origin" in answer.headers
 
 
 async def test_rates(autojump_clock: trio.testing.MockClock) -> None:

@@ -40,6 +40,16 @@ def test_keys_do_not_share() -> None:
     assert [buckets.take(key, 0) > 0 for key in "aab"] == [False, True, False]
 
 
+def test_many_at_once() -> None:
+    """What is larger than any burst is let in where one would be, and paid for before the next
+    (SE-5, PU-5)."""
+    buckets = Buckets(10)
+    assert buckets.take("k", 0, 1000) == 0
+    assert buckets.take("k", 0) == pytest.approx(97.1)
+    assert buckets.take("k", 97) > 0
+    assert buckets.take("k", 97.2) == 0
+
+
 def test_a_rate_of_zero_is_off() -> None:
     """0 lets everything through and remembers nothing."""
     buckets = Buckets(0)

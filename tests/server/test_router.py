@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.model.errors import RequestError
-from tocsin.server.router import Match, Router
+from tocsin.server.router import ANY, Match, Router
 from tocsin.wire.request import Request
 from tocsin.wire.response import Response
 
@@ -72,6 +72,21 @@ def test_preflight() -> None:
     with pytest.raises(RequestError) as caught:
         routes.match("OPTIONS", ("plain",))
     assert caught.value.status == 405
+
+
+def test_any_method() -> None:
+    """A route for every method takes those without one of their own, and leaves preflights to
+    CORS (CH-6, PU-4)."""
+    routes = router("/a", method=ANY)
+    routes.add("POST", "/a", handler, scope="push")
+    methods = {}
+    for method in ("GET", "HEAD", "DELETE", "PATCH", "*", "POST"):
+        route = routes.match(method, ("a",)).route
+        assert route is not None
+        methods[method] = route.method
+    assert methods.pop("POST") == "POST"
+    assert set(methods.values()) == {ANY}
+    assert routes.match("OPTIONS", ("a",)) == Match(None, {})
 
 
 def test_mistakes_are_found_when_routes_are_added() -> None:

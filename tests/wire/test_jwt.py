@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.fakes.tokens import CLAIMS, NOW, SECRET, jwks, private_key, public_jwk, signed
 
+from tocsin.model.gatewayuser import gateway_user
 from tocsin.model.principal import Principal
 from tocsin.wire.jwk import KeySet, public_keys, shared_secret
 from tocsin.wire.jwt import (
@@ -233,6 +234,13 @@ def test_headers_we_do_not_understand(header: dict[str, object]) -> None:
     """RFC 7515 section 4.1.11: critical extensions that are unknown here refuse the token."""
     with pytest.raises(InvalidTokenError):
         check(hs256({"alg": "HS256", **header}, CLAIMS))
+
+
+@pytest.mark.parametrize("claim", ["sub", "preferred_username", "client_id", "azp"])
+def test_names_kept_for_the_gateway(claim: str) -> None:
+    """No token may speak for a user that stands for an app and a device (PU-23)."""
+    with pytest.raises(InvalidTokenError):
+        check(signed("HS256", **{claim: gateway_user("com.example.app", "ab" * 32)}))
 
 
 def test_user_and_producer() -> None:

@@ -2,6 +2,8 @@
 
 import attrs
 
+from tocsin.model.gatewayuser import is_reserved
+
 SCOPES = ("channels", "publish", "push", "messaging", "admin")
 
 
@@ -26,5 +28,6 @@ class Principal:
         return scope in self.scopes or (scope == "channels" and "admin" in self.scopes)
 
     def is_user(self, user: str) -> bool:
-        """Whether this token may act for `user` on the channel faces (CH-12)."""
-        return user == self.user or "admin" in self.scopes
+        """Whether this token may act for `user` on the channel faces (CH-12); for those of the
+        gateway nobody may (PU-23)."""
+        return (user == self.user or "admin" in self.scopes) and not is_reserved(user)

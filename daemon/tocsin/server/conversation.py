@@ -59,6 +59,7 @@ class Conversation:
         self._body_ended = True
         self._receipt: Callable[[bool], None] | None = None
         self._written = False
+        self._route: Route | None = None
         self.request: Request | None = None
         self.answering = False
         self.cors_lines = b""
@@ -85,6 +86,12 @@ class Conversation:
         if waited_for in TIMEOUTS:
             self.report(408, TIMEOUTS[waited_for])
 
+    def refusal(self, error: RequestError) -> Response:
+        """The answer an error stands for, in the words of the route it happened on."""
+        if self._route is not None and self._route.refuse is not None:
+            return self._route.refuse(error)
+        return refusal(error)
+
     def report(self, status: int, label: str) -> None:
         """Tell the server's observer how the current request ended."""
         request, self.request = self.request, None
@@ -96,7 +103,7 @@ class Conversation:
         self._started = self._server.clock()
         if head is None:
             return False
-        self._receipt = None
+        self._receipt = self._route = None
         if isinstance(head, Refused):
             await self._refuse(head)
             return False
@@ -148,7 +155,7 @@ class Conversation:
 
     async def _answer(self, head: Head, request: Request) -> tuple[Answer, str]:
         try:
-            route = self._server.route(request)
+            self._route = route = self._server.route(request)
             if route is None:
                 self.cors_lines = self._server.preflight_lines(request)
                 return Response(204), OK
@@ -161,10 +168,10 @@ class Conversation:
                 return await self._handle_watched(route, request), OK
             return await self._handle(route, request), OK
         except RequestError as error:
-            return refusal(error), error.label
+            return self.refusal(error), error.label
         except StoreError:
             full = unavailable("store", retry_after=1)
-            return refusal(full), full.label
+            return self.refusal(full), full.label
 
     async def _handle(self, route: Route, request: Request) -> Answer:
         answer = await route.handler(request)

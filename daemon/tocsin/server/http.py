@@ -11,7 +11,7 @@ import trio
 
 from tocsin.model import errors
 from tocsin.model.principal import Principal
-from tocsin.server.conversation import Conversation, refusal
+from tocsin.server.conversation import Conversation
 from tocsin.server.cors import Cors
 from tocsin.server.limits import FailedAuthentications, Lease, Rate, per_producer, per_token
 from tocsin.server.peers import Networks, Proxies
@@ -170,6 +170,7 @@ class HttpServer:
             segments=split_path(target),
             headers=head.headers,
             peer=self.policy.proxies.client(peer, head.headers),
+            tcp_peer=peer,
             request_id=f"{self._id_prefix}-{next(self._ids):x}",
             http_version="1.0" if head.http_10 else "1.1",
             keep_lease=None if lease is None else lease.keep,
@@ -211,7 +212,10 @@ class HttpServer:
 
     async def _authenticate(self, request: Request, route: Route) -> Principal:
         try:
-            principal = await self._authorize(request, route)
+            if route.authorize is not None:
+                principal = await route.authorize(request)
+            else:
+                principal = await self._authorize(request, route)
         except errors.RequestError as error:
             if error.status == 401:
                 self.policy.failures.count(request.peer, self.clock())
@@ -225,7 +229,8 @@ class HttpServer:
         if stream.detached or conversation.answering:
             return
         error = errors.service_error(500, "internal")
-        answer = render(refusal(error), extra=conversation.cors_lines, connection=CLOSE)
+        refused = conversation.refusal(error)
+        answer = render(refused, extra=conversation.cors_lines, connection=CLOSE)
         conversation.report(500, error.label)
         try:
             stream.send_nowait(answer)

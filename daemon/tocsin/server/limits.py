@@ -32,15 +32,19 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._full_at)
 
-    def take(self, key: str, now: float) -> float:
-        """0 if one more fits, else the seconds until it would (and nothing is taken)."""
+    def take(self, key: str, now: float, count: int = 1) -> float:
+        """0 if one more fits, else the seconds until it would (and nothing is taken).
+
+        `count` are taken where one fits, so that what is larger than any burst is let in and
+        paid for afterwards.
+        """
         if not self._cost:
             return 0.0
         full_at = max(self._full_at.pop(key, now), now)
         excess = full_at + self._cost - now - self._depth
         # A rounding error must not cost the last of a burst.
         if excess <= 1e-9:
-            full_at += self._cost
+            full_at += self._cost * count
             excess = 0.0
         self._full_at[key] = full_at
         if len(self._full_at) > self._capacity:

@@ -6,11 +6,17 @@ from typing import Final
 import attrs
 
 from tocsin.model import errors
+from tocsin.model.errors import RequestError
+from tocsin.model.principal import Principal
 from tocsin.wire.request import Request
 from tocsin.wire.response import Response, Upgrade
 
 Handler = Callable[[Request], Awaitable[Response | Upgrade]]
+Authorize = Callable[[Request], Awaitable[Principal | None]]
+Refuse = Callable[[RequestError], Response]
 OPTIONS: Final = "OPTIONS"
+ANY: Final = "*"
+"""Every method of a path that has no route of its own; a preflight stays one."""
 
 
 @attrs.frozen
@@ -20,7 +26,8 @@ class Route:
     `scope` None asks for no token. `own_user`: the segment `{user}` must be the token's user.
     `body_limit` None takes the server's. `rate` names one of the server's rates. `json`: the
     answer is JSON, so an `Accept` that excludes it is refused. `ends_with_client`: the handler is
-    cancelled when the client hangs up, for answers that are held back.
+    cancelled when the client hangs up, for answers that are held back. `authorize` says who is
+    asking here, in place of the server's own; `refuse` renders what is refused here.
     """
 
     method: str
@@ -33,6 +40,8 @@ class Route:
     rate: str | None = None
     json: bool = True
     ends_with_client: bool = False
+    authorize: Authorize | None = None
+    refuse: Refuse | None = None
     placeholders: tuple[str, ...] = ()
 
 
@@ -72,6 +81,8 @@ class Router:
         rate: str | None = None,
         json: bool = True,
         ends_with_client: bool = False,
+        authorize: Authorize | None = None,
+        refuse: Refuse | None = None,
     ) -> Route:
         """Declare a route; a segment `{name}` of the pattern matches any one that is not empty.
 
@@ -95,6 +106,8 @@ class Router:
             rate=rate,
             json=json,
             ends_with_client=ends_with_client,
+            authorize=authorize,
+            refuse=refuse,
             placeholders=names,
         )
         node.routes[method] = route
@@ -119,11 +132,15 @@ class Router:
         node = None if segments is None else _find(self._root, segments, 0, values)
         if node is None:
             raise errors.service_error(404, "unknown_path")
-        route = node.routes.get(method)
+        if (
+            method == OPTIONS
+            and method not in node.routes
+            and any(other.cors for other in node.routes.values())
+        ):
+            return Match(None, {})
+        route = node.routes.get(method) or node.routes.get(ANY)
         if route is not None:
             return Match(route, dict(zip(route.placeholders, values, strict=True)))
-        if method == OPTIONS and any(other.cors for other in node.routes.values()):
-            return Match(None, {})
         raise errors.method_not_allowed(sorted(node.routes))
 
     def _grow(self, segments: Sequence[str]) -> _Node:

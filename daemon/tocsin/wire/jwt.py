@@ -23,6 +23,7 @@ import jwt
 import orjson
 
 from tocsin.model.errors import TocsinError
+from tocsin.model.gatewayuser import is_reserved
 from tocsin.model.principal import SCOPES, Principal
 from tocsin.wire.jwk import Key, KeySet
 
@@ -144,11 +145,14 @@ def _principal(claims: dict[str, Any], signed: bytes, rules: Rules) -> Principal
     if not user:
         raise InvalidTokenError("names no user")
     subject = subject or user
+    producer = _text(claims, "client_id") or _text(claims, "azp") or subject
+    if is_reserved(user) or is_reserved(producer):
+        raise InvalidTokenError("a name kept for the gateway")
     project = claims.get(rules.project_claim)
     return Principal(
         user=user,
         scopes=_scopes(claims) or rules.default_scopes,
-        producer=_text(claims, "client_id") or _text(claims, "azp") or subject,
+        producer=producer,
         subject=subject,
         token_id=_token_id(claims, signed),
         expires_at=_expiry(claims),
