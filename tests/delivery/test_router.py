@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.fakes.deliveries import T0, notification, socket_channel, subscription, webhook_channel
 
 from tocsin.delivery.router import address, fan_out
-from tocsin.model.channel import Channel, ChannelType, Device
+from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.services import SERVICES, STANDARD, Declared, Services
 from tocsin.model.subscription import Subscription
 
@@ -78,40 +78,6 @@ def test_every_cell_of_the_service_table(service: str, kind: ChannelType) -> Non
 
 
 INVITATION = "wrtcsSessionInvitationNotification"
-
-
-@pytest.mark.parametrize(
-    ("app", "service", "root_key", "reached"),
-    [
-        ("app.voip", "call", INVITATION, True),
-        ("app.voip", "call", "wrtcsEventNotification", False),
-        ("app.voip", "chat", INVITATION, False),
-        ("app", "call", "wrtcsEventNotification", True),
-        ("app", "chat", "chatMessageNotification", True),
-    ],
-)
-def test_a_pushkit_channel_gets_only_what_rings(
-    app: str, service: str, root_key: str, reached: bool
-) -> None:
-    """A VoIP push that shows no call makes the system stop delivering (CH-73)."""
-    device = Device("apns", app, "token")
-    channel = Channel(
-        Channel.new_id(ChannelType.OMAPUSH), "u", ChannelType.OMAPUSH, T0, "d", device=device, key=1
-    )
-    one = notification(service=service, root_key=root_key)
-    assert bool(fan_out(one, [subscription(channel, service)], T0)) is reached
-
-
-def test_what_rings_is_a_matter_of_configuration() -> None:
-    """`push.voip_root_keys` instead of the standard one (CH-73)."""
-    device = Device("apns", "app.voip", "token")
-    channel = Channel(
-        Channel.new_id(ChannelType.OMAPUSH), "u", ChannelType.OMAPUSH, T0, "d", device=device, key=1
-    )
-    all_ = [subscription(channel, "call")]
-    for root_key, reached in (("gone", True), (INVITATION, False)):
-        one = notification(service="call", root_key=root_key)
-        assert bool(fan_out(one, all_, T0, voip_root_keys=["gone"])) is reached
 
 
 def test_a_declared_service_is_routed_like_any_other() -> None:

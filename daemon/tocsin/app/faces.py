@@ -6,7 +6,6 @@ from tocsin import __version__
 from tocsin.app.parts import Parts
 from tocsin.config import Config
 from tocsin.delivery.lanecontrol import LaneControl
-from tocsin.delivery.pushapps import AppRegistry
 from tocsin.model.channel import ChannelType
 from tocsin.model.principal import Principal
 from tocsin.ops.metrics import Metrics
@@ -52,7 +51,7 @@ def public_server(
         parts.submissions,
         most_bytes=config.limits.delivery.notification,
         services=parts.services,
-        voip_root_keys=config.push.voip_root_keys,
+        reach=parts.reach,
         metrics=metrics,
         clock=clock,
     )
@@ -99,7 +98,7 @@ def _add_dialect(
     maker = ChannelMaker(
         judge_url=_judge(parts),
         check_secret=_check_secret,
-        apps=AppRegistry(config.push.apps),
+        apps=parts.apps,
         grant=parts.directory.grant_lifetime,
         clock=clock,
     )

@@ -18,7 +18,9 @@ from tocsin.delivery.events import FEEDBACK, OPERATOR, Events
 from tocsin.delivery.handover import Handover
 from tocsin.delivery.housekeeping import Housekeeping
 from tocsin.delivery.ingest import Ingest
+from tocsin.delivery.pushapps import AppRegistry, push_rules
 from tocsin.delivery.queue import DeliveryQueue
+from tocsin.delivery.reach import Reach
 from tocsin.delivery.sessions import Sessions
 from tocsin.delivery.settler import Settler
 from tocsin.delivery.submissions import Submissions
@@ -60,6 +62,8 @@ class Parts:
         self._clock = clock
         self.store = store
         self.services = service_registry(config.services)
+        self.apps = AppRegistry(config.push.apps)
+        self.reach = Reach(self.apps, push_rules(config.push))
         self.events = Events(metrics=metrics, clock=clock)
         self.sessions = Sessions(store, metrics=metrics, clock=clock)
         self.directory = Directory(
@@ -120,7 +124,7 @@ class Parts:
             metrics=metrics,
             clock=clock,
             services=self.services,
-            voip_root_keys=config.push.voip_root_keys,
+            reach=self.reach,
         )
         self.submissions = Submissions(store)
         self.housekeeping = Housekeeping(

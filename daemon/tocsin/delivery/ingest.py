@@ -1,12 +1,14 @@
 """Accepting notifications: routed, stored in one transaction, then handed over."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tocsin.delivery.bounds import Bounds
 from tocsin.delivery.directory import Account, Directory
 from tocsin.delivery.escalation import Escalation
 from tocsin.delivery.handover import Handover
-from tocsin.delivery.router import VOIP_ROOT_KEYS, fan_out
+from tocsin.delivery.reach import STANDARD as STANDARD_REACH
+from tocsin.delivery.reach import Reach
+from tocsin.delivery.router import fan_out
 from tocsin.delivery.sessions import Sessions
 from tocsin.delivery.settings import DeliveryLimits
 from tocsin.delivery.submissions import (
@@ -42,7 +44,7 @@ class Ingest:
         metrics: Metrics,
         clock: Callable[[], int],
         services: Services = STANDARD,
-        voip_root_keys: Collection[str] = VOIP_ROOT_KEYS,
+        reach: Reach = STANDARD_REACH,
     ) -> None:
         self._store = store
         self._directory = directory
@@ -53,7 +55,7 @@ class Ingest:
         self._metrics = metrics
         self._clock = clock
         self._services = services
-        self._voip_root_keys = frozenset(voip_root_keys)
+        self._reach = reach
 
     async def accept(
         self, notifications: Sequence[Notification], *, submission: Submission | None = None
@@ -69,19 +71,19 @@ class Ingest:
         accounts = await self._directory.accounts([one.user for one in notifications])
         now = self._clock()
         routed = [
-            (
-                notification,
-                fan_out(
-                    notification,
-                    account.subscriptions.values(),
-                    now,
-                    services=self._services,
-                    voip_root_keys=self._voip_root_keys,
-                ),
-            )
+            (notification, self._route(notification, account, now))
             for notification, account in zip(notifications, accounts, strict=True)
         ]
         return await self._accept(routed, submission, now, accounts)
+
+    def _route(self, notification: Notification, account: Account, now: int) -> list[Channel]:
+        channels = fan_out(
+            notification, account.subscriptions.values(), now, services=self._services
+        )
+        if any(one.device is not None for one in channels):
+            found, channels = len(channels), self._reach.keep(channels, notification)
+            self._metrics.push_skipped.inc(found - len(channels))
+        return channels
 
     async def accept_for(
         self, channel: Channel, notification: Notification, *, submission: Submission | None = None

@@ -1,14 +1,13 @@
 """Which channels a notification goes to: a pure function of subscriptions and time."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
-from tocsin.model.channel import Channel, Device
+from tocsin.model.channel import Channel
 from tocsin.model.notification import Notification
-from tocsin.model.services import STANDARD, Services, app_carries
+from tocsin.model.services import STANDARD, Services
 from tocsin.model.subscription import Subscription
 
 RECEIPTS = "deliveryInfoNotification"
-VOIP_ROOT_KEYS = ("wrtcsSessionInvitationNotification",)
 
 
 def fan_out(
@@ -17,12 +16,8 @@ def fan_out(
     now: int,
     *,
     services: Services = STANDARD,
-    voip_root_keys: Collection[str] = VOIP_ROOT_KEYS,
 ) -> list[Channel]:
-    """The channels of every matching subscription, each once (CH-92 to CH-95).
-
-    A PushKit channel gets only `voip_root_keys` (CH-73).
-    """
+    """The channels of every matching subscription, each once (CH-92 to CH-95)."""
     service = notification.service
     types = services.types_of(service)
     chosen: dict[int, Channel] = {}
@@ -33,7 +28,6 @@ def fan_out(
             and channel.key not in chosen
             and channel.type in types
             and lets_through(subscription, notification, now)
-            and (channel.device is None or _reaches(channel.device, notification, voip_root_keys))
         ):
             chosen[channel.key] = channel
     return list(chosen.values())
@@ -44,12 +38,6 @@ def lets_through(subscription: Subscription, notification: Notification, now: in
     return not subscription.is_over(now) and (
         (subscription.destination is None and subscription.sender is None)
         or _passes(subscription, notification)
-    )
-
-
-def _reaches(device: Device, notification: Notification, voip_root_keys: Collection[str]) -> bool:
-    return app_carries(notification.service, device) and (
-        not device.is_voip or notification.root_key in voip_root_keys
     )
 
 

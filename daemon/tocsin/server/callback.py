@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection
 
 from tocsin.delivery.directory import Directory
 from tocsin.delivery.ingest import Ingest
-from tocsin.delivery.router import VOIP_ROOT_KEYS
+from tocsin.delivery.reach import STANDARD as STANDARD_REACH
+from tocsin.delivery.reach import Reach
 from tocsin.delivery.submissions import Remembered, Submission, Submissions, Verdict
 from tocsin.model.channel import Channel
 from tocsin.model.errors import RequestError, forbidden, not_found
@@ -30,7 +31,7 @@ class CallbackFace:
         *,
         most_bytes: int,
         services: Services = STANDARD,
-        voip_root_keys: Collection[str] = VOIP_ROOT_KEYS,
+        reach: Reach = STANDARD_REACH,
         metrics: Metrics,
         clock: Callable[[], int],
     ) -> None:
@@ -39,7 +40,7 @@ class CallbackFace:
         self._submissions = submissions
         self._most_bytes = most_bytes
         self._services = services
-        self._voip_root_keys = frozenset(voip_root_keys)
+        self._reach = reach
         self._metrics = metrics
         self._clock = clock
 
@@ -106,8 +107,7 @@ class CallbackFace:
         )
 
     def _carries(self, channel: Channel, notification: Notification) -> bool:
-        """The table of CH-93; a PushKit channel gets only what shows a call (CH-73)."""
-        if not self._services.allows(notification.service, channel):
-            return False
-        device = channel.device
-        return device is None or not device.is_voip or notification.root_key in self._voip_root_keys
+        """The table of CH-93; a device's channel gets what is for its app (CH-73)."""
+        return self._services.allows(notification.service, channel) and self._reach.carries(
+            channel, notification
+        )
