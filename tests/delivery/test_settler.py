@@ -205,7 +205,7 @@ async def test_too_much_gathered_makes_workers_wait(
 async def test_lanes_are_told_when_they_are_next_due(world: World) -> None:
     """After the commit, from what the store says."""
     told: list[tuple[str, int | None]] = []
-    world.settler.on_due = lambda lane, due_at: told.append((lane, due_at))
+    world.settler.on_due = lambda lane, due_at, _urgent_at: told.append((lane, due_at))
     [one] = await claimed(world, "a")
     now = world.clock()
     judge(world, one, await the_channel(world), DOWN)

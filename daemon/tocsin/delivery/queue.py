@@ -104,8 +104,8 @@ class DeliveryQueue:
         lane.urgent = lane.urgent or urgent
         self._mark_ready(name)
 
-    def due(self, name: str, due_at: int | None) -> None:
-        """A lane's next delivery is due then."""
+    def due(self, name: str, due_at: int | None, urgent_at: int | None = None) -> None:
+        """A lane's next delivery is due then, and its next urgent one."""
         if due_at is None:
             return
         lane = self._lane(name)

@@ -42,8 +42,9 @@ class Settler:
         rng: random.Random,
     ) -> None:
         """`suspend_after`: milliseconds for which a channel may fail without one success, None
-        for ever. `on_due(lane, due_at)`, set by the queue, is told when a settled lane is next
-        due. `tell` makes an event of a dead letter (`Events.emit`)."""
+        for ever. `on_due(lane, due_at, urgent_at)`, set by the queue, is told when a settled
+        lane is next due, and with something urgent. `tell` makes an event of a dead letter
+        (`Events.emit`)."""
         self._kind = kind
         self._store = store
         self._directory = directory
@@ -52,7 +53,7 @@ class Settler:
         self._suspend_after = suspend_after
         self._metrics = metrics
         self._clock = clock
-        self.on_due: Callable[[str, int | None], None] = _nobody
+        self.on_due: Callable[[str, int | None, int | None], None] = _nobody
         self.tell: Callable[..., None] = log.warning
         self._gathered = Settlements()
         self._suspended: list[Channel] = []
@@ -165,7 +166,7 @@ class Settler:
         self._room.set()
         self._room = trio.Event()
         for lane, due_at in settled.lanes.items():
-            self.on_due(lane, due_at)
+            self.on_due(lane, due_at, settled.urgent.get(lane))
 
     def _put_back(self, batch: Settlements) -> None:
         batch.finished += self._gathered.finished
@@ -282,5 +283,5 @@ def _reason(claimed: Claimed, outcome: Outcome | None) -> str | None:
     return None if outcome is None else outcome.reason
 
 
-def _nobody(_lane: str, _due_at: int | None) -> None:
+def _nobody(_lane: str, _due_at: int | None, _urgent_at: int | None) -> None:
     """No queue waits for this settler yet."""
