@@ -4,15 +4,27 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from tests.fakes.pushkeys import account, p8
 
 from tocsin.config import Config, ConfigError, parse
 
 SECRET = {"auth": {"shared_secret": "0123456789abcdef0123456789abcdef"}}
-PUSH = """
+KEYS = f"""
+push.keys.google = {{ provider = "fcm", service_account = '{account()}' }}
+[push.keys.apple]
+provider = "apns"
+team_id = "ABCDE12345"
+key_id = "F6G7H8J9K0"
+private_key = '''{p8()}'''
+"""
+PUSH = f"""{KEYS}
 [push.apps."com.x.android"]
 provider = "fcm"
+key = "google"
+unknown_outcome = {{ NotifyIncomingCall = "fail" }}
 [push.apps."com.x"]
 provider = "apns"
+key = "apple"
 """
 
 
@@ -40,7 +52,7 @@ def parsed(text: str) -> Config:
             "netapi.native_app_id: must be an FCM app of [push.apps]",
         ),
         (
-            '[push.apps."a.b"]\nprovider = "apns"\ntopic = "a.voip"',
+            f'{KEYS}[push.apps."a.b"]\nprovider = "apns"\nkey = "apple"\ntopic = "a.voip"',
             "push.apps.a.b.topic: must not end in .voip where kind is alert",
         ),
         ("[push.apps.a]", "push.apps.a.provider: is missing"),
@@ -53,14 +65,35 @@ def parsed(text: str) -> Config:
             "push.apps.a = {provider = 'gcm'}",
             "push.apps.a.provider: must be one of apns, fcm",
         ),
+        (
+            'push.feedback_url = "http://hook.example/"',
+            "push.feedback_url: must be https, http is not allowed for this host",
+        ),
+        ('operator.webhook_url = "x"', "operator.webhook_url: not a URL of the form"),
+        ('push.roots.gone = "loud"', 'push.roots: "gone" must be one of alert, background, skip'),
+        ('push.trusted_networks = ["x"]', "push.trusted_networks: 'x' is not a network"),
+        ("push.reporters.r = {}", "push.reporters.r.secret: is missing"),
+        ('push.reporters.r = { auth = "none" }', "push.reporters.r.auth: must be one of secret, "),
+        (
+            'push.reporters.r = { auth = "network", fields = { acount = "x" } }',
+            "push.reporters.r.fields.acount: unknown option, did you mean push.reporters.r.fields",
+        ),
+        *(
+            (
+                f'push.reporters.r = {{ auth = "network", subscribe = ["{service}"] }}',
+                f"push.reporters.r.subscribe: {service} is no service for phones",
+            )
+            for service in ("presence", "account", "fax")
+        ),
     ],
 )
 def test_impossible_together(text: str, problem: str) -> None:
-    """Dialects that would share their paths, a native app nobody registered and impossible apps
-    keep the daemon from starting, each with its path (CH-1, CH-33, PU-20)."""
+    """Dialects that would share their paths, a native app nobody registered, impossible apps,
+    reporters and hooks keep the daemon from starting, each with its path (CH-1, CH-33, PU-20)."""
     with pytest.raises(ConfigError) as caught:
         parsed(text)
-    assert caught.value.problems == [problem]
+    [found] = caught.value.problems
+    assert found.startswith(problem)
 
 
 def test_possible_together() -> None:
@@ -69,6 +102,21 @@ def test_possible_together() -> None:
         f'public_base_url = "https://x"\nnetapi.native_app_id = "com.x.android"\n{PUSH}'
     )
     assert config.push.apps["com.x"].provider == "apns"
+    assert config.push.apps["com.x.android"].unknown_outcome == {"NotifyIncomingCall": "fail"}
+
+
+def test_reporters() -> None:
+    """Fields are renamed one by one, and a service of the operator's own is subscribed to."""
+    config = parsed(
+        """
+        services.fax.channel_types = ["OMAPush"]
+        push.reporters.main.secret = "s3cret"
+        push.reporters.main.subscribe = ["sms", "fax"]
+        push.reporters.main.fields.account = "user"
+        """
+    )
+    fields = config.push.reporters["main"].fields
+    assert (fields.account, fields.selector) == ("user", "selector")
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ class Root:
     words: dict[str, str] = option({}, "Free keys.")
     mixed: list[int | float] = option([1, 2.5], "Both kinds of number.")
     leaves: dict[str, Leaf] = section(dict, "Tables by name.")
+    rule: str | dict[str, str] = option("x", "One for all, or by name.")
 
 
 def structured(value: dict[str, Any]) -> Root:
@@ -64,3 +65,33 @@ def test_mistakes_deep_inside() -> None:
         "mixed[1]: must be a whole number or a number, not true",
         "leaves.one.sise: unknown option, did you mean leaves.one.size?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("all", "all"),
+        ({"env": "WORD"}, "hidden"),
+        ({"a": "x", "b": {"env": "WORD"}}, {"a": "x", "b": "hidden"}),
+        ({"environment": "WORD"}, {"environment": "WORD"}),
+        ({}, {}),
+    ],
+)
+def test_a_string_or_a_table(written: object, found: object) -> None:
+    """A table is taken for a string that stands elsewhere only where it has the form of one."""
+    assert structured({"rule": written}).rule == found
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ({"a": 1}, "rule.a: must be a string, not 1"),
+        ({"env": "NONE"}, "rule: the environment variable NONE is not set"),
+        (["x"], "rule: must be a string or a table, not a list"),
+    ],
+)
+def test_neither_a_string_nor_a_table(written: object, problem: str) -> None:
+    """A mistake is told where it is."""
+    with pytest.raises(BaseValidationError) as caught:
+        structured({"rule": written})
+    assert describe_problems(caught.value, Root) == [problem]

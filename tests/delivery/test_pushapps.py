@@ -1,8 +1,16 @@
-"""Which apps may be pushed to, and what an operator may say about them."""
+"""Which apps may be pushed to, and how they are found."""
 
 import pytest
+from tests.fakes.pushkeys import account
 
-from tocsin.delivery.pushapps import App, AppRegistry, PushAppSettings, PushSettings, check
+from tocsin.delivery.pushapps import (
+    App,
+    AppRegistry,
+    PushAppSettings,
+    PushKeySettings,
+    PushSettings,
+)
+from tocsin.wire.push.pn import PnTarget
 
 HEX = "AB" * 32
 APPS = {
@@ -62,43 +70,73 @@ def test_tokens_by_app() -> None:
         hexed.normalise("q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=")
 
 
+def test_a_voip_app_implies_no_other() -> None:
+    """A PushKit app has no PushKit app of its own (PU-21)."""
+    assert REGISTRY.find("com.z.voip.voip", "apns") is None
+
+
+def apns(topic: str, environment: str = "production") -> PnTarget:
+    return PnTarget("apns", "00", environment=environment, topic=topic)
+
+
+BY_TOPIC = AppRegistry(
+    {
+        "prod": PushAppSettings("apns", topic="com.x"),
+        "dev": PushAppSettings("apns", topic="com.x", environment="sandbox"),
+        "later": PushAppSettings("apns", topic="com.x"),
+        "either": PushAppSettings("apns", topic="com.y", environment="auto"),
+        "calls": PushAppSettings("apns", topic="com.y.voip", kind="voip"),
+        "calls.voip": PushAppSettings("apns", topic="com.z.voip", kind="voip"),
+        "calls2": PushAppSettings("apns", topic="com.w"),
+        "calls2.voip": PushAppSettings("apns", topic="com.other.voip", kind="voip"),
+    }
+)
+
+
 @pytest.mark.parametrize(
-    ("app", "problem"),
+    ("target", "app_id"),
     [
-        (
-            PushAppSettings("apns", kind="voip", topic="a.b"),
-            "topic: has to end in .voip where kind is voip",
-        ),
-        (PushAppSettings("apns", kind="voip"), "topic: has to end in .voip where kind is voip"),
-        (
-            PushAppSettings("apns", topic="a.voip"),
-            "topic: must not end in .voip where kind is alert",
-        ),
-        (
-            PushAppSettings("apns", token_encoding="raw"),
-            "token_encoding: raw is not possible for apns",
-        ),
-        (
-            PushAppSettings("fcm", token_encoding="hex"),
-            "token_encoding: hex is not possible for fcm",
-        ),
-        (PushAppSettings("fcm", kind="voip"), "kind: is for APNs only"),
-        (PushAppSettings("fcm", topic="x"), "topic: is for APNs only"),
+        (apns("com.x"), "prod"),
+        (apns("com.x", "sandbox"), "dev"),
+        (apns("com.x.voip", "sandbox"), "dev.voip"),
+        (apns("com.y"), "either"),
+        (apns("com.y", "sandbox"), "either"),
+        (apns("com.y.voip"), "calls"),
+        (apns("com.y.voip", "sandbox"), "either.voip"),
+        (apns("com.z.voip"), "calls.voip"),
+        (apns("com.w.voip"), None),
+        (apns("com.z.voip", "sandbox"), None),
+        (apns("COM.X"), None),
+        (apns(""), None),
+        (PnTarget("webpush", "https://h/x"), None),
     ],
 )
-def test_impossible_apps(app: PushAppSettings, problem: str) -> None:
-    """What provider, kind, topic and encoding forbid one another is told at start (PU-20)."""
-    settings = PushSettings(apps={"good": PushAppSettings("apns"), "a.b": app})
-    assert check(settings) == [f"push.apps.a.b.{problem}"]
+def test_apps_by_topic(target: PnTarget, app_id: str | None) -> None:
+    """One look-up by topic and environment; of several apps the one that is for this environment,
+    and the first; a PushKit topic finds the app that nobody registered (PU-21, PU-27)."""
+    found = BY_TOPIC.find_pn(target)
+    assert (found and found.id) == app_id
+    if found is not None:
+        assert BY_TOPIC.find(found.id) == found
 
 
-def test_possible_apps() -> None:
-    """The registry of this file is one that starts (PU-20)."""
-    assert check(PushSettings(apps=APPS)) == []
-
-
-@pytest.mark.parametrize("key", ["", "two words", "1st", "a" * 65])
-def test_voip_root_keys_are_root_keys(key: str) -> None:
-    """What can be no root key stands in no list of them (CH-73, CH-100)."""
-    with pytest.raises(ValueError, match="no root key"):
-        PushSettings(voip_root_keys=["gone", key])
+def test_apps_by_project() -> None:
+    """One look-up by project, which the credential or its service account names (PU-27)."""
+    settings = PushSettings(
+        keys={
+            "named": PushKeySettings("fcm", project="p-2", service_account=account()),
+            "own": PushKeySettings("fcm", service_account=account(project_id="p-1")),
+            "apple": PushKeySettings("apns"),
+        },
+        apps={
+            "other": PushAppSettings("apns", key="apple"),
+            "droid": PushAppSettings("fcm", key="own"),
+            "second": PushAppSettings("fcm", key="own"),
+            "tablet": PushAppSettings("fcm", key="named"),
+        },
+    )
+    registry = AppRegistry.of(settings)
+    for project, app_id in (("p-1", "droid"), ("p-2", "tablet"), ("p-3", None), ("", None)):
+        found = registry.find_pn(PnTarget("fcm", "t", project=project))
+        assert (found and found.id) == app_id
+    assert registry.find("droid") is not None

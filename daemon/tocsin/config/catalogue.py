@@ -9,12 +9,14 @@ import attrs
 from tocsin.config import kinds
 from tocsin.model.option import ALLOWED, HELP, SECRET
 
+ANY_NAME = "<name>"
+
 
 @attrs.frozen
 class Entry:
     """One option or table. `<name>` in a path stands for a key the operator chooses.
 
-    `table` is its Settings class if it is a table, `repeated` if it may stand there many times.
+    `table` is its Settings class if it is a table.
     """
 
     path: str
@@ -25,7 +27,6 @@ class Entry:
     secret: bool = False
     required: bool = False
     table: type | None = None
-    repeated: bool = False
 
 
 def entries(settings: type, prefix: str = "") -> Iterator[Entry]:
@@ -56,7 +57,7 @@ def _entry(field: "attrs.Attribute[Any]", prefix: str) -> Entry:
         return Entry(path, field.type, help_line, table=field.type)
     of_each = kinds.entry_settings(field.type)
     if of_each is not None:
-        return Entry(f"{path}.<name>", field.type, help_line, table=of_each, repeated=True)
+        return Entry(f"{path}.{ANY_NAME}", field.type, help_line, table=of_each)
     return Entry(
         path,
         field.type,

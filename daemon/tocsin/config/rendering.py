@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from tocsin.config import kinds
-from tocsin.config.catalogue import Entry, entries
+from tocsin.config.catalogue import ANY_NAME, Entry, entries
 from tocsin.config.settings import Config
 
 HEADER = """\
@@ -96,7 +96,7 @@ def _by_table(found: Iterable[Entry]) -> Iterator[tuple[Entry | None, list[Entry
 
 def _blocks(found: Iterable[Entry]) -> Iterator[str]:
     for table, options in _by_table(found):
-        mark = "# " if table is not None and table.repeated else ""
+        mark = "# " if table is not None and ANY_NAME in table.path else ""
         lines = [] if table is None else [f"# {table.help}", f"{mark}[{table.path}]"]
         for option in options:
             allowed = f" ({option.allowed})" if option.allowed else ""

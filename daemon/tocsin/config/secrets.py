@@ -15,6 +15,11 @@ REFERENCES = frozenset({"file", "env", "credential"})
 SIZE_LIMIT = 65_536
 
 
+def is_reference(value: object) -> bool:
+    """Whether a table says where a string stands, as far as its key tells."""
+    return isinstance(value, dict) and len(value) == 1 and value.keys() <= REFERENCES
+
+
 @attrs.frozen
 class SecretSource:
     """Where references are looked up: the configuration file's folder and the environment."""

@@ -10,6 +10,7 @@ from tocsin.delivery import pushapps
 from tocsin.delivery.events import OperatorSettings
 from tocsin.delivery.pushapps import PushSettings
 from tocsin.delivery.settings import ChannelSettings, DeliveryLimits, DeliverySettings
+from tocsin.model.channel import ChannelType
 from tocsin.model.option import option, section
 from tocsin.model.services import SERVICES
 from tocsin.ops.log import LogSettings
@@ -18,7 +19,7 @@ from tocsin.server import auth
 from tocsin.server.auth import AuthSettings
 from tocsin.server.longpoll import LongPollSettings
 from tocsin.server.publish import PublishSettings
-from tocsin.server.services import ServiceSettings, services_problem
+from tocsin.server.services import ServiceSettings, service_registry, services_problem
 from tocsin.server.settings import CorsSettings, HttpLimits, ListenSettings, check_networks
 from tocsin.server.websocket import WsSettings
 from tocsin.store.sqlite import StoreSettings
@@ -164,16 +165,31 @@ def _check_dialects(config: Config) -> list[str]:
     return problems
 
 
-def _check_operator(config: Config) -> list[str]:
-    """Its webhook is one like any other."""
-    url = config.operator.webhook_url
-    if url is None:
-        return []
-    try:
-        parse_url(url, allow_http={normal_host(host) for host in config.webhooks.allow_http})
-    except ValueError as error:
-        return [f"operator.webhook_url: {error}"]
-    return []
+def _check_hooks(config: Config) -> list[str]:
+    """Those we call ourselves are webhooks like any other (PU-74)."""
+    allowed = {normal_host(host) for host in config.webhooks.allow_http}
+    problems = []
+    for path, url in (
+        ("operator.webhook_url", config.operator.webhook_url),
+        ("push.feedback_url", config.push.feedback_url),
+    ):
+        try:
+            if url is not None:
+                parse_url(url, allow_http=allowed)
+        except ValueError as error:
+            problems.append(f"{path}: {error}")
+    return problems
+
+
+def _check_reporters(config: Config) -> list[str]:
+    """What reported channels are subscribed to is something a phone can get (CH-93)."""
+    services = service_registry(config.services)
+    return [
+        f"push.reporters.{name}.subscribe: {service} is no service for phones"
+        for name, reporter in config.push.reporters.items()
+        for service in reporter.subscribe
+        if ChannelType.OMAPUSH not in services.types_of(service)
+    ]
 
 
 def _check_policies(config: Config) -> list[str]:
@@ -186,7 +202,12 @@ def _check_policies(config: Config) -> list[str]:
 
 
 def _check_whole(config: Config) -> list[str]:
-    return _check_dialects(config) + _check_operator(config) + _check_policies(config)
+    return [
+        *_check_dialects(config),
+        *_check_hooks(config),
+        *_check_policies(config),
+        *_check_reporters(config),
+    ]
 
 
 CHECKS: Checks = {

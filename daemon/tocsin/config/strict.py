@@ -15,7 +15,7 @@ from cattrs.cols import list_structure_factory
 from cattrs.gen import make_dict_structure_fn, make_mapping_structure_fn, override
 
 from tocsin.config import kinds
-from tocsin.config.secrets import SecretSource
+from tocsin.config.secrets import SecretSource, is_reference
 
 Hook = Callable[[Any, Any], Any]
 Checks = Mapping[type, Callable[[Any], list[str]]]
@@ -88,13 +88,18 @@ def _fraction(value: object, _: type) -> float:
 
 
 def _union_hook(union: Any, converter: cattrs.Converter) -> Hook:
-    """The outer shape of a value picks the member, so that a list's own mistakes are seen."""
+    """The outer shape of a value picks the member, so that a list's own mistakes are seen.
+
+    A table is a string only where it is a reference, or nothing else is possible.
+    """
 
     def structure(value: Any, _: Any) -> Any:
-        for member in kinds.members(union):
-            if kinds.fits(value, member):
-                return converter.structure(value, member)
-        raise _expected(union, value)
+        fitting = [member for member in kinds.members(union) if kinds.fits(value, member)]
+        if not fitting:
+            raise _expected(union, value)
+        is_string = isinstance(value, str) or is_reference(value)
+        member = max(fitting, key=lambda member: (member is str) is is_string)
+        return converter.structure(value, member)
 
     return structure
 

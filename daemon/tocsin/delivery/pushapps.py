@@ -1,189 +1,29 @@
-"""What an operator may say about pushing, and the apps found by it (push.md, A.7)."""
+"""The apps that may be pushed to, found by what callers know of them (push.md, A.7)."""
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Self
 
 import attrs
 
-from tocsin.model.option import option
-from tocsin.wire.devicetoken import ENCODINGS, PROVIDERS
-from tocsin.wire.notification import ROOT_KEY
+from tocsin.delivery.pushcheck import check, topic_of
+from tocsin.delivery.pushsettings import PushAppSettings, PushKeySettings, PushSettings
 from tocsin.wire.push.app import VOIP, App, PushRules
+from tocsin.wire.push.keys import project_of
+from tocsin.wire.push.pn import PnTarget
 
-__all__ = ["App", "AppRegistry", "PushAppSettings", "PushKeySettings", "PushSettings", "check"]
+__all__ = [
+    "App",
+    "AppRegistry",
+    "PushAppSettings",
+    "PushKeySettings",
+    "PushSettings",
+    "check",
+    "project",
+    "push_rules",
+]
 
-
-def _root_keys_problem(keys: list[str]) -> str | None:
-    wrong = next((key for key in keys if not ROOT_KEY.fullmatch(key)), None)
-    return None if wrong is None else f'"{wrong}" is no root key of a notification'
-
-
-@attrs.frozen
-class PushKeySettings:
-    """`[push.keys.<name>]`: a credential; several apps may share it."""
-
-    provider: str = option(attrs.NOTHING, "Whose credential it is.", choices=PROVIDERS)
-    team_id: str | None = option(None, "APNs: the team, ten letters and digits.")
-    key_id: str | None = option(None, "APNs: the id of the key, ten letters and digits.")
-    private_key: str | None = option(None, "APNs: the text of the .p8 file.", secret=True)
-    connections: int = option(2, "Connections at most, for each environment.", minimum=1, maximum=4)
-    endpoint: str = option(
-        "", "https://host:port that is called instead of the provider; for tests and proxies."
-    )
-    ca_file: str = option(
-        "",
-        "PEM file of the authorities that are trusted instead of the system's, for this endpoint "
-        "and for the token_uri of the service account.",
-    )
-    service_account: str | None = option(
-        None, "FCM: the text of the service account's JSON file.", secret=True
-    )
-    project: str = option("", "FCM: the project; empty, it is that of the service account.")
-    rate: int = option(10_000, "FCM: pushes a second for the project, 0 for no limit.", minimum=0)
-    ramp: float = option(
-        60.0,
-        "FCM: seconds from a tenth to the full rate after the start or a pause, 0 for none.",
-        minimum=0,
-        maximum=3600,
-    )
-
-
-@attrs.frozen
-class PushAppSettings:
-    """`[push.apps.<id>]`"""
-
-    provider: str = option(attrs.NOTHING, "Who delivers to this app.", choices=PROVIDERS)
-    key: str = option("", "The credential, by its name in [push.keys].")
-    kind: str = option(
-        "alert",
-        "APNs: voip for the PushKit tokens of an app, which are for calls only.",
-        choices=("alert", "voip"),
-    )
-    topic: str | None = option(None, "APNs: the topic; not set, it is the app's id.")
-    environment: str = option(
-        "production",
-        "APNs: where its tokens are known; auto finds out for each.",
-        choices=("production", "sandbox", "auto"),
-    )
-    token_encoding: str = option(
-        "auto", "The form device tokens come in; raw is for FCM only.", choices=ENCODINGS
-    )
-    ack: str = option(
-        "provider",
-        "When the gateway answers: provider waits for its word, durable does not.",
-        choices=("provider", "durable"),
-    )
-    call_ttl: int = option(45, "Seconds an incoming call may ring.", minimum=1, maximum=600)
-    call_without_voip: str = option(
-        "alert",
-        "APNs: an incoming call on an alert app becomes an alert, or is refused.",
-        choices=("alert", "refuse"),
-    )
-    unknown_outcome: str | dict[str, str] = option(
-        "retry",
-        "What a push is taken for whose answer never came: retry or fail, or a table by verb.",
-    )
-    key_names: dict[str, str] = option({}, "Other names for our keys in the payload.")
-    payload_key: str = option("", "The key that notifications of channels are wrapped under.")
-    platform: str = option(
-        "android",
-        "FCM: what the app runs on.",
-        choices=("android", "apple", "web"),
-    )
-    target: str = option(
-        "token", "FCM: what its tokens are; fid for installation ids.", choices=("token", "fid")
-    )
-    package: str = option("", "FCM: restricts pushes to this package name.")
-
-
-@attrs.frozen
-class PushSettings:
-    """`[push]`"""
-
-    token_exclusive: bool = option(
-        False, "One device token serves one user only: the latest who registered it."
-    )
-    voip_root_keys: list[str] = option(
-        ["wrtcsSessionInvitationNotification"],
-        "Notifications that go to PushKit channels; iOS wants each to show a call.",
-        check=_root_keys_problem,
-    )
-    alert_root_keys: list[str] = option(
-        [],
-        "Notifications beside the known ones that are shown to a person.",
-        check=_root_keys_problem,
-    )
-    roots: dict[str, str] = option(
-        {}, "How notifications are pushed, by root key: alert, background or skip."
-    )
-    silent_content_types: list[str] = option(
-        ["application/im-iscomposing+xml", "message/imdn+xml"],
-        "Gateway: content types of messages that are pushed silently; type/* for all of a type.",
-    )
-    pass_verbs: list[str] = option(
-        [], "Gateway: verbs beside the known ones, passed on as silent pushes."
-    )
-    trusted_networks: list[str] = option(
-        ["127.0.0.0/8", "::1/128"], "Gateway: networks that need no token."
-    )
-    ack_deadline: float = option(
-        4.0, "Gateway: seconds an answer waits for the provider.", minimum=0.1, maximum=20
-    )
-    max_waiting: int = option(
-        2000,
-        "Gateway: pushes that wait for the provider at a time; more are not waited for.",
-        minimum=0,
-    )
-    rate_per_caller: float = option(
-        0, "Gateway: pushes a second for each token or address, 0 for no limit.", minimum=0
-    )
-    lane_width: int = option(
-        200, "Pushes under way at a time, for each app.", minimum=1, maximum=2000
-    )
-    tombstone: int = option(
-        3600, "Seconds a removed token is answered 404 without asking the provider.", minimum=0
-    )
-    collect_unused_days: int = option(
-        30, "Days after which a token is forgotten that nobody pushes to.", minimum=1
-    )
-    feedback_url: str | None = option(
-        None, "Where it is POSTed what became of tokens, pushes and credentials."
-    )
-    keys: dict[str, PushKeySettings] = option({}, "Credentials of providers, by name.")
-    apps: dict[str, PushAppSettings] = option({}, "Apps that may be pushed to, by their id.")
-
-
-def check(settings: PushSettings) -> list[str]:
-    """What is wrong with the apps, one line each, with the option's path (PU-20)."""
-    return [
-        f"push.apps.{app_id}.{problem}"
-        for app_id, app in settings.apps.items()
-        for problem in _problems(app_id, app)
-    ]
-
-
-def _problems(app_id: str, app: PushAppSettings) -> list[str]:
-    if app.provider == "fcm":
-        problems = [
-            f"{name}: is for APNs only"
-            for name, is_set in (("kind", app.kind == "voip"), ("topic", app.topic is not None))
-            if is_set
-        ]
-        refused = "hex"
-    else:
-        has_voip_topic = _topic(app_id, app).endswith(VOIP)
-        problems = []
-        if has_voip_topic != (app.kind == "voip"):
-            word = "has to" if app.kind == "voip" else "must not"
-            problems.append(f"topic: {word} end in {VOIP} where kind is {app.kind}")
-        refused = "raw"
-    if app.token_encoding == refused:
-        problems.append(f"token_encoding: {refused} is not possible for {app.provider}")
-    return problems
-
-
-def _topic(app_id: str, app: PushAppSettings) -> str:
-    return app_id if app.topic is None else app.topic
+ANY_ENVIRONMENT = "auto"
 
 
 def push_rules(settings: PushSettings) -> PushRules:
@@ -203,7 +43,7 @@ def _app(id_: str, one: PushAppSettings) -> App:
         one.provider,
         key=one.key,
         kind=one.kind,
-        topic="" if one.provider == "fcm" else _topic(id_, one),
+        topic="" if one.provider == "fcm" else topic_of(id_, one),
         environment=one.environment,
         token_encoding=one.token_encoding,
         platform=one.platform,
@@ -218,12 +58,35 @@ def _app(id_: str, one: PushAppSettings) -> App:
     )
 
 
-class AppRegistry:
-    """Finds apps by their exact id."""
+def project(key: PushKeySettings) -> str:
+    """The FCM project of a credential, the one it names or its service account's; "" for APNs."""
+    return key.project or project_of(key.service_account or "")
 
-    def __init__(self, apps: Mapping[str, PushAppSettings]) -> None:
+
+class AppRegistry:
+    """Finds apps by their exact id, or by what a phone says of itself.
+
+    `projects` are the FCM projects by the name of their credential.
+    """
+
+    def __init__(
+        self, apps: Mapping[str, PushAppSettings], projects: Mapping[str, str] | None = None
+    ) -> None:
         self._apps = {id_: _app(id_, one) for id_, one in apps.items()}
+        named = projects or {}
+        first_wins = list(reversed(self._apps.values()))
+        self._of_topics = {
+            (app.topic, app.environment): app for app in first_wins if app.provider == "apns"
+        }
+        self._of_projects = {
+            named[app.key]: app for app in first_wins if app.provider == "fcm" and app.key in named
+        }
         self._find = lru_cache(4096)(self._look_up)
+
+    @classmethod
+    def of(cls, settings: PushSettings) -> Self:
+        """The registered apps, with the projects of their credentials."""
+        return cls(settings.apps, {name: project(key) for name, key in settings.keys.items()})
 
     def find(self, app_id: str, provider: str | None = None) -> App | None:
         """The app, if it is registered, with this provider where one is named (CH-32).
@@ -233,15 +96,38 @@ class AppRegistry:
         app = self._find(app_id)
         return app if app is not None and provider in {None, app.provider} else None
 
+    def find_pn(self, target: PnTarget) -> App | None:
+        """The app of the parameters in a SIP URI (PU-27): of an FCM project, or of a topic.
+
+        An app for the environment asked for comes before one for either.
+        """
+        if target.provider == "fcm":
+            return self._of_projects.get(target.project)
+        if target.provider != "apns":
+            return None
+        for environment in (target.environment, ANY_ENVIRONMENT):
+            found = self._of_topic(target.topic, environment)
+            if found is not None:
+                return found
+        return None
+
     def __iter__(self) -> Iterator[App]:
         """The registered ones."""
         return iter(self._apps.values())
+
+    def _of_topic(self, topic: str, environment: str) -> App | None:
+        named = self._of_topics.get((topic, environment))
+        owner = self._of_topics.get((topic.removesuffix(VOIP), environment))
+        if named is not None or owner is None:
+            return named
+        implicit = self.find(owner.id + VOIP)
+        return implicit if implicit is not None and implicit.topic == topic else None
 
     def _look_up(self, app_id: str) -> App | None:
         return self._apps.get(app_id) or self._implicit(app_id)
 
     def _implicit(self, app_id: str) -> App | None:
         owner = self._apps.get(app_id.removesuffix(VOIP)) if app_id.endswith(VOIP) else None
-        if owner is None or owner.provider != "apns":
+        if owner is None or owner.provider != "apns" or owner.is_voip:
             return None
         return attrs.evolve(owner, id=app_id, kind="voip", topic=owner.topic + VOIP)
