@@ -168,7 +168,6 @@ def test_a_restricted_package() -> None:
     ("names", "expected"),
     [
         ({"sel": "s", "from": "caller"}, {"verb", "s", "caller"}),
-        ({"sender": "caller"}, {"verb", "sel", "caller"}),
         ({"sel": "google.sel"}, {"verb", "sel", "sender"}),
         ({"sel": "id"}, {"verb", "sel", "sender"}),
     ],

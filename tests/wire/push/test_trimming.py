@@ -1,7 +1,7 @@
 """What pushes lose that are too long, and what they never lose (push.md, B.5; CH-73)."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import orjson
@@ -102,7 +102,7 @@ def test_a_message_is_cut_before_a_name() -> None:
         _alert_of(said, 100)
 
 
-def _alert_of(said: dict[str, object], limit: int) -> dict[str, str]:
+def _alert_of(said: Mapping[str, object], limit: int) -> dict[str, str]:
     push = apns_push(gateway("NotifyTextMessage", **said), ALERT, RULES, limit=limit)
     payload = orjson.loads(push.body)
     assert (payload["sel"], payload["id"]) == ("S" * 20, "I")

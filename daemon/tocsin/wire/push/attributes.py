@@ -90,8 +90,7 @@ def names(app: App) -> Mapping[str, str]:
 @lru_cache(maxsize=256)
 def _names(renamed: tuple[tuple[str, str], ...], *, has_aps: bool) -> Mapping[str, str]:
     ours = {key: key for key in KEYS} | ({} if has_aps else {"from": SENDER})
-    meant = [("from" if key == SENDER else key, name) for key, name in renamed]
-    theirs = ours | {key: name for key, name in meant if key in ours}
+    theirs = ours | {key: name for key, name in renamed if key in ours}
     is_clash = len(set(theirs.values())) < len(theirs)
     if is_clash or any(is_reserved(name, has_aps=has_aps) for name in theirs.values()):
         return ours
