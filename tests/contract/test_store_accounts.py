@@ -132,8 +132,8 @@ async def test_unused_channels_are_found_longest_unused_first(store: Store) -> N
     await add(store, later, sooner, fresh, busy, socket_channel(), device_channel())
     await subscribe(store, subscription(busy))
     found = [("u", sooner.id), ("u", later.id)]
-    assert await store.unused_channels(T0 + 30, limit=9) == found
-    assert await store.unused_channels(T0 + 30, limit=1) == found[:1]
+    assert await store.unused_channels(ChannelType.WEBHOOKS, T0 + 30, limit=9) == found
+    assert await store.unused_channels(ChannelType.WEBHOOKS, T0 + 30, limit=1) == found[:1]
 
 
 async def test_a_channel_was_in_use_until_its_subscription_was_removed(store: Store) -> None:
@@ -142,10 +142,10 @@ async def test_a_channel_was_in_use_until_its_subscription_was_removed(store: St
     await add(store, hook)
     guest = subscription(hook, user="acct/proj")
     await subscribe(store, guest)
-    assert await store.unused_channels(T0 + 100, limit=9) == []
+    assert await store.unused_channels(ChannelType.WEBHOOKS, T0 + 100, limit=9) == []
     await store.remove_subscription(guest, T0 + 50, Reports())
-    assert await store.unused_channels(T0 + 50, limit=9) == []
-    assert await store.unused_channels(T0 + 51, limit=9) == [("u", hook.id)]
+    assert await store.unused_channels(ChannelType.WEBHOOKS, T0 + 50, limit=9) == []
+    assert await store.unused_channels(ChannelType.WEBHOOKS, T0 + 51, limit=9) == [("u", hook.id)]
 
 
 async def test_a_use_is_not_made_up(store: Store) -> None:
@@ -155,7 +155,7 @@ async def test_a_use_is_not_made_up(store: Store) -> None:
     one = subscription(socket)
     await subscribe(store, one)
     await store.remove_subscription(one, T0, Reports())
-    assert await store.unused_channels(T0 + 1, limit=9) == []
+    assert await store.unused_channels(ChannelType.WEBHOOKS, T0 + 1, limit=9) == []
 
 
 # -- subscriptions that end ----------------------------------------------------------------

@@ -225,11 +225,11 @@ async def test_what_is_old_enough_is_forgotten(store: Store) -> None:
     for number, one in enumerate(made):
         one.submitted = submitted(number, at=T0 + number)
         await store.accept(one, Reports())
-    assert await store.forget_submissions(T0, limit=9) == 0
-    assert await store.forget_submissions(T0 + 3, limit=2) == 4
+    assert await store.forget_submissions(T0, keep=99, limit=9) == 0
+    assert await store.forget_submissions(T0 + 3, keep=99, limit=2) == 4
     assert await store.find_submission(1, 8) is None
     assert await store.find_submission(2, 8) is not None
-    assert await store.forget_submissions(T0 + 3, limit=2) == 2
-    assert await store.forget_submissions(T0 + 3, limit=2) == 0
+    assert await store.forget_submissions(T0 + 3, keep=99, limit=2) == 2
+    assert await store.forget_submissions(T0 + 3, keep=99, limit=2) == 0
     assert await repeats(store, ("3", [], Identity(3, 3, 3))) == {0: 0}
     assert await repeats(store, ("2", [], Identity(2, 2, 2))) == {}

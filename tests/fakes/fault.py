@@ -12,6 +12,8 @@ WRITES = {
     "notification": ("INSERT", "DELETE"),
     "delivery": ("INSERT", "UPDATE", "DELETE"),
     "probe": ("INSERT", "UPDATE"),
+    "memo": ("INSERT", "DELETE"),
+    "removed": ("INSERT", "DELETE"),
 }
 
 

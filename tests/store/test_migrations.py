@@ -26,15 +26,23 @@ def old_file(path: Path, version: int = 1) -> None:
         " state, last_seq) VALUES (1, 'ws-1', 'u', 'websockets', 5, 'c', NULL, NULL, 0, 7),"
         " (2, 'wh-2', 'u', 'Webhooks', 5, 'c', 'https://h/x', 'https://h', 0, 0)"
     )
-    db.execute("INSERT INTO subscription VALUES ('s1', 'u', 'chat', 1, NULL, NULL, 5, ?)", (BODY,))
+    db.execute(
+        "INSERT INTO subscription(id, user, service, channel, created_at, body)"
+        " VALUES ('s1', 'u', 'chat', 1, 5, ?)",
+        (BODY,),
+    )
     db.execute(
         "INSERT INTO notification VALUES (3, 'n', 'u', 'chat', 'r', x'7B7D', 1, 5, 99, 'k', 'ck',"
         " NULL, 'p')"
     )
+    size = ", size" if version > 1 else ""
     db.execute(
-        "INSERT INTO delivery(id, channel, type, priority) VALUES (?, 1, 'websockets', 1)",
+        f"INSERT INTO delivery(id, channel, type, priority{size})"
+        f" VALUES (?, 1, 'websockets', 1{', 2' if size else ''})",
         (3 << 16,),
     )
+    if version > 1:
+        db.execute("INSERT INTO submission VALUES (7, 8, 9, 202, x'7B7D', 'n', 5)")
     db.close()
 
 
@@ -78,6 +86,17 @@ async def test_nothing_of_it_is_lost(tmp_path: Path) -> None:
     db = apsw.Connection(str(path))
     assert db.execute("SELECT size, collapse_key FROM delivery").get == (2, "ck")
     db.close()
+
+
+async def test_answers_from_before_packing_are_read_as_they_are(tmp_path: Path) -> None:
+    """A request that was answered by the older release is answered the same (CH-114)."""
+    path = tmp_path / "old.db"
+    old_file(path, 2)
+    store = SqliteStore(StoreSettings(path=str(path)), threaded=False)
+    found = await store.find_submission(7, 8)
+    assert found is not None
+    assert (found.status, found.body) == (202, b"{}")
+    assert store.remembered == {"identity": 0, "submission": 1, "push": 0, "removed": 0}
 
 
 def test_a_step_that_fails_leaves_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

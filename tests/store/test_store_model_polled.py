@@ -184,7 +184,7 @@ class PolledMachine(RuleBasedStateMachine):
     @rule()
     def forget(self) -> None:
         """All of it, as after a day."""
-        gone = self._ask(lambda: self.store.forget_submissions(self.now + 1, limit=MUCH))
+        gone = self._ask(lambda: self.store.forget_submissions(self.now + 1, keep=MUCH, limit=MUCH))
         assert gone == len(self.known)
         self.known.clear()
 

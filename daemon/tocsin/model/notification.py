@@ -4,6 +4,9 @@ import enum
 
 import attrs
 
+GATEWAY_SERVICE = "push"
+"""The service of what came through the push gateway: somebody waits for what becomes of it."""
+
 
 class Priority(enum.IntEnum):
     """Lower goes first; urgent overtakes everything not yet on the wire."""
@@ -34,3 +37,8 @@ class Notification:
     destination: str | None = None
     producer: str = ""
     is_named: bool = False
+
+    @property
+    def is_gateway_push(self) -> bool:
+        """It came through the push gateway, whose callers chose the device token (PU-23)."""
+        return self.service == GATEWAY_SERVICE

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from tocsin.model.channel import Channel, ChannelType, Device
 from tocsin.model.errors import StoreError
+from tocsin.model.notification import Notification
 from tocsin.model.subscription import Subscription
 from tocsin.store.records import (
     Acceptance,
@@ -61,6 +62,10 @@ class Store(Protocol):
         self, acceptance: Acceptance, on_done: Callable[[StoreError | None], None]
     ) -> None:
         """Store notifications and deliveries; `on_done` runs before any waiting caller does."""
+
+    async def find_calls(self, order_keys: Sequence[str]) -> list[tuple[int, Notification]]:
+        """Undelivered incoming calls that came through the push gateway with these order keys, by
+        the ids of their deliveries: what `Acceptance.withdrawing` may name (PU-13)."""
 
     async def load_accounts(self, users: Sequence[str]) -> list[AccountRecord]:
         """Channels and subscriptions of these users, empty records for unknown ones."""
@@ -147,8 +152,8 @@ class Store(Protocol):
         """Device tokens that count as gone now, the latest first, and until when."""
 
     async def forget_removed(self, before: int, *, keep: int, limit: int) -> int:
-        """Drop records of removed channels from before, and the oldest beyond `keep`, unless their
-        tokens still count as gone; how many went, at most `limit`."""
+        """Drop records of removed channels from before, and the oldest beyond `keep`; how many
+        went, at most `limit`."""
 
     def extend_channels(self, channels: Sequence[Channel]) -> None:
         """Write these channels' clocks."""

@@ -93,6 +93,46 @@ CREATE TABLE submission(
 CREATE INDEX submission_age ON submission(at);
 """
 
+TO_3 = """
+CREATE INDEX notification_call ON notification(order_key) WHERE root_key = 'NotifyIncomingCall';
+DROP INDEX channel_use;
+CREATE INDEX channel_use ON channel(type, used_at) WHERE used_at IS NOT NULL;
+ALTER TABLE submission ADD COLUMN packed INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE push(
+    key INTEGER PRIMARY KEY,
+    proof INTEGER NOT NULL,
+    delivery INTEGER NOT NULL,
+    result TEXT,
+    at INTEGER NOT NULL
+);
+CREATE INDEX push_delivery ON push(delivery);
+CREATE INDEX push_age ON push(at);
+
+CREATE TABLE removed(
+    key INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    provider TEXT NOT NULL,
+    app TEXT NOT NULL,
+    token TEXT NOT NULL,
+    guarded INTEGER NOT NULL,
+    tombstone INTEGER NOT NULL,
+    channel TEXT NOT NULL,
+    subscriptions TEXT NOT NULL,
+    pushes TEXT NOT NULL
+);
+CREATE INDEX removed_age ON removed(at);
+CREATE INDEX removed_device ON removed(token, app, provider);
+CREATE INDEX removed_app ON removed(app, key);
+
+CREATE TABLE memo(
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY(kind, name)
+) WITHOUT ROWID;
+"""
+
 
 def _to_2(db: apsw.Connection) -> None:
     """Positions, devices, repeats, the delivery log; subscriptions without their prefix."""
@@ -108,7 +148,12 @@ def _without_prefix(body: bytes) -> bytes:
     return body[:start] + body[min(found, default=start) :]
 
 
-STEPS: Mapping[int, Callable[[apsw.Connection], None]] = {1: _to_2}
+def _to_3(db: apsw.Connection) -> None:
+    """Gateway pushes and their repeats, what was removed with its token, little memories."""
+    db.execute(TO_3)
+
+
+STEPS: Mapping[int, Callable[[apsw.Connection], None]] = {1: _to_2, 2: _to_3}
 """By the format a step begins with."""
 
 

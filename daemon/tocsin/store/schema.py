@@ -11,10 +11,17 @@ channel have NULL. `claimed` marks what a queue holds in memory; a mark found at
 left by a process that died. Legs of one notification that are for the same device share a number,
 `device`; one of them that waits for the receipt of another is not due before `not_before` (see
 `statements/escalation`). `size` is that of the notification's text: what a channel holds is
-counted in indexes alone (see `statements/bounds`).
+counted in indexes alone (see `statements/bounds`). Calls of the push gateway, and no other
+notifications, are found by their order keys, to be withdrawn on all devices (PU-13).
 
-`identity` and `submission` remember what was submitted (CH-114, CH-115) by digests of 63 bits, two
-of them together: `key`, which finds the row, and `proof`, which tells a stranger with the same key.
+`identity`, `submission` and `push` remember what was submitted (CH-114, CH-115, PU-18) by digests
+of 63 bits, two of them together: `key`, which finds the row, and `proof`, which tells a stranger
+with the same key. A long answer in `submission` is `packed`. A `push` counts while its delivery is
+there, and then only with a `result`.
+
+`removed` keeps channels whose device tokens are gone, as JSON rows, until they cannot be restored
+any more; `tombstone` is until when the token counts as gone (see `statements/devices`). `memo` is
+for little things that somebody has to know at the next start, by kind and name.
 
 `attempt` is the delivery log. It is on the hot path of every webhook, so its only index is one
 that grows at its end; whatever else it is asked for is found by reading it backwards, in bounded
@@ -32,7 +39,7 @@ from tocsin.model.errors import StartupError
 from tocsin.store.migrations import STEPS, migrate
 
 APPLICATION_ID = 0x746F6373  # "tocs"
-VERSION = 2
+VERSION = 3
 MAGIC = b"SQLite format 3\0"
 LEG_BITS = 16
 MAX_LEGS = 1 << LEG_BITS
@@ -77,7 +84,7 @@ CREATE TABLE channel(
 CREATE INDEX channel_user ON channel(user);
 CREATE INDEX channel_expiry ON channel(expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX channel_device ON channel(token, app, provider) WHERE token IS NOT NULL;
-CREATE INDEX channel_use ON channel(used_at) WHERE used_at IS NOT NULL;
+CREATE INDEX channel_use ON channel(type, used_at) WHERE used_at IS NOT NULL;
 CREATE INDEX channel_unsigned ON channel(key) WHERE url IS NOT NULL AND secret IS NULL;
 
 CREATE TABLE subscription(
@@ -113,6 +120,7 @@ CREATE TABLE notification(
     producer TEXT NOT NULL
 );
 CREATE INDEX notification_expiry ON notification(expires_at);
+CREATE INDEX notification_call ON notification(order_key) WHERE root_key = 'NotifyIncomingCall';
 
 CREATE TABLE delivery(
     id INTEGER PRIMARY KEY,
@@ -202,9 +210,43 @@ CREATE TABLE submission(
     status INTEGER NOT NULL,
     body BLOB NOT NULL,
     notification TEXT,
-    at INTEGER NOT NULL
+    at INTEGER NOT NULL,
+    packed INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX submission_age ON submission(at);
+
+CREATE TABLE push(
+    key INTEGER PRIMARY KEY,
+    proof INTEGER NOT NULL,
+    delivery INTEGER NOT NULL,
+    result TEXT,
+    at INTEGER NOT NULL
+);
+CREATE INDEX push_delivery ON push(delivery);
+CREATE INDEX push_age ON push(at);
+
+CREATE TABLE removed(
+    key INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    provider TEXT NOT NULL,
+    app TEXT NOT NULL,
+    token TEXT NOT NULL,
+    guarded INTEGER NOT NULL,
+    tombstone INTEGER NOT NULL,
+    channel TEXT NOT NULL,
+    subscriptions TEXT NOT NULL,
+    pushes TEXT NOT NULL
+);
+CREATE INDEX removed_age ON removed(at);
+CREATE INDEX removed_device ON removed(token, app, provider);
+CREATE INDEX removed_app ON removed(app, key);
+
+CREATE TABLE memo(
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY(kind, name)
+) WITHOUT ROWID;
 
 CREATE TABLE probe(key INTEGER PRIMARY KEY, at INTEGER NOT NULL);
 """

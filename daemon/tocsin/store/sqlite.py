@@ -10,6 +10,7 @@ import trio
 from tocsin.model.channel import Channel, ChannelType, Device
 from tocsin.model.delivery import Delivery
 from tocsin.model.errors import StoreError
+from tocsin.model.notification import Notification
 from tocsin.model.option import option
 from tocsin.model.subscription import Subscription
 from tocsin.store import rows, statements
@@ -22,15 +23,16 @@ from tocsin.store.records import (
     Ended,
     Lane,
     Position,
+    Removal,
+    RemovedDevice,
     Resumption,
     Settled,
     Settlements,
-    StoredAnswer,
     Takeover,
     Waiting,
 )
 from tocsin.store.schema import LEG_BITS, open_database
-from tocsin.store.sqlite_archive import SqliteArchive
+from tocsin.store.sqlite_memory import SqliteMemory
 from tocsin.store.writer import Batches, Commit, InlineWriter, Job, Merged, Writer
 
 OnError = Callable[[StoreError | None], None]
@@ -47,7 +49,7 @@ class StoreSettings:
     )
 
 
-class SqliteStore(SqliteArchive):
+class SqliteStore(SqliteMemory):
     """`tocsin.store.interface.Store` on one SQLite file.
 
     `pending` counts undelivered deliveries per channel type, those being stored included.
@@ -73,7 +75,8 @@ class SqliteStore(SqliteArchive):
         super().__init__(
             Writer(batches, most_per_commit=settings.batch, on_commit=on_commit)
             if threaded
-            else InlineWriter(batches)
+            else InlineWriter(batches),
+            self.at_start.remembered,
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -103,18 +106,26 @@ class SqliteStore(SqliteArchive):
             if inserted is None or error is not None:
                 self.pending.subtract(made)
             else:
-                acceptance.repeats, acceptance.trimmed = inserted
-                again = (acceptance.deliveries[p] for p in acceptance.repeats)
-                self.pending.subtract(_per_type(again))
+                acceptance.repeats, acceptance.firsts = inserted.repeats, inserted.firsts
+                acceptance.trimmed, acceptance.opened = inserted.trimmed, inserted.opened
+                self.remembered.update(inserted.remembered)
+                places = (*acceptance.repeats, *acceptance.firsts)
+                self.pending.subtract(_per_type(acceptance.deliveries[p] for p in places))
                 for (kind, _), count in acceptance.trimmed.ended.items():
                     self.pending[kind] -= count
             on_done(error)
 
         await self._perform(Merged(statements.insert, numbered), done)
 
+    async def find_calls(self, order_keys: Sequence[str]) -> list[tuple[int, Notification]]:
+        """See `Store.find_calls`."""
+        return await self._perform(lambda db: statements.find_calls(db, order_keys), durable=False)
+
     def _number(self, acceptance: Acceptance) -> statements.Numbered:
         """Give the deliveries their ids and render all rows."""
         notifications, deliveries = [], []
+        for channel in acceptance.opening:
+            self._give_key(channel)
         first = self._next_notification
         entries = zip(acceptance.notifications, acceptance.deliveries, strict=True)
         for key, (notification, legs) in enumerate(entries, first):
@@ -144,13 +155,18 @@ class SqliteStore(SqliteArchive):
             acceptance.bounds,
             statements.held_rows(acceptance.held),
             [one.id for one in acceptance.aside],
+            acceptance.withdrawing,
+            [rows.channel_row(channel) for channel in acceptance.opening],
+            {
+                position: (identity, acceptance.deliveries[position][0].id)
+                for position, identity in acceptance.pushes.items()
+            },
         )
 
-    async def find_submission(self, key: int, proof: int) -> StoredAnswer | None:
-        """See `Store.find_submission`."""
-        return await self._perform(
-            lambda db: statements.find_submission(db, key, proof), durable=False
-        )
+    def _give_key(self, channel: Channel) -> None:
+        if not channel.key:
+            channel.key = self._next_channel
+            self._next_channel += 1
 
     # -- channels and subscriptions --------------------------------------------------------
 
@@ -162,8 +178,7 @@ class SqliteStore(SqliteArchive):
 
     async def add_channel(self, channel: Channel, on_done: OnError) -> None:
         """See `Store.add_channel`."""
-        channel.key = self._next_channel
-        self._next_channel += 1
+        self._give_key(channel)
         row = rows.channel_row(channel)
         await self._perform(
             lambda db: statements.add_channel(db, row), lambda _result, error: on_done(error)
@@ -184,10 +199,12 @@ class SqliteStore(SqliteArchive):
             durable=False,
         )
 
-    async def unused_channels(self, before: int, *, limit: int) -> list[tuple[str, str]]:
+    async def unused_channels(
+        self, kind: ChannelType, before: int, *, limit: int
+    ) -> list[tuple[str, str]]:
         """See `Store.unused_channels`."""
         return await self._perform(
-            lambda db: [(row[0], row[1]) for row in statements.unused_channels(db, before, limit)],
+            lambda db: [(r[0], r[1]) for r in statements.unused_channels(db, kind, before, limit)],
             durable=False,
         )
 
@@ -197,6 +214,39 @@ class SqliteStore(SqliteArchive):
         await self._perform(
             lambda db: statements.remove_channel(db, key), self._counting_ended(on_done)
         )
+
+    async def remove_devices(
+        self, channels: Sequence[Channel], removal: Removal, on_done: Done[Ended]
+    ) -> None:
+        """See `Store.remove_devices`."""
+        keys = [channel.key for channel in channels]
+
+        def done(ended: Ended | None, error: StoreError | None) -> None:
+            if ended is not None and error is None:
+                self.pending.subtract(ended.counts)
+                self.remembered["removed"] += len(ended.channels)
+            on_done(ended, error)
+
+        await self._perform(lambda db: statements.remove_devices(db, keys, removal), done)
+
+    async def restore_devices(self, removed: Sequence[RemovedDevice], on_done: OnError) -> None:
+        """See `Store.restore_devices`."""
+        for one in removed:
+            one.channel.key = 0
+            self._give_key(one.channel)
+        found = [(rows.channel_row(one.channel), one.subscriptions) for one in removed]
+        records = [one.key for one in removed]
+
+        def restore(db: apsw.Connection) -> int:
+            statements.restore_devices(db, found)
+            return statements.drop_records(db, records)
+
+        def done(dropped: int | None, error: StoreError | None) -> None:
+            if dropped is not None and error is None:
+                self.remembered["removed"] -= dropped
+            on_done(error)
+
+        await self._perform(restore, done)
 
     def _counting_ended(self, on_done: Done[Ended]) -> Done[Ended]:
         def done(ended: Ended | None, error: StoreError | None) -> None:
@@ -428,28 +478,25 @@ class SqliteStore(SqliteArchive):
     # -- housekeeping ----------------------------------------------------------------------
 
     async def expire_deliveries(
-        self, now: int, *, limit: int, keep: Collection[ChannelType]
+        self, now: int, *, limit: int, keep: Collection[ChannelType], spare: Collection[int] = ()
     ) -> Ended:
         """See `Store.expire_deliveries`."""
+        spared = list(spare)
 
         def done(ended: Ended | None, error: StoreError | None) -> None:
             if ended is not None and error is None:
                 self.pending.subtract(ended.counts)
 
         return await self._perform(
-            lambda db: statements.expire_deliveries(db, now, limit, keep), done, durable=False
+            lambda db: statements.expire_deliveries(db, now, limit, keep, spared),
+            done,
+            durable=False,
         )
 
     async def prune_dead_letters(self, before: int, *, limit: int) -> int:
         """See `Store.prune_dead_letters`."""
         return await self._perform(
             lambda db: statements.prune_dead_letters(db, before, limit), durable=False
-        )
-
-    async def forget_submissions(self, before: int, *, limit: int) -> int:
-        """See `Store.forget_submissions`."""
-        return await self._perform(
-            lambda db: statements.forget_submissions(db, before, limit), durable=False
         )
 
     async def grant_grace(self, until: int) -> None:

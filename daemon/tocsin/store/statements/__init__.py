@@ -28,9 +28,17 @@ from tocsin.store.statements.deadletters import (
     purge_dead_letters,
 )
 from tocsin.store.statements.deliverylog import find_pending, prune_attempts, read_log
+from tocsin.store.statements.devices import (
+    drop_records,
+    remove_devices,
+    removed_devices,
+    restore_devices,
+    tombstones,
+)
 from tocsin.store.statements.escalation import escalate, held_rows
 from tocsin.store.statements.intake import Inserted, Numbered, delivery_row, insert, next_keys
 from tocsin.store.statements.lanes import claim, lanes, release_claims, settle
+from tocsin.store.statements.memos import recall, remember
 from tocsin.store.statements.overview import all_channels, lane_backlogs, owners
 from tocsin.store.statements.positions import read_position, resume, settle_upto
 from tocsin.store.statements.sockets import (
@@ -40,7 +48,7 @@ from tocsin.store.statements.sockets import (
     mark_written,
     waiting,
 )
-from tocsin.store.statements.submissions import find_submission, forget_submissions
+from tocsin.store.statements.submissions import find_submission, forget
 from tocsin.store.statements.takeovers import take_over
 from tocsin.store.statements.upkeep import (
     count_by_type,
@@ -49,6 +57,7 @@ from tocsin.store.statements.upkeep import (
     oldest,
     probe,
 )
+from tocsin.store.statements.withdrawals import find_calls
 
 __all__ = [
     "Inserted",
@@ -64,16 +73,18 @@ __all__ = [
     "counts",
     "dead_letters",
     "delivery_row",
+    "drop_records",
     "escalate",
     "expire_deliveries",
     "expired_channels",
     "expired_subscriptions",
     "extend_channels",
+    "find_calls",
     "find_device",
     "find_pending",
     "find_submission",
     "finish_polled",
-    "forget_submissions",
+    "forget",
     "grant_grace",
     "held_rows",
     "insert",
@@ -91,10 +102,15 @@ __all__ = [
     "purge_dead_letters",
     "read_log",
     "read_position",
+    "recall",
     "release_claims",
+    "remember",
     "remove_channel",
+    "remove_devices",
     "remove_subscription",
+    "removed_devices",
     "renew_subscription",
+    "restore_devices",
     "resume",
     "resume_channel",
     "settle",
@@ -102,6 +118,7 @@ __all__ = [
     "subscription_bodies",
     "suspend_channel",
     "take_over",
+    "tombstones",
     "unused_channels",
     "waiting",
 ]

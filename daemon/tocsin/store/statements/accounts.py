@@ -6,11 +6,13 @@ from typing import Any
 
 import apsw
 import attrs
+import orjson
 
-from tocsin.model.channel import ChannelType
+from tocsin.model.channel import ChannelType, Device
 from tocsin.model.subscription import Subscription
 from tocsin.store import rows
 from tocsin.store.records import AccountRecord, Ended
+from tocsin.store.statements.pushes import gateway_pushes_of, take_back_results
 from tocsin.store.statements.sql import (
     DUE,
     IN_LIST,
@@ -21,9 +23,11 @@ from tocsin.store.statements.sql import (
     forget_notifications,
 )
 
+COLUMNS = rows.CHANNEL.split(", ")
+USED_AT = COLUMNS.index("used_at")
 CHANGEABLE = (
     *("application_tag", "lifetime", "expires_at", "secret", "previous", "rotated_until"),
-    *("token", "registered_at", "max_notifications", "echoed", "used_at"),
+    *("provider", "app", "token", "registered_at", "max_notifications", "echoed", "used_at"),
 )
 
 
@@ -59,16 +63,59 @@ def add_channel(db: Database, row: rows.Row) -> None:
     """Insert a channel."""
     places = ", ".join("?" * len(row))
     db.execute(f"INSERT INTO channel({rows.CHANNEL}) VALUES ({places})", row)
+    _register(db, dict(zip(COLUMNS, row, strict=True)))
+
+
+def open_channels(db: Database, found: Sequence[rows.Row]) -> frozenset[int]:
+    """Insert those of these channels that are not there, and note that the others are in use; the
+    keys of the first kind. Nobody has registered a token by that."""
+    known = {
+        key
+        for (key,) in db.execute(
+            f"SELECT key FROM channel WHERE key {IN_LIST}", (as_json(row[0] for row in found),)
+        )
+    }
+    fresh = {row[0]: row for row in found if row[0] not in known}
+    head = f"INSERT INTO channel({rows.CHANNEL}) VALUES"
+    for sql, values in rows.in_chunks(head, len(COLUMNS), list(fresh.values())):
+        db.execute(sql, values)
+    db.execute(
+        "UPDATE channel SET used_at = max(used_at, value ->> 1) FROM json_each(?)"
+        " WHERE channel.key = value ->> 0",
+        (as_json((row[0], row[USED_AT]) for row in found if row[0] in known),),
+    )
+    return frozenset(fresh)
+
+
+def _register(db: Database, channel: dict[str, Any]) -> None:
+    """A token that is stored for a channel counts as gone no longer (PU-48)."""
+    if channel["token"] is None:
+        return
+    found = db.execute(
+        "UPDATE removed SET tombstone = 0 WHERE token = ? AND app = ? AND provider = ?"
+        " AND tombstone > 0 RETURNING pushes",
+        (channel["token"], channel["app"], channel["provider"]),
+    )
+    pushes = [id_ for (listed,) in fetch_all(found) for id_ in orjson.loads(listed)]
+    if pushes:
+        take_back_results(db, pushes)
 
 
 def change_channel(db: Database, row: rows.Row) -> None:
     """Replace what may change of a channel's row."""
-    now = dict(zip(rows.CHANNEL.split(", "), row, strict=True))
+    now = dict(zip(COLUMNS, row, strict=True))
     columns = ", ".join(f"{name} = ?" for name in CHANGEABLE)
     values = [now[name] for name in CHANGEABLE]
     db.execute(f"UPDATE channel SET {columns} WHERE key = ?", (*values, now["key"]))
     if not db.changes():
         raise apsw.ConstraintError("a channel that is gone")
+    _register(db, now)
+    if now["app"] is not None:
+        lane = Device(now["provider"], now["app"], "").lane
+        db.execute(
+            "UPDATE delivery SET lane = ?1 WHERE channel = ?2 AND lane IS NOT NULL AND lane <> ?1",
+            (lane, now["key"]),
+        )
 
 
 def extend_channels(db: Database, clocks: Sequence[tuple[int, int | None]]) -> None:
@@ -109,6 +156,7 @@ def remove_channel(db: Database, key: int) -> Ended:
             "DELETE FROM subscription WHERE channel = ? RETURNING service", (key,)
         )
     )
+    pushes = gateway_pushes_of(db, key)
     removed = db.execute("DELETE FROM channel WHERE key = ? RETURNING key, type", (key,))
     channels = {number: ChannelType(type_) for number, type_ in removed}
     gone = fetch_all(
@@ -121,7 +169,7 @@ def remove_channel(db: Database, key: int) -> Ended:
     )
     forget_notifications(db, [id_ for id_, _, _ in gone])
     ended = ended_of((type_, lane) for _, type_, lane in gone)
-    return attrs.evolve(ended, channels=channels, subscriptions=dict(services))
+    return attrs.evolve(ended, channels=channels, subscriptions=dict(services), pushes=pushes)
 
 
 def expired_channels(db: Database, now: int, limit: int) -> list[tuple[Any, ...]]:
@@ -199,14 +247,16 @@ def expired_subscriptions(db: Database, now: int, limit: int) -> list[tuple[Any,
     )
 
 
-def unused_channels(db: Database, before: int, limit: int) -> list[tuple[Any, ...]]:
+def unused_channels(
+    db: Database, kind: ChannelType, before: int, limit: int
+) -> list[tuple[Any, ...]]:
     """(user, id) of channels without a subscription that were not used since."""
     return fetch_all(
         db.execute(
-            "SELECT user, id FROM channel WHERE used_at < ? AND NOT EXISTS"
+            "SELECT user, id FROM channel WHERE type = ? AND used_at < ? AND NOT EXISTS"
             " (SELECT 1 FROM subscription WHERE subscription.channel = channel.key)"
             " ORDER BY used_at LIMIT ?",
-            (before, limit),
+            (kind.value, before, limit),
         )
     )
 

@@ -5,13 +5,15 @@ already. Unless the queue has set it aside: then it begins no attempt before it 
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 
 from tocsin.model.channel import ChannelType
-from tocsin.model.notification import Priority
+from tocsin.model.notification import Notification, Priority
 from tocsin.store.records import Trimmed
+from tocsin.store.statements.deliverylog import log_ends
 from tocsin.store.statements.positions import count_dropped
+from tocsin.store.statements.pushes import gateway_pushes
 from tocsin.store.statements.sql import (
     IN_LIST,
     Database,
@@ -56,23 +58,47 @@ def trim(
     aside: Iterable[int],
     bounds: tuple[int, int],
     now: int,
+    withdrawing: Iterable[int] = (),
 ) -> Trimmed:
-    """Have older deliveries make way for newer ones of their collapse key, then the oldest low
-    ones, then the oldest, of channels that hold more than `bounds` (deliveries, bytes). Of those
-    that are claimed only the ones set `aside`."""
+    """Have older deliveries make way for newer ones of their collapse key, and those to be
+    withdrawn; then the oldest low ones, then the oldest, of channels that hold more than `bounds`
+    (deliveries, bytes). Of those that are claimed only the ones set `aside`."""
     spare = as_json(aside)
     ended: Counter[tuple[ChannelType, str]] = Counter()
-    replaced = _replaced(db, collapsing, spare)
+    pushes: dict[int, Notification] = {}
+    replaced = _replaced(db, collapsing, spare) + _withdrawn(db, withdrawing, spare)
     gone = dict.fromkeys(replaced, "collapsed")
+    pushes |= _log_pushes(db, replaced, "collapsed", now)
     ended.update((kind, "collapsed") for kind, _ in _remove(db, replaced, now))
     rooms: dict[int, tuple[int, int]] = {}
     for key in set(crowded):
         excess, rooms[key] = _excess(db, key, spare, *bounds)
+        pushes |= _log_pushes(db, excess, "overflow", now)
         removed = _remove(db, excess, now)
         ended.update((kind, "overflow") for kind, _ in removed)
         count_dropped(db, [channel for _, channel in removed])
         gone.update(dict.fromkeys(excess, "overflow"))
-    return Trimmed(gone, dict(ended), rooms)
+    return Trimmed(gone, dict(ended), rooms, pushes)
+
+
+def _withdrawn(db: Database, ids: Iterable[int], spare: str) -> list[int]:
+    wanted = as_json(ids)
+    if wanted == "[]":
+        return []
+    found = db.execute(
+        f"SELECT id FROM delivery WHERE id {IN_LIST} AND seq IS NULL AND {UNCLAIMED}",
+        (wanted, spare),
+    )
+    return [id_ for (id_,) in found]
+
+
+def _log_pushes(db: Database, ids: Sequence[int], result: str, now: int) -> dict[int, Notification]:
+    """The gateway pushes among these; a line in the delivery log says what became of each: their
+    callers were or will be told (PU-15)."""
+    pushes = gateway_pushes(db, as_json(ids)) if ids else {}
+    if pushes:
+        log_ends(db, as_json(pushes), result, now)
+    return pushes
 
 
 def _replaced(db: Database, collapsing: Iterable[Collapse], spare: str) -> list[int]:

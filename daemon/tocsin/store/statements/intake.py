@@ -7,11 +7,13 @@ import attrs
 from tocsin.model.delivery import Delivery
 from tocsin.model.notification import Priority
 from tocsin.store import rows
-from tocsin.store.records import NOTHING_TRIMMED, Identity, Submitted, Trimmed
+from tocsin.store.records import NOTHING_TRIMMED, FirstPush, Identity, Submitted, Trimmed
 from tocsin.store.schema import LEG_BITS
+from tocsin.store.statements.accounts import open_channels
 from tocsin.store.statements.bounds import Collapse, trim
 from tocsin.store.statements.deadletters import take_up
 from tocsin.store.statements.escalation import hold
+from tocsin.store.statements.pushes import Pushes, first_pushes
 from tocsin.store.statements.sql import ACTIVE, IN_LIST, Database, as_json
 from tocsin.store.statements.submissions import (
     IdentityRow,
@@ -28,7 +30,8 @@ def next_keys(db: Database) -> tuple[int, int]:
         "SELECT max(coalesce((SELECT max(key) FROM notification), 0),"
         f" coalesce((SELECT max(id) FROM delivery), 0) >> {LEG_BITS},"
         f" coalesce((SELECT max(delivery) FROM dead_letter), 0) >> {LEG_BITS},"
-        f" coalesce((SELECT max(delivery) FROM attempt), 0) >> {LEG_BITS}) + 1,"
+        f" coalesce((SELECT max(delivery) FROM attempt), 0) >> {LEG_BITS},"
+        f" coalesce((SELECT max(delivery) FROM push), 0) >> {LEG_BITS}) + 1,"
         " coalesce((SELECT max(key) FROM channel), 0) + 1"
     ).get
     return int(notification), int(channel)
@@ -51,10 +54,21 @@ class Numbered:
     bounds: tuple[int, int] = (0, 0)
     held: Sequence[rows.Row] = ()
     aside: Sequence[int] = ()
+    withdrawing: Sequence[int] = ()
+    opening: Sequence[rows.Row] = ()
+    pushes: Pushes = attrs.field(factory=dict)
 
 
-# The repeats of a request, and what made way for it.
-Inserted = tuple[Mapping[int, int], Trimmed]
+@attrs.frozen(eq=False)
+class Inserted:
+    """What became of a request, as `Acceptance` has it, and how many rows it has added per table
+    of `REMEMBERED`."""
+
+    repeats: Mapping[int, int]
+    trimmed: Trimmed
+    firsts: Mapping[int, FirstPush]
+    opened: Collection[int]
+    remembered: Mapping[str, int]
 
 
 def insert(db: Database, accepted: Sequence[Numbered]) -> Sequence[Inserted]:
@@ -65,7 +79,14 @@ def insert(db: Database, accepted: Sequence[Numbered]) -> Sequence[Inserted]:
         if one.replays:
             there = take_up(db, one.replays.values())
             again |= {p: 0 for p, letter in one.replays.items() if letter not in there}
-    gone = {one.keys[p] for one, again in zip(accepted, found, strict=True) for p in again}
+    firsts, added = first_pushes(db, [(one.pushes, one.now) for one in accepted])
+    gone = {
+        one.keys[p]
+        for one, again, first in zip(accepted, found, firsts, strict=True)
+        for p in (*again, *first)
+    }
+    opening = [row for one in accepted for row in one.opening]
+    opened = open_channels(db, opening) if opening else frozenset()
     notifications = [row for one in accepted for row in one.notifications]
     deliveries = [row for one in accepted for row in one.deliveries]
     if gone:
@@ -74,16 +95,27 @@ def insert(db: Database, accepted: Sequence[Numbered]) -> Sequence[Inserted]:
     _insert(db, notifications, deliveries)
     if held := [row for one in accepted for row in one.held]:
         hold(db, held)
-    for one, again in zip(accepted, found, strict=True):
-        if one.submitted is not None:
-            remember_answer(db, one.submitted, again)
-    return list(zip(found, _trim(db, accepted, gone), strict=True))
+    trimmed = _trim(db, accepted, gone)
+    inserted = []
+    for number, one in enumerate(accepted):
+        again = found[number]
+        answered = one.submitted is not None and remember_answer(db, one.submitted, again)
+        remembered = {
+            "identity": len(one.identities.keys() - again.keys()),
+            "submission": int(answered),
+            "push": added[number],
+        }
+        # What two requests open together, one of them is told.
+        mine = opened & {row[0] for row in one.opening}
+        opened -= mine
+        inserted.append(Inserted(again, trimmed[number], firsts[number], mine, remembered))
+    return inserted
 
 
 def _trim(db: Database, accepted: Sequence[Numbered], repeated: Collection[int]) -> list[Trimmed]:
     """All at once; the first of the requests it is about gets to count it. Nothing makes way for
     a repeat, given by its notification's key: what is newer is there already."""
-    about = [one for one in accepted if one.collapsing or one.crowded]
+    about = [one for one in accepted if one.collapsing or one.crowded or one.withdrawing]
     if not about:
         return [NOTHING_TRIMMED] * len(accepted)
     trimmed = trim(
@@ -95,11 +127,12 @@ def _trim(db: Database, accepted: Sequence[Numbered], repeated: Collection[int])
             if collapse[2] >> LEG_BITS not in repeated
         ],
         [key for one in about for key in one.crowded],
+        withdrawing=[id_ for one in about for id_ in one.withdrawing],
         aside=[id_ for one in about for id_ in one.aside],
         bounds=about[0].bounds,
         now=about[0].now,
     )
-    rest = attrs.evolve(trimmed, ended={})
+    rest = attrs.evolve(trimmed, ended={}, pushes={})
     return [trimmed if one is about[0] else rest for one in accepted]
 
 

@@ -10,6 +10,7 @@ from tocsin.store.schema import LEG_BITS
 from tocsin.store.statements.accounts import mark_failing
 from tocsin.store.statements.deadletters import bury
 from tocsin.store.statements.deliverylog import log_attempts
+from tocsin.store.statements.pushes import note_results
 from tocsin.store.statements.sql import (
     ACTIVE,
     DUE,
@@ -113,6 +114,8 @@ def settle(db: Database, settlements: Settlements, *, now: int) -> Settled:
     promote(db, {(row[3], row[4]) for row in gone}, now)
     touched = {row[2] for row in gone if row[2] is not None}
     touched |= _reschedule(db, settlements)
+    if settlements.pushes:
+        note_results(db, settlements.pushes)
     if settlements.failing:
         mark_failing(db, settlements.failing)
     ended: dict[ChannelType, int] = defaultdict(int)

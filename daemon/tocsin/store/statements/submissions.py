@@ -1,13 +1,16 @@
-"""What was submitted, remembered for a day (channels.md, CH-114, CH-115)."""
+"""What was submitted, remembered for a day (channels.md, CH-114, CH-115; push.md, PU-18)."""
 
+import zlib
 from collections.abc import Iterable, Mapping
 
 from tocsin.store import rows
 from tocsin.store.records import CLASH, Identity, StoredAnswer, Submitted
-from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all
+from tocsin.store.statements.sql import IN_LIST, Database, as_json
 
 # key, proof, subject, channels, at
 IdentityRow = tuple[int, int, int, int, int]
+PACKED_FROM = 1024
+ANY_TIME = 1 << 62
 Known = dict[int, IdentityRow]
 
 
@@ -37,46 +40,55 @@ def remember_identities(db: Database, fresh: list[IdentityRow]) -> None:
         db.execute(sql, values)
 
 
-def remember_answer(db: Database, submitted: Submitted, found: Mapping[int, int]) -> None:
-    """Store the first answer to a request, unless it is a refusal."""
+def remember_answer(db: Database, submitted: Submitted, found: Mapping[int, int]) -> bool:
+    """Store the first answer to a request, unless it is a refusal; whether it is not."""
     answer = submitted.answer(found)
     if answer is None:
-        return
+        return False
+    packed = len(answer.body) > PACKED_FROM
     db.execute(
-        "INSERT OR REPLACE INTO submission(key, proof, content, status, body, notification, at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO submission(key, proof, content, status, body, notification, at,"
+        " packed) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             submitted.key,
             submitted.proof,
             answer.content,
             answer.status,
-            answer.body,
+            zlib.compress(answer.body, 1) if packed else answer.body,
             answer.notification_id,
             submitted.at,
+            packed,
         ),
     )
+    return True
 
 
 def find_submission(db: Database, key: int, proof: int) -> StoredAnswer | None:
     """The remembered answer."""
     row = db.execute(
-        "SELECT content, status, body, notification FROM submission WHERE key = ? AND proof = ?",
+        "SELECT content, status, body, notification, packed FROM submission"
+        " WHERE key = ? AND proof = ?",
         (key, proof),
     ).fetchone()
-    return None if row is None else StoredAnswer(*row)
+    if row is None:
+        return None
+    content, status, body, notification, packed = row
+    return StoredAnswer(content, status, zlib.decompress(body) if packed else body, notification)
 
 
-def forget_submissions(db: Database, before: int, limit: int) -> int:
-    """Delete what is older than `before` from both tables, at most `limit` rows of each."""
-    gone = 0
-    for table in ("identity", "submission"):
-        gone += len(
-            fetch_all(
-                db.execute(
-                    f"DELETE FROM {table} WHERE key IN (SELECT key FROM {table}"
-                    " WHERE at < ? ORDER BY at LIMIT ?) RETURNING 1",
-                    (before, limit),
-                )
-            )
-        )
-    return gone
+def forget(db: Database, table: str, before: int, *, excess: int, limit: int) -> int:
+    """Delete from a table of `REMEMBERED` what is from before, and else the oldest `excess`; at
+    most `limit` rows."""
+    gone = _forget_oldest(db, table, before, limit)
+    return gone + _forget_oldest(db, table, ANY_TIME, min(limit, excess) - gone)
+
+
+def _forget_oldest(db: Database, table: str, before: int, most: int) -> int:
+    if most <= 0:
+        return 0
+    db.execute(
+        f"DELETE FROM {table} WHERE key IN (SELECT key FROM {table} WHERE at < ? ORDER BY at"
+        " LIMIT ?)",
+        (before, most),
+    )
+    return int(db.changes())

@@ -2,12 +2,15 @@
 
 from collections.abc import Collection
 
+import attrs
+
 from tocsin.model.channel import ChannelType
 from tocsin.store import rows
-from tocsin.store.records import Counts, Ended
+from tocsin.store.records import REMEMBERED, Counts, Ended
 from tocsin.store.schema import LEG_BITS, MAX_LEGS
 from tocsin.store.statements.deliverylog import log_ends
 from tocsin.store.statements.positions import count_dropped
+from tocsin.store.statements.pushes import gateway_pushes
 from tocsin.store.statements.sql import (
     IN_LIST,
     Database,
@@ -28,6 +31,9 @@ def counts(db: Database) -> Counts:
         subscriptions=dict(services),
         pending=count_by_type(db, "delivery"),
         dead=count_by_type(db, "dead_letter"),
+        remembered={
+            table: int(db.execute(f"SELECT count(*) FROM {table}").get) for table in REMEMBERED
+        },
     )
 
 
@@ -49,7 +55,13 @@ def oldest(db: Database) -> dict[ChannelType, int]:
     return {ChannelType(name): at for name, at in found}
 
 
-def expire_deliveries(db: Database, now: int, limit: int, keep: Collection[ChannelType]) -> Ended:
+def expire_deliveries(
+    db: Database,
+    now: int,
+    limit: int,
+    keep: Collection[ChannelType],
+    spare: Collection[int] = (),
+) -> Ended:
     """Delete deliveries whose notification is past its deadline."""
     found = fetch_all(
         db.execute(
@@ -69,9 +81,10 @@ def expire_deliveries(db: Database, now: int, limit: int, keep: Collection[Chann
         f" {rows.NOTIFICATION_OF_N} FROM delivery AS d"
         f" JOIN notification AS n ON n.key = d.id >> {LEG_BITS}"
         " JOIN channel AS c ON c.key = d.channel"
-        f" WHERE d.attempts > 0 AND d.id {IN_LIST} AND d.type {IN_LIST}",
-        (now, ids, as_json(kind.value for kind in keep)),
+        f" WHERE d.attempts > 0 AND d.id {IN_LIST} AND d.type {IN_LIST} AND d.id NOT {IN_LIST}",
+        (now, ids, as_json(kind.value for kind in keep), as_json(spare)),
     )
+    pushes = gateway_pushes(db, ids)
     log_ends(db, ids, "expired", now)
     gone = fetch_all(
         db.execute(
@@ -83,7 +96,7 @@ def expire_deliveries(db: Database, now: int, limit: int, keep: Collection[Chann
     forget_notifications(db, [row[0] for row in gone])
     count_dropped(db, [row[3] for row in gone if row[2] is None and row[5] is None])
     promote(db, {(row[3], row[4]) for row in gone if row[2] is not None}, now)
-    return ended_of((row[1], row[2]) for row in gone)
+    return attrs.evolve(ended_of((row[1], row[2]) for row in gone), pushes=pushes)
 
 
 def probe(db: Database, now: int) -> None:
