@@ -4,7 +4,7 @@ Changes are decided and made in memory at once, then stored; if the store refuse
 back. So two requests racing for the last place of a quota see each other.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from tocsin.delivery.account import Account, Accounts
@@ -20,13 +20,14 @@ from tocsin.delivery.succession import (
     pair_of,
     room_for,
 )
-from tocsin.model.channel import Channel, ChannelState, Device, end_of
+from tocsin.model.channel import Channel, ChannelState, ChannelType, Device, end_of
 from tocsin.model.errors import StoreError, duplicate, forbidden
+from tocsin.model.gatewayuser import is_reserved
 from tocsin.model.services import STANDARD, Services
 from tocsin.model.subscription import Subscription
 from tocsin.ops.metrics import Metrics
 from tocsin.store.interface import Store
-from tocsin.store.records import Ended, Takeover
+from tocsin.store.records import Ended, Removal, RemovedDevice, Takeover
 
 __all__ = ["Account", "Directory"]
 
@@ -39,7 +40,8 @@ class Directory(Accounts):
 
     `on_removed` is told of channels that are gone, `on_resumed` of lanes that have work again,
     `on_arrived` of channels that have taken over what waited elsewhere, `on_switched` of channels
-    that were suspended or resumed.
+    that were suspended or resumed, `on_registered` of channels that got a device token, and
+    `on_ended` of what ended with a channel that was removed.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class Directory(Accounts):
         self.on_resumed: Callable[[str], None] = lambda _lane: None
         self.on_arrived: Callable[[Channel], None] = lambda _channel: None
         self.on_switched: Callable[[Channel], None] = lambda _channel: None
+        self.on_registered: Callable[[Channel], None] = lambda _channel: None
+        self.on_ended: Callable[[Ended], None] = lambda _ended: None
         self.on_loaded = self._look_after_pairs
 
     # -- channels --------------------------------------------------------------------------
@@ -79,22 +83,26 @@ class Directory(Accounts):
         """The lifetime a client gets for the one it asked for (CH-40)."""
         return min(max(requested or self._settings.default_lifetime, SHORTEST), LONGEST)
 
-    async def open_channel(self, account: Account, channel: Channel) -> Channel:
-        """Store a channel; the existing one where it is an upsert (CH-74, CH-80).
+    async def open_channel(
+        self, account: Account, channel: Channel, *, twin: Callable[[], Channel | None] | None = None
+    ) -> Channel:
+        """Store a channel; the existing one where it is an upsert (CH-74, CH-80), which `twin`
+        finds where another app of the device may take its place (PU-25).
 
         Raises 409 for a correlator in use where `channels.on_duplicate` says so, and 403
         `quota_channels` where no abandoned channel makes room (CH-140). Durable on return.
         """
-        existing = account.same_app(channel, self._clock())
+        find = twin or (lambda: account.same_app(channel, self._clock()))
+        existing = find()
         if existing is not None:
             await self.resume(existing)
             # It may have been removed meanwhile.
-            existing = account.same_app(channel, self._clock())
+            existing = find()
         if existing is None:
             self._refuse_duplicate(account, channel)
             await self._make_room(account, channel)
             # Its twin may have been here meanwhile.
-            existing = account.same_app(channel, self._clock())
+            existing = find()
         kept = existing or channel
         rivals = [] if channel.device is None else account.holders(channel.device)
         if existing is not None:
@@ -131,8 +139,10 @@ class Directory(Accounts):
         def stored(error: StoreError | None) -> None:
             if error is not None:
                 account.channels.pop(channel.id, None)
-            else:
-                self._metrics.channels[channel.type].inc()
+                return
+            self._metrics.channels[channel.type].inc()
+            if channel.device is not None:
+                self.on_registered(channel)
 
         await self._store.add_channel(channel, stored)
 
@@ -147,7 +157,8 @@ class Directory(Accounts):
         )
         if webhook is not None and secret is not None:
             webhook = webhook.rotated(secret, until=now + self._rotation_grace)
-        stored = self._changes.make(
+        lane = existing.lane
+        reported = self._changes.make(
             existing,
             webhook=webhook,
             device=wanted.device,
@@ -156,13 +167,22 @@ class Directory(Accounts):
             lifetime=wanted.lifetime,
             expires_at=end_of(wanted.lifetime, now),
         )
+
+        def stored(error: StoreError | None) -> None:
+            reported(error)
+            if error is None and existing.device is not None:
+                self.on_registered(existing)
+                if existing.device.lane != lane:
+                    # What waited for another app of the device waits in the lane of this one now.
+                    self.on_resumed(existing.device.lane)
+
         await self._store.change_channel(existing, stored)
 
     async def _retire_abroad(self, kept: Channel, device: Device) -> None:
-        """Other users' older channels with the same token go (CH-74). Of two that find each
-        other, both agree which is the older."""
+        """Other users' older channels with the same token go (CH-74), but for the gateway's, which
+        are nobody's. Of two that find each other, both agree which is the older."""
         found = await self._store.find_device(device)
-        users = {user for user, _ in found if user != kept.user}
+        users = {user for user, _ in found if user != kept.user and not is_reserved(user)}
         for other in await self.accounts(sorted(users)):
             for one in other.holders(device):
                 if _registered(one) < _registered(kept):
@@ -217,12 +237,82 @@ class Directory(Accounts):
             # Somebody else may have failed to remove it meanwhile, and put it back.
             _take_out(account, [channel], account.pointing_to(channel))
             self._count_ended(result, outcome)
+            self.on_ended(result)
             ended = sum(result.counts.values())
             if channel.key in result.channels:
                 self.on_removed(channel)
 
         await self._store.remove_channel(channel, removed)
         return ended
+
+    async def remove_device(
+        self,
+        device: Device,
+        removal: Removal,
+        then: Callable[[Ended, Sequence[Channel]], None],
+        *,
+        before: int,
+    ) -> bool:
+        """Remove all channels of a device token, whoever's; False, and nothing is done, if one was
+        registered after `before` (PU-48, PU-50). Durable on return. `then` is told what ended, and
+        the channels, in the commit's callback: who registers them next comes after."""
+        found = await self._store.find_device(device)
+        accounts = dict.fromkeys(await self.accounts([user for user, _ in found]))
+        holders = [(account, one) for account in accounts for one in account.holders(device)]
+        if any(_registered(one)[0] > before for _, one in holders):
+            return False
+        undos = [_take_out(who, [one], who.pointing_to(one)) for who, one in holders]
+
+        def removed(ended: Ended | None, error: StoreError | None) -> None:
+            if error is not None or ended is None:
+                for undo in undos:
+                    undo()
+                return
+            for who, one in holders:
+                # Somebody else may have failed to remove it meanwhile, and put it back.
+                _take_out(who, [one], who.pointing_to(one))
+            self._count_ended(ended, "refused")
+            there = [one for _, one in holders if one.key in ended.channels]
+            then(ended, there)
+            for one in there:
+                self.on_removed(one)
+
+        if holders:
+            await self._store.remove_devices([one for _, one in holders], removal, removed)
+        return True
+
+    async def restore_devices(self, removed: Sequence[RemovedDevice]) -> list[Channel]:
+        """Bring back channels that went with their tokens, with their subscriptions, unless they
+        have been registered anew; those that are back. Durable on return."""
+        users = {one.channel.user for one in removed}
+        users |= {owned.user for one in removed for owned, _ in one.subscriptions}
+        accounts = {one.user: one for one in await self.accounts(sorted(users))}
+        latest = {_registration(one.channel): one for one in removed}
+        now = self._clock()
+        back = [
+            one
+            for one in latest.values()
+            if not _is_replaced(accounts[one.channel.user], one.channel, now)
+        ]
+
+        def restored(error: StoreError | None) -> None:
+            if error is None:
+                for one in back:
+                    self._put_back(one, accounts)
+
+        if back:
+            await self._store.restore_devices(back, restored)
+        return [one.channel for one in back]
+
+    def _put_back(self, one: RemovedDevice, accounts: Mapping[str, Account]) -> None:
+        host = accounts[one.channel.user]
+        host.channels[one.channel.id] = one.channel
+        self._metrics.channels[one.channel.type].inc()
+        for subscription, _ in one.subscriptions:
+            owner = accounts[subscription.user]
+            owner.visit(host)
+            owner.subscriptions[subscription.id] = subscription
+            self._metrics.subscriptions[subscription.service].inc()
 
     def _count_ended(self, ended: Ended, outcome: str) -> None:
         for kind, count in ended.counts.items():
@@ -404,9 +494,10 @@ class Directory(Accounts):
         failed = await self._end_all(ending, outcome="expired")
         return len(found) - failed - len(before & self._extended)
 
-    async def collect_unused(self, before: int, limit: int = 500) -> int:
-        """End webhooks without a subscription that nobody has used since (CH-42); how many."""
-        found = await self._store.unused_channels(before, limit=limit)
+    async def collect_unused(self, kind: ChannelType, before: int, limit: int = 500) -> int:
+        """End webhooks without a subscription that nobody has used since (CH-42), or devices of the
+        gateway (PU-23); how many."""
+        found = await self._store.unused_channels(kind, before, limit=limit)
         unused = [
             (account, channel)
             for account, channel in await self._channels(found)
@@ -460,6 +551,22 @@ class Directory(Accounts):
 def _registered(channel: Channel) -> tuple[int, int]:
     """When a device's token was given, for which channel."""
     return (channel.device.registered_at if channel.device is not None else 0, channel.key)
+
+
+def _registration(channel: Channel) -> tuple[str, str, str]:
+    """What two of one device have in common (CH-74)."""
+    app = "" if channel.device is None else channel.device.lane
+    return (channel.user, app, channel.client_correlator)
+
+
+def _is_replaced(account: Account, channel: Channel, now: int) -> bool:
+    """Whether a channel that was removed has a successor."""
+    device = channel.device
+    return (
+        channel.id in account.channels
+        or account.same_app(channel, now) is not None
+        or (device is not None and bool(account.holders(device)))
+    )
 
 
 def _let_go(host: Account, takeovers: Sequence[Takeover]) -> Callable[[], None]:

@@ -4,14 +4,11 @@ A caller of the push gateway is answered what became of his push, after that was
 else may wait for a delivery: a producer is answered as soon as his notification is stored.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import attrs
-import structlog
 
 from tocsin.model.notification import Notification
-
-log = structlog.get_logger()
 
 
 @attrs.frozen
@@ -92,6 +89,11 @@ class Endings:
                 callback(ending)
         elif notification is not None:
             self.unwatched(delivery_id, notification, ending)
+
+    def tell_all(self, pushes: Mapping[int, Notification], ending: Ending) -> None:
+        """The same of many, by delivery id."""
+        for delivery_id, notification in pushes.items():
+            self.tell(delivery_id, notification, ending)
 
 
 def _nobody(_delivery_id: int, _notification: Notification, _ending: Ending) -> None:

@@ -5,7 +5,9 @@ from collections.abc import Callable
 import structlog
 import trio
 
+from tocsin.delivery.devices import Devices
 from tocsin.delivery.directory import Directory
+from tocsin.delivery.endings import Ending, Endings
 from tocsin.delivery.settings import DeliverySettings
 from tocsin.model.channel import ChannelType
 from tocsin.model.errors import StoreError
@@ -15,7 +17,7 @@ from tocsin.store.interface import Store
 
 SLICE = 500
 DAY = 86_400_000
-KEPT = (ChannelType.WEBHOOKS,)
+KEPT = (ChannelType.WEBHOOKS, ChannelType.OMAPUSH)
 AGES_EVERY = 15_000
 PRUNE_EVERY = 3_600_000
 KEPT_SUBMISSIONS = DAY
@@ -36,12 +38,24 @@ class Housekeeping:
         clock: Callable[[], int],
         on_lane: Callable[[str], None],
         collect_unused_days: int = 30,
+        forget_tokens_days: int = 30,
+        remembered: int = 5_000_000,
         signs_all: bool = False,
+        devices: Devices | None = None,
+        endings: Endings | None = None,
     ) -> None:
         """`on_lane` is told of lanes where an expiry has made way for what waited behind it.
-        `signs_all`: webhooks without a secret of their own are signed, too (PU-76)."""
+        `signs_all`: webhooks without a secret of their own are signed, too (PU-76). Webhooks go
+        after `collect_unused_days` without use, device tokens of the gateway after
+        `forget_tokens_days`; of what is remembered `remembered` rows of a kind are kept."""
         self._signs_all = signs_all
-        self._collect_unused = collect_unused_days * DAY
+        self._unused = {
+            ChannelType.WEBHOOKS: collect_unused_days * DAY,
+            ChannelType.OMAPUSH: forget_tokens_days * DAY,
+        }
+        self._remembered = remembered
+        self._devices = devices
+        self._endings = endings or Endings()
         self._store = store
         self._directory = directory
         self._settings = settings
@@ -75,8 +89,7 @@ class Housekeeping:
             beat()
         while await self._expire_deliveries() >= SLICE:
             beat()
-        while await self._store.forget_submissions(now - KEPT_SUBMISSIONS, limit=SLICE) >= SLICE:
-            beat()
+        await self._forget(now, beat)
         if now >= self._next_ages:
             self._next_ages = now + AGES_EVERY
             await self._measure_ages(now)
@@ -86,8 +99,23 @@ class Housekeeping:
             self._next_prune = now + PRUNE_EVERY
             await self._prune(now, beat)
 
+    async def _forget(self, now: int, beat: Callable[[], None]) -> None:
+        """What was submitted, and what went with its token, too long ago or too much of it."""
+        before, keep = now - KEPT_SUBMISSIONS, self._remembered
+        while await self._store.forget_submissions(before, keep=keep, limit=SLICE) >= SLICE:
+            beat()
+        if self._devices is not None:
+            while await self._devices.forget(keep=keep, limit=SLICE) >= SLICE:
+                beat()
+        for table, rows in self._store.remembered.items():
+            self._metrics.remembered[table].set(rows)
+
     async def _expire_deliveries(self) -> int:
-        ended = await self._store.expire_deliveries(self._clock(), limit=SLICE, keep=KEPT)
+        """Who is told that his push has expired needs no dead letter (PU-15)."""
+        ended = await self._store.expire_deliveries(
+            self._clock(), limit=SLICE, keep=KEPT, spare=self._endings.watched
+        )
+        self._endings.tell_all(ended.pushes, Ending("expired", "expired"))
         for kind, count in ended.counts.items():
             self._metrics.deliveries[kind, "expired"].inc(count)
         for lane in ended.lanes:
@@ -105,8 +133,9 @@ class Housekeeping:
         before = now - self._settings.dead_letter_days * DAY
         while await self._store.prune_dead_letters(before, limit=SLICE) == SLICE:
             beat()
-        while await self._directory.collect_unused(now - self._collect_unused, SLICE) == SLICE:
-            beat()
+        for kind, unused in self._unused.items():
+            while await self._directory.collect_unused(kind, now - unused, SLICE) == SLICE:
+                beat()
         await self._count_dead_letters()
 
     async def _count_dead_letters(self) -> None:

@@ -11,17 +11,27 @@ receiver compares with its own clock, a webhook's timestamp and a `Retry-After` 
 import random
 
 from tocsin.delivery.settings import DeliverySettings
+from tocsin.model.channel import ChannelType
 from tocsin.model.notification import Notification, Priority
 
 MOST_URGENT_GAP = 30.0
 LONGEST_RETRY_AFTER = 86_400.0
+PUSH_GAP = 300.0
 
 
 class Schedule:
-    """Gaps between attempts, stretched or shrunk by jitter."""
+    """Gaps between attempts, stretched or shrunk by jitter. Devices are tried until the deadline,
+    webhooks until the end of their list."""
 
-    def __init__(self, settings: DeliverySettings, rng: random.Random) -> None:
-        self._normal = settings.webhook_retries
+    def __init__(
+        self,
+        settings: DeliverySettings,
+        rng: random.Random,
+        kind: ChannelType = ChannelType.WEBHOOKS,
+    ) -> None:
+        is_push = kind is ChannelType.OMAPUSH
+        self._normal = settings.push_retries if is_push else settings.webhook_retries
+        self._last = max(PUSH_GAP, self._normal[-1]) if is_push else None
         self._urgent = settings.urgent_retries
         self._jitter = settings.jitter
         self._rng = rng
@@ -43,7 +53,7 @@ class Schedule:
 
     def _gap(self, attempts: int, *, urgent: bool) -> float | None:
         if not urgent:
-            return self._normal[attempts] if attempts < len(self._normal) else None
+            return self._normal[attempts] if attempts < len(self._normal) else self._last
         if attempts < len(self._urgent):
             return self._urgent[attempts]
         doublings = min(attempts - len(self._urgent) + 1, 16)

@@ -77,6 +77,12 @@ class DeliveryLimits:
         "Undelivered deliveries in all; past it publishing is answered 503.",
         minimum=1,
     )
+    remembered: int = option(
+        5_000_000,
+        "Rows kept in each table that tells repeats and restores what was removed, up to 100 "
+        "bytes each; then the oldest go before their day is over.",
+        minimum=1000,
+    )
 
 
 @attrs.frozen
@@ -86,6 +92,11 @@ class DeliverySettings:
     webhook_retries: list[float] = option(
         [0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400],
         "Seconds before each attempt of a webhook; after the last one it is a dead letter.",
+        check=_not_decreasing,
+    )
+    push_retries: list[float] = option(
+        [0, 1, 4, 15, 60],
+        "The same for pushes to devices; then every 5 minutes until the deadline.",
         check=_not_decreasing,
     )
     urgent_retries: list[float] = option(

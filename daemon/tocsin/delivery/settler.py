@@ -1,4 +1,8 @@
-"""Judges outcomes and writes them in batches: done, tried again, dead, or channel suspended."""
+"""Judges outcomes and writes them in batches: done, tried again, dead, or channel suspended.
+
+What became of a gateway push is told, once it is written, to whoever waits for it: whether anybody
+does decides whether it leaves a dead letter (push.md, PU-15).
+"""
 
 import random
 from collections.abc import Callable
@@ -8,7 +12,9 @@ import attrs
 import structlog
 import trio
 
+from tocsin.delivery.devices import DOUBTS, Devices
 from tocsin.delivery.directory import Directory
+from tocsin.delivery.endings import Ending, Endings
 from tocsin.delivery.schedule import Schedule
 from tocsin.delivery.settings import DeliverySettings
 from tocsin.model.channel import Channel, ChannelType
@@ -21,6 +27,8 @@ from tocsin.store.records import Attempt, Claimed, DeadLetter, Rescheduled, Sett
 
 MOST_GATHERED = 4096
 PAUSE_AFTER_FAILURE = 1.0
+AT_ONCE = 100
+SHORTEST_REST, LONGEST_REST = 1000, 300_000
 
 log = structlog.get_logger()
 
@@ -35,21 +43,27 @@ class Settler:
         directory: Directory,
         *,
         settings: DeliverySettings,
-        unanswered_retries: int,
-        suspend_after: int | None,
+        unanswered_retries: int | None = None,
+        suspend_after: int | None = None,
+        devices: Devices | None = None,
+        endings: Endings | None = None,
         metrics: Metrics,
         clock: Callable[[], int],
         rng: random.Random,
     ) -> None:
-        """`suspend_after`: milliseconds for which a channel may fail without one success, None
-        for ever. `on_due(lane, due_at, urgent_at)`, set by the queue, is told when a settled
-        lane is next due, and with something urgent. `tell` makes an event of a dead letter
-        (`Events.emit`)."""
+        """`unanswered_retries`: how often in a row what was not answered is sent again, None for
+        ever. `devices` judges what is said of device tokens; without it a channel that is gone is
+        suspended. `endings` are told what became of gateway pushes. `suspend_after`: milliseconds
+        for which a channel may fail without one success, None for ever. `on_due(lane, due_at,
+        urgent_at)`, set by the queue, is told when a settled lane is next due, and with something
+        urgent. `tell` makes an event of a dead letter (`Events.emit`)."""
         self._kind = kind
         self._store = store
         self._directory = directory
-        self._schedule = Schedule(settings, rng)
+        self._schedule = Schedule(settings, rng, kind)
         self._unanswered_retries = unanswered_retries
+        self._devices = devices
+        self._endings = endings or Endings()
         self._suspend_after = suspend_after
         self._metrics = metrics
         self._clock = clock
@@ -57,6 +71,8 @@ class Settler:
         self.tell: Callable[..., None] = log.warning
         self._gathered = Settlements()
         self._suspended: list[Channel] = []
+        self._removing: list[_Removing] = []
+        self._telling: list[tuple[Claimed, Ending]] = []
         self._marked: dict[int, Channel] = {}
         self._work = trio.Event()
         self._room = trio.Event()
@@ -68,19 +84,27 @@ class Settler:
 
         `result` is the word for it in the delivery log.
         """
+        if self._devices is not None:
+            judged = self._devices.judge(channel, outcome, seconds=seconds)
+            if judged is not outcome:
+                outcome, result = judged, type(judged).__name__.lower()
         self._log(claimed, result, outcome, seconds)
         if claimed.is_escalated and claimed.attempts == 1:
             self._metrics.escalations["push"].inc()
         match outcome:
             case Delivered():
-                self._finish(claimed, "delivered")
+                self._delivered(claimed)
+                channel.rest = 0
                 if channel.failing_since is not None:
                     self._mark_failing(channel, None)
             case Refused():
-                self._finish(claimed, "refused")
+                self._refuse(claimed, outcome)
             case Deferred():
-                self._defer(claimed, outcome)
+                self._defer(claimed, channel, outcome)
                 self._note_failure(channel, outcome)
+            case Gone() if self._devices is not None:
+                judged_at = self._clock() - int(seconds * 1000)
+                self._removing.append(_Removing(claimed, channel, outcome, judged_at))
             case Gone():
                 self._suspended.append(channel)
                 self._again(claimed, self._clock(), unanswered=0)
@@ -104,15 +128,17 @@ class Settler:
         """Its deadline passed before this attempt, which is not made."""
         claimed_before = attrs.evolve(claimed, attempts=claimed.attempts - 1)
         self._log(claimed_before, "expired")
+        ending = Ending("expired", "expired")
         if claimed.attempts > 1:
-            self._bury(claimed_before, "expired")
+            self._give_up(claimed_before, ending)
         else:
             self._finish(claimed, "expired")
+            self._conclude(claimed, ending)
         self._work.set()
 
     async def wait_room(self) -> None:
         """Wait while too much is gathered (the store is slow or failing)."""
-        while len(self._gathered) >= MOST_GATHERED:
+        while len(self._gathered) + len(self._removing) >= MOST_GATHERED:
             await self._room.wait()
 
     async def run(self, progress: Progress) -> None:
@@ -136,9 +162,12 @@ class Settler:
 
         Cancelled, what was not yet handed to the store is still gathered.
         """
-        while self._gathered or self._suspended:
+        while self._gathered or self._suspended or self._removing or self._has_learned:
             try:
                 await self._suspend()
+                await self._remove()
+                if self._devices is not None:
+                    await self._devices.catch_up()
                 await self._settle()
             except StoreError as error:
                 log.warning("store.settle_failed", reason=str(error))
@@ -152,8 +181,39 @@ class Settler:
             await self._directory.suspend(channel)
             self._suspended = [one for one in self._suspended if one is not channel]
 
+    @property
+    def _has_learned(self) -> bool:
+        return self._devices is not None and self._devices.has_work
+
+    async def _remove(self) -> None:
+        """Remove what is gone, side by side, so that they share their commits: who has been
+        registered again meanwhile is tried again."""
+        if self._devices is None:
+            return
+        while self._removing:
+            batch = self._removing[:AT_ONCE]
+            failures: list[StoreError] = []
+            async with trio.open_nursery() as nursery:
+                for one in batch:
+                    nursery.start_soon(self._remove_one, self._devices, one, failures)
+            if failures:
+                raise failures[0]
+
+    async def _remove_one(
+        self, devices: Devices, one: "_Removing", failures: list[StoreError]
+    ) -> None:
+        try:
+            is_gone = await devices.remove(one.channel, one.outcome, judged_at=one.judged_at)
+        except StoreError as error:
+            failures.append(error)
+            return
+        self._removing.remove(one)
+        if not is_gone:
+            self._defer(one.claimed, one.channel, Deferred("stale", sign=Sign.CONTACT))
+
     async def _settle(self) -> None:
         batch, self._gathered = self._gathered, Settlements()
+        telling, self._telling = self._telling, []
         marked, self._marked = self._marked, {}
         # As it is now: a channel may have been resumed since it was marked.
         batch.failing = {key: channel.failing_since for key, channel in marked.items()}
@@ -161,38 +221,54 @@ class Settler:
             settled = await self._store.settle(batch, now=self._clock())
         except StoreError:
             self._put_back(batch)
+            self._telling = telling + self._telling
             self._marked = marked | self._marked
             raise
         self._room.set()
         self._room = trio.Event()
         for lane, due_at in settled.lanes.items():
             self.on_due(lane, due_at, settled.urgent.get(lane))
+        for claimed, ending in telling:
+            self._endings.tell(claimed.id, claimed.notification, ending)
 
     def _put_back(self, batch: Settlements) -> None:
         batch.finished += self._gathered.finished
         batch.rescheduled += self._gathered.rescheduled
         batch.dead += self._gathered.dead
         batch.attempts += self._gathered.attempts
+        batch.pushes += self._gathered.pushes
         self._gathered = batch
 
-    def _defer(self, claimed: Claimed, outcome: Deferred) -> None:
+    def _defer(self, claimed: Claimed, channel: Channel, outcome: Deferred) -> None:
         unanswered = claimed.unanswered + 1 if outcome.unanswered else 0
         now = self._clock()
         if outcome.sign is Sign.NOTHING and now >= claimed.notification.expires_at:
             self.expire(claimed)
             return
-        if unanswered > self._unanswered_retries:
-            self._bury(claimed, "unanswered", outcome.status)
+        most = self._unanswered_retries
+        if most is not None and unanswered > most:
+            self._give_up(claimed, Ending("dead", "unanswered", outcome.status))
             return
+        floor = outcome.retry_after or 0.0
+        if Word.DELAY in outcome.words:
+            floor = max(floor, self._rest(channel, now))
         due_at = self._schedule.next_attempt(
-            claimed.notification, claimed.attempts, now=now, retry_after=outcome.retry_after
+            claimed.notification, claimed.attempts, now=now, retry_after=floor
         )
         if due_at is None:
-            self._bury(claimed, outcome.reason, outcome.status)
+            self._give_up(claimed, Ending("dead", outcome.reason, outcome.status))
         elif due_at >= claimed.notification.expires_at:
-            self._bury(claimed, "expired", outcome.status)
+            self._give_up(claimed, Ending("expired", "expired", outcome.status))
         else:
             self._again(claimed, due_at, unanswered=unanswered)
+
+    def _rest(self, channel: Channel, now: int) -> float:
+        """Leave a device alone, twice as long each time; the seconds until it may be tried again
+        (PU-55). Answers to what was under way together count once."""
+        if channel.held_until <= now:
+            channel.rest = min(max(2 * channel.rest, SHORTEST_REST), LONGEST_REST)
+            channel.held_until = now + channel.rest
+        return (channel.held_until - now) / 1000
 
     def _note_failure(self, channel: Channel, outcome: Deferred) -> None:
         """Others of the channel may have to wait, too (PU-81); a channel that only fails is
@@ -243,6 +319,34 @@ class Settler:
             Rescheduled(claimed.id, due_at, claimed.attempts, unanswered)
         )
 
+    def _delivered(self, claimed: Claimed) -> None:
+        self._finish(claimed, "delivered")
+        if self._conclude(claimed, Ending("delivered")) is not None:
+            self._gathered.pushes.append((claimed.id, "delivered"))
+
+    def _refuse(self, claimed: Claimed, outcome: Refused) -> None:
+        """What was answered 2xx and is not sent after all is a dead letter (PU-15, PU-49)."""
+        ending = Ending("refused", outcome.reason, outcome.status)
+        if claimed.notification.is_gateway_push or outcome.reason in DOUBTS:
+            self._give_up(claimed, ending)
+        else:
+            self._finish(claimed, "refused")
+
+    def _give_up(self, claimed: Claimed, ending: Ending) -> None:
+        """It is over: a dead letter, unless somebody is told of it now (PU-15)."""
+        if self._conclude(claimed, ending):
+            self._finish(claimed, ending.result)
+        else:
+            self._bury(claimed, ending.reason or ending.result, ending.status)
+
+    def _conclude(self, claimed: Claimed, ending: Ending) -> bool | None:
+        """Have it told how a gateway push ended, once that is stored; whether somebody waits for
+        that. None of what is no push."""
+        if not claimed.notification.is_gateway_push:
+            return None
+        self._telling.append((claimed, ending))
+        return self._endings.decide(claimed.id)
+
     def _finish(self, claimed: Claimed, outcome: str) -> None:
         self._gathered.finished.append(claimed.id)
         self._count_outcome(claimed, outcome)
@@ -274,6 +378,16 @@ class Settler:
         self._metrics.deliveries[self._kind, outcome].inc()
         latency = (self._clock() - claimed.notification.accepted_at) / 1000
         self._metrics.delivery_latency[self._kind].observe(latency)
+
+
+@attrs.frozen(eq=False)
+class _Removing:
+    """A token that was found gone by an attempt that began at `judged_at`."""
+
+    claimed: Claimed
+    channel: Channel
+    outcome: Gone
+    judged_at: int
 
 
 def _reason(claimed: Claimed, outcome: Outcome | None) -> str | None:

@@ -109,10 +109,12 @@ class Channel:
 
     Of this process alone: since when it has neither socket nor poll (`left_at`, None while it
     has), whether its client said good-bye (`left_cleanly`), up to which sequence an answer to a
-    poll has gone out whole (`answered_seq`, CH-67), until when a webhook's receiver wants to be
-    left alone (`held_until`, PU-81), until when deliveries wait for another leg's receipt at most
-    (`escalates_at`), and how many deliveries and bytes may be accepted for it
-    before the store has to count what it holds (see `delivery/bounds`).
+    poll has gone out whole (`answered_seq`, CH-67), until when its receiver wants to be left
+    alone (`held_until`, PU-81) and for how long a device was last given a rest, in milliseconds
+    (`rest`, PU-55), how often in a row its token was said to be gone by what was known before it
+    was registered (`stale_answers`, PU-50), until when deliveries wait for another leg's receipt
+    at most (`escalates_at`), and how many deliveries and bytes may be accepted for it before the
+    store has to count what it holds (see `delivery/bounds`).
     """
 
     id: str
@@ -140,6 +142,8 @@ class Channel:
     left_cleanly: bool = False
     answered_seq: int = 0
     held_until: int = 0
+    rest: int = 0
+    stale_answers: int = 0
     escalates_at: int = 0
     room: int = 0
     room_bytes: int = 0

@@ -36,6 +36,7 @@ EVENTS = (
     *("push.guard.tripped", "push.guard.cleared", "push.credential.failing"),
     *("daemon.ready", "daemon.draining"),
 )
+REMEMBERED = ("identity", "submission", "push", "removed")
 LEGS = ("socket", "push", "cancelled")
 PROVIDERS = ("apns", "fcm")
 GATEWAY_ENDPOINTS = ("send", "multisend", "form")
@@ -203,6 +204,9 @@ class Metrics:
         )
         self.webhook_unsigned_channels = self._gauge(
             "webhook_unsigned_channels", "Webhooks whose requests nobody can verify."
+        )
+        self.remembered = self._gauges(
+            "remembered", "Rows kept to know again what was submitted or removed.", table=REMEMBERED
         )
         self.store_commit = self._histogram("store_commit_seconds", "Time of one commit.", FAST)
         self.store_commit_batch_size = self._histogram(
