@@ -197,8 +197,9 @@ class Receiver:
         if flags & ACK:
             _require_size(payload, 0)
             return
-        self._sender.apply_settings(payload)
+        # First, since the server holds what comes before it against the settings before.
         self._acknowledge(frame(SETTINGS, ACK, 0, b""))
+        self._sender.apply_settings(payload)
         self._events.append(_LIMITS_CHANGED if self.is_ready else Ready())
         self.is_ready = True
 

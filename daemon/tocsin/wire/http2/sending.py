@@ -118,7 +118,6 @@ class Sender:
             self._unsent += len(body)
             self._waiting[stream_id] = stream
             self._pump(stream_id, stream)
-            self._ended_late.discard(stream_id)
 
     def _pump(self, stream_id: int, stream: Stream) -> None:
         """Write of one body what its windows allow now."""
