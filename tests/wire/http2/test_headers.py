@@ -3,6 +3,7 @@
 import hpack
 import pytest
 from hypothesis import given
+from hypothesis import settings as running
 from hypothesis import strategies as st
 
 from tocsin.wire.http2.frames import ConnectionViolation, ErrorCode, StreamViolation
@@ -14,6 +15,7 @@ REPLY_VALUES = st.sampled_from(["", "a", "Sun, 22 Nov 2026", "x" * 60])
 REPLY = st.lists(st.tuples(st.sampled_from(["date", "server", "x-a"]), REPLY_VALUES), max_size=4)
 
 
+@running(deadline=None)
 @given(pairs=PAIRS)
 def test_blocks_decode_to_what_they_were_made_of(pairs: list[tuple[bytes, bytes]]) -> None:
     """Any names and values arrive as they are, also over the lengths' longer forms."""
@@ -22,6 +24,7 @@ def test_blocks_decode_to_what_they_were_made_of(pairs: list[tuple[bytes, bytes]
     assert not decoder.header_table.dynamic_entries
 
 
+@running(deadline=None)
 @given(first=PAIRS, second=PAIRS)
 def test_blocks_can_be_joined(
     first: list[tuple[bytes, bytes]], second: list[tuple[bytes, bytes]]
@@ -44,6 +47,7 @@ def test_lengths_at_the_borders_of_their_forms(length: int) -> None:
     assert list(hpack.Decoder(1 << 20).decode(encode(pairs), raw=True)) == pairs
 
 
+@running(deadline=None)
 @given(replies=st.lists(REPLY, max_size=20), sizes=st.lists(st.integers(0, 4096), max_size=20))
 def test_remembered_replies_are_what_decoding_again_would_give(
     replies: list[list[tuple[str, str]]], sizes: list[int]

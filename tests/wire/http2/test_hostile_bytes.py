@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import hpack
 from hypothesis import given
+from hypothesis import settings as running
 from hypothesis import strategies as st
 from tests.fakes.h2_server import BLOCK, H2Server, exchange
 
@@ -84,6 +85,7 @@ def feed(chunks: list[bytes]) -> tuple[list[Event], bytes]:
     return [event for event in events if event != LimitsChanged()], client.outgoing()
 
 
+@running(deadline=None)
 @given(data=st.data())
 def test_cuts_change_nothing(data: st.DataObject) -> None:
     """Wherever the stream is cut, the events and what we write are those of the whole."""
@@ -103,6 +105,7 @@ def test_byte_by_byte() -> None:
     assert isinstance(events[-1], Broken)
 
 
+@running(deadline=None)
 @given(damage=DAMAGE, chunk=st.integers(1, 500))
 def test_damaged_streams(damage: list[tuple[int, int]], chunk: int) -> None:
     """Bits may flip anywhere: receive does not raise, and each stream has one end at most."""
@@ -120,6 +123,7 @@ def test_damaged_streams(damage: list[tuple[int, int]], chunk: int) -> None:
     assert set(ended) <= set(range(1, 2 * STREAMS, 2))
 
 
+@running(deadline=None)
 @given(frames=st.lists(FRAMES, max_size=60))
 def test_any_frames(frames: list[bytes]) -> None:
     """Frames of all kinds in any order: no exception, one end per stream, open ones still count."""
@@ -137,6 +141,7 @@ def test_any_frames(frames: list[bytes]) -> None:
     assert client.open_streams == STREAMS - len(ended)
 
 
+@running(deadline=None)
 @given(data=st.binary(max_size=300), is_ready=st.booleans())
 def test_any_bytes(data: bytes, is_ready: bool) -> None:
     """Bytes without any sense do not raise either."""

@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as running
 from hypothesis import strategies as st
 from tests.fakes.h2_server import BLOCK, H2Server, connected, exchange
 
@@ -143,6 +144,7 @@ STEPS = st.one_of(
 )
 
 
+@running(deadline=None)
 @given(steps=st.lists(STEPS, max_size=40), late=st.booleans())
 def test_no_window_and_no_limit_is_ever_overrun(steps: list[tuple[str, int]], late: bool) -> None:
     """Whatever the server does to its limits, h2 finds every frame of ours within them.
