@@ -180,7 +180,9 @@ def _act(
     if name == "initial":
         server.change(INITIAL_WINDOW_SIZE=amount)
     elif name == "frame":
+        # h2 measures all frames of one read by the size that held before it.
         server.change(MAX_FRAME_SIZE=amount)
+        exchange(client, server)
     elif name == "limit":
         server.change(MAX_CONCURRENT_STREAMS=amount)
     elif name == "connection":
