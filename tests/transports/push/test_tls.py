@@ -23,7 +23,13 @@ class Loopback(trio.abc.HostnameResolver):
     """Every name that ends in .example is this machine; no other exists."""
 
     async def getaddrinfo(
-        self, host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+        self,
+        host: Any,
+        port: Any,
+        family: int = 0,
+        type: int = 0,  # noqa: A002 - Trio's name for it
+        proto: int = 0,
+        flags: int = 0,
     ) -> list[Any]:
         await trio.lowlevel.checkpoint()
         if not host.decode().endswith(".example"):
@@ -68,7 +74,7 @@ async def server(context: ssl.SSLContext) -> AsyncIterator[int]:
     know_names()
     async with trio.open_nursery() as nursery:
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        await nursery.start(trio.serve_listeners, serve, [listener])
         yield listener.socket.getsockname()[1]
         nursery.cancel_scope.cancel()
 

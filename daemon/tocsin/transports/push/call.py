@@ -50,11 +50,11 @@ class Call:
     body: bytes
     priority: Priority
     deadline: float
+    _task: trio.lowlevel.Task | None
     link: "Http2Link | None" = None
     stream_id: int = 0
     moves: int = 0
     left: "Http2Link | None" = None
-    _task: trio.lowlevel.Task | None = attrs.field(factory=trio.lowlevel.current_task)
 
     @property
     def is_settled(self) -> bool:

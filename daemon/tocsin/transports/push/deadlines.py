@@ -1,7 +1,7 @@
 """The deadlines of all calls of a pool in one place.
 
-A cancel scope around every call costs 7 us, a set per twentieth of a second less than one: a call
-is put into the set of the first tick after its deadline, and is taken out when it has ended.
+A cancel scope around every call costs 7 us, a bucket per twentieth of a second less than one: a
+call is put into that of the first tick after its deadline, and is taken out when it has ended.
 """
 
 import math
@@ -18,7 +18,7 @@ class Deadlines:
     """Tells which calls are over their time: never early, and late by 50 ms at most."""
 
     def __init__(self) -> None:
-        self._ticks: dict[int, set[Call]] = {}
+        self._ticks: dict[int, dict[Call, None]] = {}
         self._next: float = math.inf
         self._sleep: trio.CancelScope | None = None
 
@@ -31,23 +31,23 @@ class Deadlines:
         tick = _tick(call)
         calls = self._ticks.get(tick)
         if calls is None:
-            self._ticks[tick] = {call}
+            self._ticks[tick] = {call: None}
             if tick < self._next:
                 self._wake_at(tick)
         else:
-            calls.add(call)
+            calls[call] = None
 
     def discard(self, call: Call) -> None:
         """Watch it no more."""
         tick = _tick(call)
         calls = self._ticks.get(tick)
         if calls is not None:
-            calls.discard(call)
+            calls.pop(call, None)
             if not calls:
                 del self._ticks[tick]
 
     async def run(self, on_due: Callable[[list[Call]], None]) -> None:
-        """Hand over those that are due, together, until cancelled."""
+        """Hand over those that are due together, the first ones first, until cancelled."""
         while True:
             self._next = min(self._ticks, default=math.inf)
             with trio.CancelScope(deadline=self._next / TICKS_PER_SECOND) as self._sleep:

@@ -88,7 +88,7 @@ class Http2Link:
         self._pong = trio.Event()
         self._timeouts = 0
         self._was_used = False
-        self.has_answered = False
+        self.has_served = False
         self.idle_minutes = 0
 
     async def run(self) -> None:
@@ -151,6 +151,8 @@ class Http2Link:
         self._was_used = True
         self._pen.unpark()
         if self._http.is_leaving:
+            # No more stream ids: it has done what it could.
+            self.has_served = True
             self.leave()
 
     def cancel(self, call: Call) -> bool:
@@ -201,9 +203,8 @@ class Http2Link:
             else:
                 self.idle_minutes += 1
                 self._owner.on_idle(self)
-                if self.idle_minutes % IDLE_ROUNDS:
-                    continue
-            await self._ping()
+            if self.idle_minutes % IDLE_ROUNDS == 0 and not self._leaving.is_set():
+                await self._ping()
 
     async def _ping(self) -> None:
         self._pong = trio.Event()
@@ -248,7 +249,7 @@ class Http2Link:
 
     def _answered(self, answer: Answer) -> None:
         self._timeouts = 0
-        self.has_answered = True
+        self.has_served = True
         call = self._take(answer.stream_id)
         if call is not None:
             call.settle(answer)

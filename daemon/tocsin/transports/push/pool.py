@@ -108,7 +108,7 @@ class Http2Pool:
             await trio.lowlevel.cancel_shielded_checkpoint()
             return NotSent("not_sent")
         block = b"".join((encode(headers[:1]), fixed, encode(headers[1:])))
-        call = Call(block, body, priority, deadline)
+        call = Call(block, body, priority, deadline, trio.lowlevel.current_task())
         self._deadlines.add(call)
         self._submit(call)
 
@@ -175,6 +175,8 @@ class Http2Pool:
     def on_ready(self, link: Http2Link) -> None:
         """See Owner."""
         self._serving.append(link)
+        if self._closing.is_set():
+            link.leave()
 
     def on_retired(self, link: Http2Link) -> None:
         """See Owner."""
@@ -182,7 +184,7 @@ class Http2Pool:
             return
         self._serving.remove(link)
         age = trio.current_time() - self._links[link]
-        if link.has_answered or age >= PROVEN_SECONDS:
+        if link.has_served or age >= PROVEN_SECONDS:
             self._backoff.worked()
         else:
             self._backoff.failed()
@@ -247,21 +249,25 @@ class Http2Pool:
         return min(able, key=lambda link: (link is call.left, link.load))
 
     def _withdraw(self, call: Call) -> None:
-        """Its task has been cancelled."""
+        """Its task has been cancelled.
+
+        Its slot goes to the next in line when the RST_STREAM is written, a turn later: that one
+        may be about to be cancelled, too.
+        """
         call.forget()
         if call.link is None:
             self._waiting.discard(call)
         else:
             call.link.cancel(call)
-        self.on_room()
 
     def _expire(self, calls: list[Call]) -> None:
+        in_line = NotSent("not_sent" if self._serving else "connect")
         for call in calls:
             if call.is_settled:
                 continue
             if call.link is None:
                 self._waiting.discard(call)
-                call.settle(NotSent("not_sent" if self._serving else "connect"))
+                call.settle(in_line)
             elif call.link.expire(call):
                 call.settle(Unknown("timeout"))
             else:
@@ -277,7 +283,7 @@ class Http2Pool:
 
     def _wants_more(self) -> bool:
         if not self._serving:
-            return self._was_used
+            return self._was_used and not self._closing.is_set()
         if len(self._serving) >= self._most:
             return False
         return bool(self._waiting) or all(link.load > BUSY for link in self._serving)
