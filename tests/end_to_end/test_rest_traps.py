@@ -17,10 +17,11 @@ from tests.fakes.daemon import (
     daemon,
     token,
 )
+from tests.fakes.pushkeys import push_section
 
 UNKNOWN = "ws-00000000-0000-4000-8000-000000000000"
 CHAT_EXAMPLE = EXAMPLES["chat"][0]
-APPS = {"apps": {"com.example.app": {"provider": "fcm"}}}
+APPS = push_section({"com.example.app": {"provider": "fcm"}})
 # Each type of channel, and what its creation needs beside a correlator.
 TYPES: dict[str, dict[str, Any]] = {
     "websockets": {},

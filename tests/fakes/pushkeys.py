@@ -1,5 +1,6 @@
 """Credentials of push providers, made once for a whole run: an RSA key takes its time."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -42,3 +43,24 @@ def account(**changed: Any) -> str:
         "token_uri": "https://oauth2.googleapis.com/token",
     }
     return orjson.dumps({**members, **changed}).decode()
+
+
+def push_section(apps: Mapping[str, Mapping[str, Any]], **more: Any) -> dict[str, Any]:
+    """`[push]` of a configuration with these apps, which share a credential of each provider;
+    nobody answers for either."""
+    keys = {
+        "apns": {
+            "provider": "apns",
+            "team_id": "ABCDE12345",
+            "key_id": "F6G7H8J9K0",
+            "private_key": p8(),
+            "endpoint": "https://127.0.0.1:1",
+        },
+        "fcm": {
+            "provider": "fcm",
+            "service_account": account(token_uri="https://127.0.0.1:1/token"),
+            "endpoint": "https://127.0.0.1:1",
+        },
+    }
+    named = {id_: {"key": app["provider"], **app} for id_, app in apps.items()}
+    return {"keys": keys, "apps": named, **more}

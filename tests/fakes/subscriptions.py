@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.fakes.daemon import CHAT, INBOUND, RECEIPTS, USER, Answer, Daemon, token
+from tests.fakes.pushkeys import push_section
 
 BASE = "https://api.example"
 CALL = f"/cpaas/webrtcsignaling/v1/{USER}/subscriptions"
@@ -29,13 +30,13 @@ SERVICES = {
     ACCOUNT: "account",
     PROJECT: "account",
 }
-PUSH: dict[str, Any] = {
-    "apps": {
+PUSH: dict[str, Any] = push_section(
+    {
         "app": {"provider": "apns"},
         "app.voip": {"provider": "apns", "kind": "voip"},
         "droid": {"provider": "fcm"},
     }
-}
+)
 
 Opener = Callable[[Daemon], Any]
 

@@ -6,18 +6,19 @@ from typing import Any
 
 from tests.fakes.daemon import CHANNELS, USER, Answer, Daemon, daemon, token
 from tests.fakes.notification_socket import connected
+from tests.fakes.pushkeys import push_section
 
 Item = dict[str, dict[str, Any]]
 MESSAGE: Item = {"chatMessageNotification": {"chatMessage": {"text": "hi"}}}
 INVITATION: Item = {"wrtcsSessionInvitationNotification": {}}
 PRESENCE: Item = {"presenceNotification": {}}
 ACCOUNT: Item = {"userStatusNotification": {}}
-PUSH_APPS = {
-    "apps": {
+PUSH_APPS = push_section(
+    {
         "com.example.app": {"provider": "apns"},
         "com.example.app.voip": {"provider": "apns", "kind": "voip"},
     }
-}
+)
 DEVICE = "ab" * 32
 
 

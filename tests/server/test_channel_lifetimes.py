@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from tests.fakes.daemon import CHANNELS, USER, Daemon, daemon, token
+from tests.fakes.pushkeys import push_section
 
 from tocsin.model.channel import Channel
 
-APPS = {"apps": {"com.x": {"provider": "apns"}, "droid": {"provider": "fcm"}}}
+APPS = push_section({"com.x": {"provider": "apns"}, "droid": {"provider": "fcm"}})
 PUSH = {"appId": "com.x", "x-provider": "apns", "x-deviceToken": "ab" * 32}
 STRICT: dict[str, Any] = {
     "push": APPS,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.fakes.daemon import CHANNELS, HOOK, USER, Answer, Daemon, daemon, token
 from tests.fakes.notification_socket import connected
+from tests.fakes.pushkeys import push_section
 
 from tocsin.server.router import Route
 
@@ -16,7 +17,7 @@ TOKEN = "AB" * 32
 TABLES: dict[str, Any] = {
     "public_base_url": f"{BASE}/",
     "netapi": {"native_app_id": "droid"},
-    "push": {"apps": {"com.x": {"provider": "apns"}, "droid": {"provider": "fcm"}}},
+    "push": push_section({"com.x": {"provider": "apns"}, "droid": {"provider": "fcm"}}),
 }
 PUSH = {"appId": "com.x", "x-provider": "apns", "x-deviceToken": TOKEN}
 EXTRAS = {"type": "t", "channelSubType": "s", "channelSubTypeVersion": "1"}
