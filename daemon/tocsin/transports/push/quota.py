@@ -80,7 +80,7 @@ class Quota:
         return self._rate * min(self.share, self._ramped(self._seconds()))
 
     def _ramped(self, now: float) -> float:
-        if now - self._ramp_from >= self._ramp:
+        if not self._ramp or now - self._ramp_from >= self._ramp:
             return 1.0
         return RAMP_START + (1 - RAMP_START) * max(0.0, now - self._ramp_from) / self._ramp
 

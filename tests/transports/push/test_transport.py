@@ -1,0 +1,220 @@
+"""Tests of the push transport: which credential, when, and what is counted (push.md, C)."""
+
+from unittest.mock import ANY
+
+import attrs
+import pytest
+import trio
+from structlog.testing import capture_logs
+from tests.fakes import pushkeys
+from tests.fakes.push_world import (
+    APPLE_KEY,
+    APPS,
+    FCM,
+    GOOGLE_KEY,
+    PRODUCTION,
+    PushWorld,
+    Result,
+    answer,
+)
+from tests.fakes.pushes import gateway
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tocsin.delivery.pushapps import AppRegistry
+from tocsin.model.errors import StartupError
+from tocsin.model.outcome import Deferred, Delivered, Sign, Word
+from tocsin.ops.metrics import PUSH_REASONS
+from tocsin.ops.service import Progress
+from tocsin.transports.push.pool import PoolStatistics
+from tocsin.transports.push.senders import authority, origin_of
+from tocsin.transports.push.tls import Origin
+from tocsin.transports.push.transport import UNKNOWN_APP
+from tocsin.wire.push.app import PushRules
+
+
+async def test_an_app_nobody_knows(autojump_clock: MockClock) -> None:
+    """PU-3, PU-20: our configuration is at fault: somebody should look, the channel stays."""
+    world = PushWorld({"google": GOOGLE_KEY})
+    async with world.running():
+        for app in ("unknown", "alert"):
+            outcome = await world.transport.attempt(world.delivery(app))
+            words = frozenset({Word.ALARM})
+            assert outcome == Deferred("app_unknown", 60.0, sign=Sign.NOTHING, words=words)
+    assert UNKNOWN_APP.reason in PUSH_REASONS
+
+
+async def test_what_is_counted(autojump_clock: MockClock) -> None:
+    """PU-57, OP-15: outcome, reason and time of each attempt; connections, streams, expiry."""
+    world = PushWorld()
+    value = world.metrics.registry.get_sample_value
+
+    async def slowly() -> Result:
+        await trio.sleep(2)
+        return answer(410, "Unregistered")
+
+    async with world.running():
+        world.script[PRODUCTION] = [slowly]
+        await world.transport.attempt(world.delivery())
+        await world.transport.attempt(world.delivery("android"))
+        world.metrics.refresh()
+    apns, google = {"provider": "apns"}, {"provider": "fcm"}
+    gone = {**apns, "outcome": "gone", "reason": "unregistered"}
+    sent = {**google, "outcome": "delivered", "reason": ""}
+    assert value("tocsin_push_attempts_total", gone) == 1
+    assert value("tocsin_push_attempts_total", sent) == 1
+    assert value("tocsin_push_attempt_duration_seconds_sum", apns) == pytest.approx(2)
+    assert value("tocsin_push_connections", apns) == 2
+    assert value("tocsin_push_connections", google) == 1
+    assert value("tocsin_push_streams", google) == 2
+    expiry = "tocsin_provider_credential_expiry_timestamp_seconds"
+    ends = [value(expiry, labels) for labels in (apns, google)]
+    assert ends == pytest.approx([world.clock() / 1000 + 3600] * 2, abs=5)
+    assert world.transport.statistics() == {
+        "apns": PoolStatistics(ANY, 4, 0, 0),
+        "fcm": PoolStatistics(ANY, 2, 0, 0),
+    }
+
+
+async def test_attempts_that_nobody_loads_for(autojump_clock: MockClock) -> None:
+    """PU-43: without credentials an attempt ends at its deadline, and counts as not made."""
+    world = PushWorld()
+    outcome = await world.transport.attempt(world.delivery())
+    assert outcome == Deferred("not_sent", sign=Sign.NOTHING)
+    assert trio.current_time() == 10
+
+
+async def test_attempts_before_the_credentials_are_loaded(nursery: trio.Nursery) -> None:
+    """PU-43: they wait for them."""
+    world = PushWorld()
+    ready: list[object] = []
+    nursery.start_soon(world.transport.run, Progress(ready.append))
+    assert await world.transport.attempt(world.delivery()) == Delivered(200)
+    assert ready
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (attrs.evolve(APPLE_KEY, private_key="no key"), "is not a private key in PEM form"),
+        (attrs.evolve(GOOGLE_KEY, service_account="{}"), "has no private_key"),
+        (attrs.evolve(APPLE_KEY, ca_file="/nowhere.pem"), "No such file or directory"),
+    ],
+)
+async def test_credentials_that_cannot_be_read(settings: object, problem: str) -> None:
+    """PU-20, PU-43: one line says which and why, and shows nothing of it."""
+    world = PushWorld({"main": settings})  # type: ignore[dict-item]
+    with pytest.raises(StartupError, match=r"^push\.keys\.main: ") as caught:
+        await world.transport.load()
+    assert problem in str(caught.value)
+
+
+async def test_a_key_is_replaced(autojump_clock: MockClock) -> None:
+    """PU-20: pushes go by the new one at once; the old one's connections drain."""
+    world = PushWorld()
+    async with world.running():
+        await world.transport.attempt(world.delivery())
+        old = world.pool(PRODUCTION)
+        await world.transport.replace_key("apple", attrs.evolve(APPLE_KEY, team_id="OTHER"))
+        new = world.pool(PRODUCTION)
+        await wait_all_tasks_blocked()
+        assert (old.is_closed, old.is_running) == (True, False)
+        assert (new.is_closed, new.is_running) == (False, True)
+        assert await world.transport.attempt(world.delivery()) == Delivered(200)
+        first, second = (post.authorization for post in world.posts)
+        assert first != second
+        await world.transport.replace_key("apple", None)
+        assert await world.transport.attempt(world.delivery()) == UNKNOWN_APP
+
+
+async def test_a_key_that_cannot_replace_another(autojump_clock: MockClock) -> None:
+    """PU-20: the old one stays."""
+    world = PushWorld()
+    async with world.running():
+        bad = attrs.evolve(APPLE_KEY, private_key="")
+        with pytest.raises(StartupError):
+            await world.transport.replace_key("apple", bad)
+        assert await world.transport.attempt(world.delivery()) == Delivered(200)
+
+
+async def test_apps_and_rules_are_replaced(autojump_clock: MockClock) -> None:
+    """PU-20: what begins afterwards follows the new ones."""
+    world = PushWorld()
+    async with world.running():
+        moved = attrs.evolve(APPS["alert"], topic="com.moved")
+        world.transport.replace_apps(AppRegistry({"alert": moved}), PushRules())
+        await world.transport.attempt(world.delivery())
+        assert await world.transport.attempt(world.delivery("auto")) == UNKNOWN_APP
+    assert [post.headers["apns-topic"] for post in world.posts] == ["com.moved"]
+
+
+async def test_the_next_run_goes_on_with_the_token(autojump_clock: MockClock) -> None:
+    """PU-41: a restart within the 40 minutes makes no new one."""
+    first = PushWorld()
+    async with first.running():
+        await first.transport.attempt(first.delivery())
+        await trio.sleep(60)
+    second = PushWorld(memory=first.memory, clock=first.clock)
+    async with second.running():
+        await second.transport.attempt(second.delivery())
+    assert first.posts[0].authorization == second.posts[0].authorization
+
+
+async def test_a_restarted_service(autojump_clock: MockClock) -> None:
+    """OP-6: the supervisor may run it again, with what was loaded."""
+    world = PushWorld()
+    for _ in range(2):
+        async with world.running():
+            assert await world.transport.attempt(world.delivery("android")) == Delivered(200)
+    assert len(world.pools) == 3
+
+
+async def test_closing(autojump_clock: MockClock) -> None:
+    """PU-64: every connection is asked to drain."""
+    world = PushWorld()
+    async with world.running():
+        await world.transport.aclose()
+    assert [pool.is_closed for pool in world.pools] == [True] * 3
+
+
+def test_where_connections_lead() -> None:
+    """PU-44, A.7: to the provider, unless the operator names another place."""
+    assert origin_of("", FCM) == Origin(FCM, 443)
+    for endpoint, origin, shown in [
+        ("https://proxy.example", Origin("proxy.example", 443), "proxy.example"),
+        ("https://localhost:2197", Origin("localhost", 2197), "localhost:2197"),
+        ("https://[::1]:8443", Origin("::1", 8443), "[::1]:8443"),
+    ]:
+        assert origin_of(endpoint, FCM) == origin
+        assert authority(attrs.evolve(GOOGLE_KEY, endpoint=endpoint), FCM) == shown
+
+
+async def test_each_host_has_its_pool(autojump_clock: MockClock) -> None:
+    """PU-44: one per environment and key, of as many connections as configured."""
+    world = PushWorld({"apple": attrs.evolve(APPLE_KEY, connections=3), "google": GOOGLE_KEY})
+    async with world.running():
+        pools = {pool.origin.host: pool.connections for pool in world.pools}
+    assert pools == {PRODUCTION: 3, "api.sandbox.push.apple.com": 3, FCM: 2}
+
+
+async def test_no_secret_is_logged(autojump_clock: MockClock) -> None:
+    """PU-43: no key, provider token, access token, device token or text, whatever happens."""
+    world = PushWorld()
+    said = gateway("NotifyGenericTextMessage", Message="between us")
+    with capture_logs() as logs:
+        async with world.running():
+            for status in (200, 400, 403, 410, 413, 429, 500):
+                world.script[PRODUCTION] = [answer(status, "Whatever")]
+                world.script[FCM] = [answer(status, "Whatever")]
+                delivery = world.delivery(pushed=said)
+                await world.transport.attempt(delivery)
+                await world.transport.attempt(world.delivery("android"))
+            await world.transport.replace_key("google", GOOGLE_KEY)
+            await trio.sleep(4000)
+    text = f"{logs} {world.events} {world.states}"
+    secrets = [post.authorization.split()[1] for post in world.posts]
+    device = delivery.channel.device
+    assert device is not None
+    secrets += [device.token, "eyJ", "BEGIN", "between us", pushkeys.p8()[30:60]]
+    assert len(secrets) > 10
+    assert [secret for secret in secrets if secret in text] == []
