@@ -334,8 +334,12 @@ class SlowClaims(SqliteStore):
         self.gate = trio.Event()
         self.gate.set()
 
-    async def claim(self, lane: str, *, now: int, limit: int, provisional: int) -> Claim:
-        found = await super().claim(lane, now=now, limit=limit, provisional=provisional)
+    async def claim(
+        self, lane: str, *, now: int, limit: int, provisional: int, urgent: int = 0
+    ) -> Claim:
+        found = await super().claim(
+            lane, now=now, limit=limit, provisional=provisional, urgent=urgent
+        )
         await self.gate.wait()
         return found
 
@@ -375,12 +379,16 @@ class FailingClaims(SqliteStore):
         super().__init__(MEMORY, threaded=False)
         self.failures = failures
 
-    async def claim(self, lane: str, *, now: int, limit: int, provisional: int) -> Claim:
+    async def claim(
+        self, lane: str, *, now: int, limit: int, provisional: int, urgent: int = 0
+    ) -> Claim:
         if self.failures:
             self.failures -= 1
             await trio.lowlevel.checkpoint()
             raise StoreError("busy")
-        return await super().claim(lane, now=now, limit=limit, provisional=provisional)
+        return await super().claim(
+            lane, now=now, limit=limit, provisional=provisional, urgent=urgent
+        )
 
 
 async def test_a_claim_that_fails_is_made_again(

@@ -1,6 +1,7 @@
 """A world that can push: devices with sockets and pushes, under whatever clock Trio has."""
 
 import random
+from typing import Any
 
 import attrs
 import trio
@@ -9,6 +10,8 @@ from tests.fakes.memory_session import MemorySession
 from tests.fakes.transport import ScriptedTransport
 from tests.fakes.world import CountingProgress, World
 
+from tocsin.delivery.gates import Gates
+from tocsin.delivery.pushapps import AppRegistry
 from tocsin.delivery.queue import DeliveryQueue
 from tocsin.delivery.settler import Settler
 from tocsin.delivery.window import Written
@@ -20,12 +23,19 @@ LANE = "apns/com.example.app"
 
 @attrs.define
 class Phones:
-    """`world` and a queue of pushes; made inside Trio, `start` runs all of it."""
+    """`world` and a queue of pushes; made inside Trio, `start` runs all of it.
+
+    With a `registry` of apps the lanes have gates.
+    """
 
     world: World = attrs.field(factory=World)
+    registry: AppRegistry | None = None
+    width: int = 2
+    slots: int = 100
     push: ScriptedTransport = attrs.field(factory=ScriptedTransport)
     settler: Settler = attrs.field(init=False)
     queue: DeliveryQueue = attrs.field(init=False)
+    gates: Gates | None = None
 
     def __attrs_post_init__(self) -> None:
         world = self.world
@@ -40,6 +50,13 @@ class Phones:
             clock=world.clock,
             rng=random.Random(0),
         )
+        common: dict[str, Any] = {
+            "events": world.events,
+            "metrics": world.metrics,
+            "clock": world.clock,
+        }
+        if self.registry is not None:
+            self.gates = Gates(self.registry, **common)
         self.queue = DeliveryQueue(
             ChannelType.OMAPUSH,
             world.store,
@@ -47,13 +64,13 @@ class Phones:
             self.push,
             self.settler,
             settings=world.settings,
-            width=lambda _lane: 2,
-            slots=100,
-            events=world.events,
-            metrics=world.metrics,
-            clock=world.clock,
+            width=lambda _lane: self.width,
+            slots=self.slots,
+            gates=self.gates,
+            **common,
         )
         world.queues.append(self.queue)
+        world.ingest.holders.append(self.queue)
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Run the world, and the pushes."""

@@ -131,7 +131,7 @@ class World:
             limits=self.limits,
             **common,
         )
-
+        self.ingest.holders.append(self.queue)
         self._count_from_the_start()
 
     async def start(self, nursery: trio.Nursery) -> None:
@@ -140,7 +140,7 @@ class World:
         nursery.start_soon(self.settler.run, CountingProgress())
         nursery.start_soon(self.queue.run, self.progress)
 
-    def wake(self, lane: str, urgent: bool = False) -> None:
+    def wake(self, lane: str, urgent: bool = True) -> None:
         """There is something new in the store for a lane."""
         for queue in self.queues:
             queue.wake(lane, urgent)

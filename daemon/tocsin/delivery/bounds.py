@@ -9,6 +9,7 @@ A client that keeps up is not written about: its deliveries go to it straight fr
 """
 
 from collections import Counter
+from typing import Protocol
 
 from tocsin.delivery.sessions import Sessions
 from tocsin.delivery.settings import DeliveryLimits
@@ -17,10 +18,24 @@ from tocsin.ops.metrics import Metrics
 from tocsin.store.records import Acceptance
 
 
+class Holder(Protocol):
+    """A queue that holds deliveries in memory. Nothing here waits."""
+
+    def set_aside(self, acceptance: Acceptance) -> None:
+        """Before an acceptance is stored: begin nothing of what it may replace, and note that in
+        `acceptance.aside`."""
+
+    def made_way(self, acceptance: Acceptance) -> None:
+        """After it was stored, or was not: hold again what is still there, and look for what
+        stood behind the rest."""
+
+
 class Bounds:
     """Says of an acceptance what the store has to make room for."""
 
     def __init__(self, sessions: Sessions, limits: DeliveryLimits, metrics: Metrics) -> None:
+        """`holders` are the queues, to be added: what they hold may make way like the rest."""
+        self.holders: list[Holder] = []
         self._sessions = sessions
         self._bounds = (limits.buffer_count, limits.buffer_bytes)
         self._metrics = metrics
@@ -39,19 +54,26 @@ class Bounds:
                 channel = delivery.channel
                 channel.room -= 1
                 channel.room_bytes -= size
-                if channel.room < 0 or channel.room_bytes < 0:
+                # One without a key is to be stored along: it holds nothing yet.
+                if channel.key and (channel.room < 0 or channel.room_bytes < 0):
                     crowded[channel.key] = channel
                 if key is not None and not self._keeps_up(channel):
                     acceptance.collapsing.append(delivery)
         if crowded or acceptance.collapsing:
             self._note_places(acceptance)
             self._counting.update(crowded.keys())
+        if crowded or acceptance.collapsing or acceptance.withdrawing:
+            for holder in self.holders:
+                holder.set_aside(acceptance)
 
     def applied(self, acceptance: Acceptance) -> None:
         """After it was stored, or was not: the room there is now, and what made way.
 
         While another acceptance is on its way to be counted, its count will be the newer one.
         """
+        if acceptance.aside or acceptance.trimmed.ids:
+            for holder in self.holders:
+                holder.made_way(acceptance)
         for (kind, outcome), count in acceptance.trimmed.ended.items():
             self._metrics.deliveries[kind, outcome].inc(count)
         for key, channel in acceptance.crowded.items():

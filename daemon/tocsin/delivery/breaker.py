@@ -13,6 +13,7 @@ window, so that one costs a few additions, however many there are.
 
 import enum
 from collections import deque
+from typing import Self
 
 from tocsin.model.outcome import Sign
 
@@ -50,6 +51,21 @@ class Breaker:
         self.forgettable_at = 0
         self._rest = FIRST_REST
         self._window = _Window()
+
+    @classmethod
+    def opened(cls, until: int, rest: int, *, now: int) -> Self:
+        """As one of an earlier process was; whatever the clock did meanwhile, no longer than it
+        may last."""
+        made = cls()
+        made._open(now, min(max(rest, FIRST_REST), LONGEST_REST))
+        made.until = min(until, now + LONGEST_REST)
+        made.forgettable_at = made.until + WINDOW
+        return made
+
+    @property
+    def rest(self) -> int:
+        """For how long it was opened last, milliseconds."""
+        return self._rest
 
     def most(self, width: int, now: int) -> int:
         """How many may be attempted at a time, of those that the lane's width allows."""

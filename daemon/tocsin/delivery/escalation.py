@@ -105,7 +105,7 @@ class Escalation:
             self._metrics.deliveries[kind, "cancelled"].inc(count)
             self._metrics.escalations["cancelled"].inc(count)
         for lane in ended.lanes:
-            self._wake(lane, False)
+            self._wake(lane, True)
 
     def _due(self, lanes: Mapping[str, bool] | None, error: StoreError | None) -> None:
         """On a failing store, what is held is due when its time is up."""

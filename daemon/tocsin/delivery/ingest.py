@@ -52,6 +52,7 @@ class Ingest:
         self._escalation = escalation
         self._limits = limits
         self._bounds = Bounds(sessions, limits, metrics)
+        self.holders = self._bounds.holders
         self._metrics = metrics
         self._clock = clock
         self._services = services

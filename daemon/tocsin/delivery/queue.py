@@ -2,56 +2,53 @@
 
 The store is the queue; a lane holds a small window of it in memory. Each lane has its own
 workers, at most its width, and its own claims, so what hangs in one lane is never waited for by
-another. Lanes whose next delivery lies ahead stand in one heap of deadlines.
+another. Urgent ones are claimed into a window of their own, whatever is held already, and given
+out first. Lanes whose next delivery lies ahead stand in one heap of alarms.
 
 A blocked lane claims nothing; what it held goes back uncounted. Due times, deadlines and what
 blocks a lane follow the daemon's own clock, which never steps (`ops.clock`): the wall clock may
 jump either way without an attempt too early, too late or past its deadline.
 """
 
-import heapq
-import time
 from collections.abc import Callable
-from typing import Protocol
 
 import structlog
 import trio
 
+from tocsin.delivery.agenda import Agenda
+from tocsin.delivery.aside import Aside
+from tocsin.delivery.attempts import PAUSE_AFTER_FAILURE, Attempts, Transport
+from tocsin.delivery.blocking import Blocking
 from tocsin.delivery.directory import Directory
 from tocsin.delivery.events import Events
+from tocsin.delivery.gates import Gates
 from tocsin.delivery.lane import Lane
 from tocsin.delivery.lanecontrol import LaneStatus
+from tocsin.delivery.lanememory import LaneMemory, Remembered
 from tocsin.delivery.settings import DeliverySettings
 from tocsin.delivery.settler import Settler
 from tocsin.delivery.slots import Slots
-from tocsin.model.channel import Channel, ChannelState, ChannelType, type_of_lane
-from tocsin.model.delivery import Delivery
+from tocsin.model.channel import ChannelType, type_of_lane
 from tocsin.model.errors import StoreError
-from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused, Sign
 from tocsin.ops.metrics import Metrics
 from tocsin.ops.service import Progress
 from tocsin.store.interface import Store
-from tocsin.store.records import Claimed
+from tocsin.store.records import Acceptance, Claimed
+
+__all__ = ["DeliveryQueue", "Transport"]
 
 LEASE = 120_000
 MOST_CLAIMS = 64
 TURN = 16
-PAUSE_AFTER_FAILURE = 1000
-MOST_STALE = 64
-RESULTS = {Delivered: "delivered", Deferred: "deferred", Refused: "refused", Gone: "gone"}
 
 log = structlog.get_logger()
 
 
-class Transport(Protocol):
-    """Tries one delivery once."""
-
-    async def attempt(self, delivery: Delivery) -> Outcome:
-        """Exactly one outcome; decides nothing. Cancellation leaves no half-used connection."""
-
-
 class DeliveryQueue:
-    """Runs the deliveries of one channel type through one transport."""
+    """Runs the deliveries of one channel type through one transport.
+
+    It is the `LaneControl` and the `bounds.Holder` of its lanes.
+    """
 
     def __init__(
         self,
@@ -67,63 +64,80 @@ class DeliveryQueue:
         events: Events,
         metrics: Metrics,
         clock: Callable[[], int],
+        gates: Gates | None = None,
     ) -> None:
         """`width` says how many attempts a lane has under way at most, `slots` all lanes."""
         self._kind = kind
-        # Bound once, a call below the level does nothing at all.
-        self._log = log.bind()
         self._store = store
-        self._directory = directory
-        self._transport = transport
         self._settler = settler
         self._window = settings.lane_window
         self._width = width
         self._slots = Slots(slots)
         self._claims = 0
-        self._crowded: dict[str, None] = {}
-        self._events = events
-        self._metrics = metrics
         self._clock = clock
+        self._gates = gates
         self._lanes: dict[str, Lane] = {}
-        self._deadlines: list[tuple[int, str]] = []
-        self._woken = trio.Event()
-        self._ready: dict[str, None] = {}
+        self._agenda = Agenda(clock)
+        self._memory = LaneMemory(kind, store)
+        self._blocking = Blocking(kind, self._memory, events=events, metrics=metrics)
+        self._attempts = Attempts(
+            kind, directory, transport, settler, gates=gates, metrics=metrics, clock=clock
+        )
+        self._aside = Aside(kind, lambda: self._lanes, self._hold_again)
+        self._has_recalled = False
         self._stopping = False
         settler.on_due = self.due
+        if gates is not None:
+            gates.on_changed = self._gates_changed
 
     # -- called from outside -----------------------------------------------------------------
 
-    def wake(self, name: str, urgent: bool = False) -> None:
-        """There is something new in the store for a lane, due at once; one of another type of
-        channel is no concern of this queue."""
-        if type_of_lane(name) is not self._kind:
-            return
-        lane = self._lane(name)
-        lane.due_at = 0
-        lane.woken = True
-        lane.urgent = lane.urgent or urgent
-        self._mark_ready(name)
+    def wake(self, name: str, urgent: bool = True) -> None:
+        """There is something new in the store for a lane, due at once, and something urgent
+        perhaps; one of another type of channel is no concern of this queue."""
+        if type_of_lane(name) is self._kind:
+            self.due(name, 0, 0 if urgent else None)
 
     def due(self, name: str, due_at: int | None, urgent_at: int | None = None) -> None:
         """A lane's next delivery is due then, and its next urgent one."""
-        if due_at is None:
+        if due_at is None and urgent_at is None:
             return
         lane = self._lane(name)
-        if lane.claiming and (lane.heard is None or due_at < lane.heard):
-            lane.heard = due_at  # the claim under way may not have seen it
-        if lane.due_at is None or due_at < lane.due_at:
-            lane.due_at = due_at
-            lane.woken = True
-            self._set_alarm(lane, due_at)
-            self._woken.set()
+        if lane.note_due(due_at, urgent_at):
+            for at in (due_at, urgent_at):
+                if at is not None:
+                    self._agenda.set_alarm(name, at)
+            self._agenda.nudge()
+
+    def set_aside(self, acceptance: Acceptance) -> None:
+        """See `bounds.Holder`."""
+        self._aside.set_aside(acceptance)
+
+    def made_way(self, acceptance: Acceptance) -> None:
+        """See `bounds.Holder`."""
+        self._aside.made_way(acceptance)
+        if acceptance.trimmed.ids:
+            made = [*acceptance.crowded.values(), *(one.channel for one in acceptance.collapsing)]
+            for name in {channel.lane for channel in made}:
+                if name in self._lanes:
+                    self.due(name, 0, 0)
+
+    def blocked(self, name: str) -> str | None:
+        """Why nothing is attempted on a lane now, None while it flows (PU-16)."""
+        now = self._clock()
+        lane = self._lanes.get(name)
+        if lane is not None:
+            return lane.stopped(now)
+        gates = None if self._gates is None else self._gates.of(name)
+        return None if gates is None else gates.reason(now)
 
     def statistics(self) -> dict[str, int]:
-        """Lanes known, those of them that wait for a free slot, deadlines noted, attempts under
+        """Lanes known, those of them that wait for a free slot, alarms noted, attempts under
         way."""
         return {
             "lanes": len(self._lanes),
-            "crowded": len(self._crowded),
-            "deadlines": len(self._deadlines),
+            "crowded": len(self._slots),
+            "deadlines": len(self._agenda),
             "attempts": sum(lane.workers for lane in self._lanes.values()),
         }
 
@@ -135,16 +149,16 @@ class DeliveryQueue:
                 lane.name,
                 self._kind,
                 lane.width,
-                lane.blocked or ("full" if lane.name in self._crowded else None),
+                lane.blocked or ("full" if lane.name in self._slots else None),
                 lane.workers,
-                lane.held,
+                len(lane.hold),
                 lane.due_at,
             )
             for lane in self._lanes.values()
         ]
 
     def pause(self, name: str) -> None:
-        """See `LaneControl`. Until resumed or until the daemon ends."""
+        """See `LaneControl`."""
         lane = self._lane(name)
         lane.paused = True
         self._note_blocked(lane, self._clock())
@@ -154,8 +168,10 @@ class DeliveryQueue:
         lane = self._lanes.get(name)
         if lane is None or not lane.unblock():
             return False
+        if self._gates is not None and lane.gates is not None:
+            self._gates.probe_now(lane.gates)
         self._note_blocked(lane, self._clock())
-        self._mark_ready(name)
+        self._agenda.mark(name)
         return True
 
     def stop(self) -> None:
@@ -167,7 +183,7 @@ class DeliveryQueue:
     async def wait_idle(self) -> None:
         """Wait until no attempt is under way; to be called after `stop`."""
         while any(lane.workers or lane.claiming for lane in self._lanes.values()):
-            await self._woken.wait()
+            await self._agenda.wait_marked()
 
     # -- the loop ----------------------------------------------------------------------------
 
@@ -181,28 +197,23 @@ class DeliveryQueue:
             progress.waiting("the store")
             await trio.sleep(PAUSE_AFTER_FAILURE / 1000)
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._memory.run)
             while True:
                 progress.beat()
-                self._note_due()
-                ready, self._ready = self._ready, {}
-                for name in ready:
+                self._serve_waiting(nursery)
+                for name in self._agenda.take():
                     self._serve(name, nursery)
-                await self._wait()
+                await self._agenda.wait()
 
     async def _recover(self) -> bool:
         """Take up the work an earlier run has left; False when the store fails.
 
         What is woken meanwhile is kept.
         """
-        for lane in self._lanes.values():
-            lane.reset()
-        self._lanes = {name: lane for name, lane in self._lanes.items() if lane.blocked}
-        self._deadlines.clear()
-        self._crowded.clear()
-        for name in self._lanes:
-            self._mark_ready(name)
-        self._claims = self._slots.busy = 0
+        self._reset()
         try:
+            if not self._has_recalled:
+                self._recall(await self._memory.recall())
             await self._settler.flush()
             await self._store.release_claims(self._clock())
             lanes = await self._store.lanes()
@@ -211,229 +222,179 @@ class DeliveryQueue:
             return False
         for found in lanes:
             if type_of_lane(found.name) is self._kind:
-                self.due(found.name, found.due_at)
+                self.due(found.name, found.due_at, found.urgent_at)
         return True
 
-    async def _wait(self) -> None:
-        """Until something is woken or the next deadline comes, at most a second."""
-        seconds = 1.0
-        if self._deadlines:
-            seconds = min(seconds, max(0.0, (self._deadlines[0][0] - self._clock()) / 1000))
-        with trio.move_on_after(seconds):
-            await self._woken.wait()
-        if self._woken.is_set():
-            self._woken = trio.Event()
+    def _reset(self) -> None:
+        for lane in self._lanes.values():
+            lane.reset()
+            if self._gates is not None and lane.gates is not None:
+                self._gates.give_up_probe(lane.gates)
+        self._lanes = {name: lane for name, lane in self._lanes.items() if lane.blocked}
+        self._agenda.clear_alarms()
+        self._slots.reset()
+        self._aside.forget()
+        self._claims = 0
+        for name in self._lanes:
+            self._agenda.mark(name)
 
-    def _set_alarm(self, lane: Lane, at: int) -> None:
-        """Look at a lane then; what comes later is planned by then. Deadlines that no longer hold
-        are thrown out when they are more than the lanes."""
-        if lane.alarm is not None and lane.alarm <= at:
-            return
-        lane.alarm = at
-        heapq.heappush(self._deadlines, (at, lane.name))
-        if len(self._deadlines) > 2 * len(self._lanes) + MOST_STALE:
-            lanes = self._lanes.values()
-            self._deadlines = [(one.alarm, one.name) for one in lanes if one.alarm is not None]
-            heapq.heapify(self._deadlines)
-
-    def _note_due(self) -> None:
+    def _recall(self, remembered: dict[str, Remembered]) -> None:
+        """What blocked lanes when an earlier process ended, unless it is known better by now."""
         now = self._clock()
-        while self._deadlines and self._deadlines[0][0] <= now:
-            name = heapq.heappop(self._deadlines)[1]
-            self._ready[name] = None
-            lane = self._lanes.get(name)
-            if lane is not None and lane.alarm is not None and lane.alarm <= now:
-                lane.alarm = None
-
-    def _mark_ready(self, name: str) -> None:
-        self._ready[name] = None
-        self._woken.set()
+        for name, state in remembered.items():
+            if name not in self._lanes:
+                lane = self._lane(name)
+                lane.recall(state, now)
+                self._blocking.recall(lane, now)
+                self._agenda.mark(name)
+        self._has_recalled = True
 
     def _lane(self, name: str) -> Lane:
         lane = self._lanes.get(name)
         if lane is None:
             width = self._width(name)
-            lane = self._lanes[name] = Lane(name, width, max(self._window, width))
+            gates = None if self._gates is None else self._gates.of(name)
+            lane = Lane(name, width, max(self._window, 2 * width), gates)
+            self._lanes[name] = lane
         return lane
+
+    def _serve_waiting(self, nursery: trio.Nursery) -> None:
+        """Something is free: those that have waited longest come first."""
+        for _ in range(len(self._slots)):
+            if self._slots.are_taken or self._claims >= MOST_CLAIMS:
+                return
+            self._serve(self._slots.next(), nursery)
 
     def _serve(self, name: str, nursery: trio.Nursery) -> None:
         """Start what a lane has work and room for; forget a lane that has neither."""
         lane = self._lanes.get(name)
         if lane is None or self._stopping:
+            self._slots.leave(name)
             return
         now = self._clock()
-        slots = self._slots
-        limit = lane.wants(now)
-        if limit and (self._claims >= MOST_CLAIMS or (slots.are_taken and not lane.workers)):
-            self._crowded[name] = None
-        elif limit:
-            self._start_claim(lane, limit, nursery)
-        room = min(slots.share(lane.width) - lane.workers, slots.total - slots.busy)
-        for _ in range(min(lane.spare_workers(now), room)):
-            lane.workers += 1
-            slots.busy += 1
-            nursery.start_soon(self._work, lane)
-        if lane.held and not lane.workers:
-            self._crowded[name] = None
         self._note_blocked(lane, now)
+        is_urgent = lane.has_urgent(now)
+        has_claimed = self._start_claim(lane, now, nursery)
+        self._start_workers(lane, now, nursery, is_urgent=is_urgent)
+        if not has_claimed or (len(lane.hold) and not lane.workers):
+            self._slots.wait(name, urgent=is_urgent)
+        else:
+            self._slots.leave(name)
+        if lane.gates is not None and lane.gates.is_probed:
+            self._look_after_probe(lane)
         if lane.is_idle(now):
-            self._forget(lane, now)
+            self._blocking.forget(lane, now)
+            del self._lanes[name]
         elif (look_at := lane.next_look(now)) is not None:
-            self._set_alarm(lane, look_at)
+            self._agenda.set_alarm(name, look_at)
 
-    def _forget(self, lane: Lane, now: int) -> None:
-        if lane.blocked is not None:
-            lane.unblock()
-            self._note_blocked(lane, now)
-        del self._lanes[lane.name]
-
-    def _note_blocked(self, lane: Lane, now: int) -> None:
-        """Where the reason has changed: give back what cannot be attempted, and tell."""
-        reason, before = lane.reason(now), lane.blocked
-        if reason == before:
-            return
-        lane.blocked = reason
-        if not lane.most(now):
-            self._give_back(lane)
-        for one, step in ((before, -1), (reason, 1)):
-            if one is not None:
-                self._metrics.lanes_blocked[self._kind, one].inc(step)
-        event = "lane.blocked" if reason is not None else "lane.unblocked"
-        self._events.emit(
-            event, lane=lane.name, channel_type=self._kind.value, reason=reason or before
-        )
-
-    def _give_back(self, lane: Lane) -> None:
-        for claimed in lane.release():
-            self._settler.release(claimed)
-
-    def _start_claim(self, lane: Lane, limit: int, nursery: trio.Nursery) -> None:
-        """Claim a window's worth, or, when slots are scarce, what can be started soon."""
+    def _start_claim(self, lane: Lane, now: int, nursery: trio.Nursery) -> bool:
+        """Claim a window's worth, or, when slots are scarce, what can be started soon; False if
+        that has to wait. Only for something urgent it need not wait for a slot."""
+        limit, urgent = lane.wants(now)
+        if not (limit or urgent):
+            return True
+        if self._claims >= MOST_CLAIMS:
+            return False
         if self._slots.are_scarce:
             limit = min(limit, 2 * self._slots.share(lane.width))
-        lane.claiming = True
-        lane.woken = lane.urgent = False
+        if self._slots.are_taken and not lane.workers:
+            if not urgent:
+                return False
+            limit = 0
+        lane.begin_claim()
         self._claims += 1
-        nursery.start_soon(self._claim, lane, limit)
+        nursery.start_soon(self._claim, lane, limit, urgent)
+        return True
 
-    def _make_way(self) -> None:
-        """Something is free again: the lane that has waited longest is served next."""
-        if self._crowded:
-            name = next(iter(self._crowded))
-            del self._crowded[name]
-            self._mark_ready(name)
+    def _start_workers(
+        self, lane: Lane, now: int, nursery: trio.Nursery, *, is_urgent: bool
+    ) -> None:
+        room = min(self._slots.share(lane.width) - lane.workers, self._slots.free(urgent=is_urgent))
+        for _ in range(min(lane.spare_workers(now), room)):
+            lane.workers += 1
+            self._slots.busy += 1
+            nursery.start_soon(self._work, lane)
 
-    async def _claim(self, lane: Lane, limit: int) -> None:
+    async def _claim(self, lane: Lane, limit: int, urgent: int) -> None:
         """Fill a lane's window from the store."""
         now = self._clock()
+        next_due = next_urgent = None
         try:
             claim = await self._store.claim(
-                lane.name, now=now, limit=limit, provisional=now + LEASE
+                lane.name, now=now, limit=limit, provisional=now + LEASE, urgent=urgent
             )
         except StoreError as error:
             log.warning("store.claim_failed", lane=lane.name, reason=str(error))
-            next_due: int | None = now + PAUSE_AFTER_FAILURE
+            next_due = now + PAUSE_AFTER_FAILURE
+            next_urgent = next_due if urgent else None
         else:
-            lane.hold(claim.deliveries)
-            next_due = claim.next_due
+            lane.hold.add(claim.deliveries)
+            next_due, next_urgent = claim.next_due, claim.next_urgent
         finally:
             lane.claiming = False
             self._claims -= 1
-            self._make_way()
-        heard, lane.heard = lane.heard, None
-        if not lane.woken:
-            lane.due_at = None
-            self.due(lane.name, next_due)
-            self.due(lane.name, heard)
+        self.due(lane.name, next_due, next_urgent)
         if self._stopping or not lane.most(self._clock()):
             self._give_back(lane)
-        self._mark_ready(lane.name)
+        self._agenda.mark(lane.name)
 
     async def _work(self, lane: Lane) -> None:
         """One worker of a lane: attempt after attempt, as long as something is held."""
         done = 0
         try:
-            while not self._should_yield(lane, done) and (claimed := lane.take()) is not None:
-                if lane.wants(self._clock()):
-                    self._mark_ready(lane.name)
-                await self._handle(claimed, lane)
+            while not self._should_yield(lane, done) and (claimed := lane.hold.take()) is not None:
+                if lane.is_low(self._clock()):
+                    self._agenda.mark(lane.name)
+                if await self._attempts.handle(claimed, lane) and not lane.is_calm:
+                    self._note_blocked(lane, self._clock())
                 done += 1
         finally:
             lane.workers -= 1
             self._slots.busy -= 1
-            self._make_way()
-            self._mark_ready(lane.name)
+            self._agenda.mark(lane.name)
 
     def _should_yield(self, lane: Lane, done: int) -> bool:
-        """This lane has been narrowed, or others wait for a slot, and it has more than its share
-        or had its turn."""
+        """This lane has been narrowed, or others wait for a slot: more urgently, or it has more
+        than its share or had its turn, and nothing urgent."""
         if not done:
             return False
         if lane.workers > lane.width:
             return True
-        if not self._crowded:
+        if not len(self._slots):
             return False
+        if self._slots.urgent_waits != lane.hold.next_is_urgent:
+            return self._slots.urgent_waits
         return lane.workers > self._slots.share(lane.width) or done >= TURN
 
-    # -- one delivery ------------------------------------------------------------------------
+    # -- what blocks lanes -------------------------------------------------------------------
 
-    async def _handle(self, claimed: Claimed, lane: Lane) -> None:
-        """Attempt one claimed delivery, or settle it without an attempt."""
-        try:
-            await self._settler.wait_room()
-            account = self._directory.cached(claimed.owner)
-            if account is None:
-                account = await self._directory.account(claimed.owner)
-            channel = account.channels.get(claimed.channel_id)
-            now = self._clock()
-            if channel is None or channel.state is ChannelState.SUSPENDED or not lane.most(now):
-                self._settler.release(claimed)
-            elif claimed.notification.expires_at <= now:
-                self._settler.expire(claimed)
-            elif channel.held_until > now:
-                self._settler.release(claimed, after=channel.held_until - now)
-            else:
-                await self._try(claimed, channel, lane)
-        except StoreError:
-            self._settler.release(claimed, after=PAUSE_AFTER_FAILURE)
-        except trio.Cancelled:
+    def _note_blocked(self, lane: Lane, now: int) -> None:
+        """Where the reason has changed: give back what cannot be attempted, and tell."""
+        if self._blocking.note(lane, now) and not lane.most(now):
+            self._give_back(lane)
+
+    def _give_back(self, lane: Lane) -> None:
+        for claimed in lane.hold.clear():
             self._settler.release(claimed)
-            raise
 
-    async def _try(self, claimed: Claimed, channel: Channel, lane: Lane) -> None:
-        """Attempt a delivery; settle it, and let the lane learn from it."""
-        era = lane.breaker.era
-        started = time.perf_counter()
-        outcome, result = await self._attempt(claimed, channel)
-        seconds = time.perf_counter() - started
-        self._settler.judge(claimed, channel, outcome, result=result, seconds=seconds)
-        now = self._clock()
-        lane.learn(outcome, era=era, now=now)
-        self._note_blocked(lane, now)
-        self._count(claimed, outcome, result, seconds)
+    def _hold_again(self, name: str, claimed: Claimed) -> None:
+        lane = self._lane(name)
+        if self._stopping or not lane.most(self._clock()):
+            self._settler.release(claimed)
+            return
+        lane.hold.add([claimed])
+        self._agenda.mark(name)
 
-    async def _attempt(self, claimed: Claimed, channel: Channel) -> tuple[Outcome, str]:
-        """Exactly one outcome, whatever the transport does, and the word for it."""
-        delivery = Delivery(
-            claimed.id, claimed.notification, channel, claimed.attempts, claimed.unanswered
-        )
-        try:
-            outcome = await self._transport.attempt(delivery)
-        except Exception:  # the fence around one delivery
-            log.exception("delivery.crashed", notification_id=claimed.notification.id)
-            return Deferred("internal", sign=Sign.NOTHING), "crashed"
-        return outcome, RESULTS[type(outcome)]
+    def _gates_changed(self, name: str) -> None:
+        lane = self._lanes.get(name)
+        if lane is not None and self._gates is not None:
+            lane.gates = self._gates.of(name)
+            self._note_blocked(lane, self._clock())
+            self._agenda.mark(name)
 
-    def _count(self, claimed: Claimed, outcome: Outcome, result: str, seconds: float) -> None:
-        self._metrics.delivery_attempts[self._kind, result].inc()
-        self._metrics.attempt_duration[self._kind].observe(seconds)
-        self._log.debug(
-            "delivery.attempted",
-            notification_id=claimed.notification.id,
-            channel_id=claimed.channel_id,
-            attempt=claimed.attempts,
-            result=result,
-            reason=getattr(outcome, "reason", None),
-            status=outcome.status,
-            seconds=round(seconds, 4),
-        )
+    def _look_after_probe(self, lane: Lane) -> None:
+        """It is another lane's, where this one has nothing to probe with."""
+        is_busy = lane.in_hand or lane.claiming
+        if self._gates is not None and lane.gates is not None and not is_busy:
+            self._gates.give_up_probe(lane.gates)

@@ -4,21 +4,38 @@ A far side that hangs keeps its slots for as long as an attempt may last. So a l
 shrinks as slots become scarce: its full width while half of them are free, a quarter of it until
 three quarters are taken, then one. With 1,024 slots and a width of 8, 448 lanes may hang before
 a healthy one has to wait for the end of an attempt.
+
+Lanes that find none free wait in line; those with something urgent stand in one of their own,
+which is served first.
 """
 
 
 class Slots:
-    """Counts attempts under way; decides who may start another."""
+    """Counts attempts under way; decides who may start another, and who is next."""
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.busy = 0
+        self._waiting: dict[str, None] = {}
+        self._urgent: dict[str, None] = {}
+
+    def __len__(self) -> int:
+        """How many lanes wait."""
+        return len(self._waiting) + len(self._urgent)
+
+    def __contains__(self, lane: str) -> bool:
+        return lane in self._urgent or lane in self._waiting
 
     def share(self, width: int) -> int:
         """How many of them a lane of this width may have now."""
         if 2 * self.busy < self.total:
             return width
         return max(1, width // 4) if 4 * self.busy < 3 * self.total else 1
+
+    def free(self, *, urgent: bool) -> int:
+        """How many may be taken now; those that urgent ones wait for are theirs."""
+        free = self.total - self.busy
+        return free if urgent else max(0, free - len(self._urgent))
 
     @property
     def are_scarce(self) -> bool:
@@ -29,3 +46,37 @@ class Slots:
     def are_taken(self) -> bool:
         """Nobody may start another now."""
         return self.busy >= self.total
+
+    # -- the line ----------------------------------------------------------------------------
+
+    @property
+    def urgent_waits(self) -> bool:
+        """A lane that waits has something urgent."""
+        return bool(self._urgent)
+
+    def wait(self, lane: str, *, urgent: bool) -> None:
+        """Stand in line; whoever does already keeps the place, unless it has become urgent."""
+        if urgent:
+            self._waiting.pop(lane, None)
+            self._urgent.setdefault(lane)
+        elif lane not in self._urgent:
+            self._waiting.setdefault(lane)
+
+    def leave(self, lane: str) -> None:
+        """Leave the line, if it stands there."""
+        if self._waiting or self._urgent:
+            self._waiting.pop(lane, None)
+            self._urgent.pop(lane, None)
+
+    def next(self) -> str:
+        """Who is next, out of the line."""
+        line = self._urgent or self._waiting
+        lane = next(iter(line))
+        del line[lane]
+        return lane
+
+    def reset(self) -> None:
+        """Nothing is under way, nobody waits."""
+        self.busy = 0
+        self._waiting.clear()
+        self._urgent.clear()
