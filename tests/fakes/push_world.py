@@ -22,6 +22,7 @@ from tocsin.ops.metrics import Metrics
 from tocsin.ops.service import Progress
 from tocsin.transports.push.call import Result
 from tocsin.transports.push.pool import OnGoaway, PoolStatistics
+from tocsin.transports.push.senders import MakePool
 from tocsin.transports.push.tls import Origin
 from tocsin.transports.push.transport import PushTransport
 from tocsin.wire.http2.events import Answer
@@ -140,13 +141,15 @@ class Memory:
 class PushWorld:
     """A transport and all around it; must be made inside Trio. `running` runs it.
 
-    `script` has acts by host; `grants` are what the token endpoint does, then a new token each.
+    `make` makes other pools than scripted ones. `script` has acts by host; `grants` are what the
+    token endpoint does, then a new token each.
     """
 
     keys: dict[str, PushKeySettings] = attrs.field(
         factory=lambda: {"apple": APPLE_KEY, "google": GOOGLE_KEY}
     )
     memory: Memory = attrs.field(factory=Memory)
+    make: MakePool | None = None
     slip: int = 0
     script: dict[str, list[Act]] = attrs.field(factory=lambda: defaultdict(list))
     posts: list[Post] = attrs.field(factory=list)
@@ -170,7 +173,7 @@ class PushWorld:
             wall=self.wall,
             on_state=lambda *state: self.states.append(state),
             emit=lambda name, **fields: self.events.append((name, fields)),
-            make_pool=self.make_pool,
+            make_pool=self.make or self.scripted_pool,
             fetch=self.fetch,
         )
 
@@ -178,7 +181,7 @@ class PushWorld:
         """The time of day, `slip` ms off the daemon's."""
         return self.clock() + self.slip
 
-    def make_pool(
+    def scripted_pool(
         self, origin: Origin, _tls: ssl.SSLContext, connections: int, on_goaway: OnGoaway
     ) -> ScriptedPool:
         self.pools.append(ScriptedPool(origin, connections, on_goaway, self))

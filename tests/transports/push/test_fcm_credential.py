@@ -208,6 +208,19 @@ async def test_a_short_lived_token(autojump_clock: MockClock, nursery: trio.Nurs
     assert len(bench.fetches) == pytest.approx(200 / 15.1, abs=2)
 
 
+async def test_one_that_was_replaced(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """PU-20: while its last pushes are under way its failures block nobody and alarm nobody."""
+    bench = Bench()
+    nursery.start_soon(bench.credential.run)
+    await trio.sleep(1)
+    bench.does = DOWN
+    bench.credential.retire()
+    await trio.sleep(4000)
+    assert bench.credential.token is None
+    assert not bench.states
+    assert not bench.events
+
+
 async def test_nothing_secret_is_logged(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     """PU-43: neither token nor assertion, whatever happens."""
     bench = Bench()

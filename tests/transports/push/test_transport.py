@@ -1,5 +1,6 @@
 """Tests of the push transport: which credential, when, and what is counted (push.md, C)."""
 
+import ssl
 from unittest.mock import ANY
 
 import attrs
@@ -7,12 +8,14 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 from tests.fakes import pushkeys
+from tests.fakes.h2_provider import Provider, Request
 from tests.fakes.push_world import (
     APPLE_KEY,
     APPS,
     FCM,
     GOOGLE_KEY,
     PRODUCTION,
+    TOKEN,
     PushWorld,
     Result,
     answer,
@@ -25,9 +28,10 @@ from tocsin.model.errors import StartupError
 from tocsin.model.outcome import Deferred, Delivered, Sign, Word
 from tocsin.ops.metrics import PUSH_REASONS
 from tocsin.ops.service import Progress
-from tocsin.transports.push.pool import PoolStatistics
+from tocsin.transports.push.pool import Http2Pool, OnGoaway, PoolStatistics
 from tocsin.transports.push.senders import authority, origin_of
 from tocsin.transports.push.tls import Origin
+from tocsin.transports.push.tokenfetch import TokenFetchError
 from tocsin.transports.push.transport import UNKNOWN_APP
 from tocsin.wire.push.app import PushRules
 
@@ -127,6 +131,19 @@ async def test_a_key_is_replaced(autojump_clock: MockClock) -> None:
         assert await world.transport.attempt(world.delivery()) == UNKNOWN_APP
 
 
+async def test_a_new_key_ends_what_was_wrong_with_the_old() -> None:
+    """PU-53: a reload of the key ends its pause."""
+    world = PushWorld()
+    world.grants = [TokenFetchError("answered 400 invalid_grant")] * 50
+    async with world.running():
+        await world.transport.attempt(world.delivery("android"))
+        assert world.states == [("google", "oauth")]
+        await world.transport.replace_key("google", GOOGLE_KEY)
+        world.grants.clear()
+        assert await world.transport.attempt(world.delivery("android")) == Delivered(200)
+    assert world.states == [("google", "oauth"), ("google", None)]
+
+
 async def test_a_key_that_cannot_replace_another(autojump_clock: MockClock) -> None:
     """PU-20: the old one stays."""
     world = PushWorld()
@@ -195,6 +212,29 @@ async def test_each_host_has_its_pool(autojump_clock: MockClock) -> None:
     async with world.running():
         pools = {pool.origin.host: pool.connections for pool in world.pools}
     assert pools == {PRODUCTION: 3, "api.sandbox.push.apple.com": 3, FCM: 2}
+
+
+async def test_over_the_real_client(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """PU-58: what pools make of our requests is judged by h2."""
+
+    async def accept(request: Request) -> None:
+        await request.answer(200)
+
+    provider = Provider(nursery, on_request=accept)
+
+    def make(origin: Origin, tls: ssl.SSLContext, most: int, on_goaway: OnGoaway) -> Http2Pool:
+        return Http2Pool(
+            origin, ssl_context=tls, connections=most, on_goaway=on_goaway, dial=provider.dial
+        )
+
+    world = PushWorld(make=make)
+    async with world.running():
+        for app in ("alert", "android"):
+            assert await world.transport.attempt(world.delivery(app)) == Delivered(200)
+    assert [request.path for request in provider.requests] == [
+        f"/3/device/{TOKEN}",
+        "/v1/projects/p-1/messages:send",
+    ]
 
 
 async def test_no_secret_is_logged(autojump_clock: MockClock) -> None:

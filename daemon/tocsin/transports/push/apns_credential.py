@@ -14,6 +14,7 @@ import trio
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from tocsin.model.errors import StoreError
+from tocsin.transports.notices import Hourly
 from tocsin.wire.push.assertion import APNS_SECONDS, issued_at, provider_token
 
 KIND = "jwt"
@@ -58,6 +59,7 @@ class ApnsCredential:
         self._token = self._kept = ""
         self._made_at = self._issued_at = self._held_until = 0
         self._made = trio.Event()
+        self._early = Hourly(trio.current_time)
 
     @property
     def name(self) -> str:
@@ -79,6 +81,7 @@ class ApnsCredential:
         """Whether there is another than the one that was refused as too old, or is one now."""
         if refused == self._token:
             if not self._may_renew():
+                self._note_early()
                 return False
             self._make()
         return True
@@ -127,6 +130,11 @@ class ApnsCredential:
     def _take(self, token: str, issued: int, age: int) -> None:
         self._token, self._issued_at = token, issued
         self._made_at = self._clock() - max(age, 0)
+
+    def _note_early(self) -> None:
+        """Apple and we do not agree on the time."""
+        if self._early.is_due(self.name):
+            log.warning("push.jwt_expired_early", key_id=self._key_id, hint="check the clock")
 
     async def _keep(self) -> None:
         """Without a store a restart costs a token more, and nothing else."""

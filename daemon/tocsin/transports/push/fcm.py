@@ -93,6 +93,7 @@ class FcmSender:
 
     async def aclose(self) -> None:
         """See `Sender`."""
+        self.credential.retire()
         await self.pool.aclose()
 
 

@@ -62,6 +62,7 @@ class FcmCredential:
         self._failures = 0
         self._is_alarmed = False
         self._told: str | None = None
+        self._is_retired = False
         self._under_way = True  # the first fetch is as good as begun: `run` starts with it
         self._wanted = trio.Event()
         self._ended = trio.Event()
@@ -83,6 +84,10 @@ class FcmCredential:
         if self.token == refused and self._ask():
             await self._wait(deadline)
         return None if self.token == refused else self.token
+
+    def retire(self) -> None:
+        """Another takes its place: what becomes of this one concerns nobody."""
+        self._is_retired = True
 
     async def run(self) -> None:
         """Keep a valid token at hand, until cancelled."""
@@ -128,7 +133,9 @@ class FcmCredential:
     def _note_failure(self, reason: str) -> None:
         self._failures += 1
         log.info("push.access_token_failed", key=self._name, reason=reason, failures=self._failures)
-        if not self._is_alarmed and (self._failures >= ALARMING or self.token is None):
+        if self._is_alarmed or self._is_retired:
+            return
+        if self._failures >= ALARMING or self.token is None:
             self._is_alarmed = True
             self._emit("push.credential.failing", key=self._name, reason=reason)
 
@@ -137,7 +144,7 @@ class FcmCredential:
         self._ended.set()
         self._ended = trio.Event()
         state = BLOCKED if self.token is None else None
-        if state != self._told:
+        if state != self._told and not self._is_retired:
             self._told = state
             self._on_state(self._name, state)
 

@@ -54,6 +54,7 @@ class PushTransport:
         self._keys = keys
         self._metrics = metrics
         self._clock = clock
+        self._on_state = on_state
         self._maker = SenderMaker(
             rules, memory, metrics, on_state, emit, clock, wall, make_pool, fetch
         )
@@ -105,17 +106,19 @@ class PushTransport:
     async def replace_key(self, name: str, settings: PushKeySettings | None) -> None:
         """Push by another credential from now on, or by none; the old one's connections drain.
 
+        Whatever was wrong with the old one, the new one can be used until that is found otherwise.
         Raises StartupError, and goes on with the old one, if the new one cannot be read.
         """
+        await trio.lowlevel.checkpoint()
         new = None if settings is None else _Tenure(await self._maker.make(name, settings))
         old = self._tenures.pop(name, None)
+        if old is not None:
+            old.over.set()
         if new is not None:
             self._tenures[name] = new
             self._waiting.append(new)
             self._arrived.set()
-        if old is not None:
-            old.over.set()
-        await trio.lowlevel.checkpoint()
+            self._on_state(name, None)
 
     def replace_apps(self, registry: AppRegistry, rules: PushRules) -> None:
         """Attempts that begin from now on are for these apps, under these rules."""
