@@ -9,6 +9,7 @@ from tests.fakes.deliveries import (
     HOOK,
     T0,
     WEEK,
+    device_channel,
     notification,
     socket_channel,
     subscription,
@@ -148,7 +149,7 @@ async def test_what_a_dead_process_had_claimed_is_due_again(
     second = open_store()
     await nursery.start(second.run)
     assert await second.lanes() == []
-    await second.release_claims(T0 + 9)
+    await second.release_claims(ChannelType.WEBHOOKS, T0 + 9)
     [again] = await claim(second, now=T0 + 9)
     assert (again.notification.id, again.attempts) == ("a", 2)
 
@@ -303,6 +304,18 @@ async def test_resuming_does_not_give_out_what_is_under_way(store: Store) -> Non
     assert await claimed_ids(store) == ["b"]
 
 
+async def test_one_queue_takes_up_nothing_of_another(store: Store) -> None:
+    """What is claimed of other types of channel stays with whoever has claimed it."""
+    hook, phone = webhook_channel(), device_channel()
+    await add(store, hook, phone)
+    await accept(store, (notification("a"), [hook, phone]))
+    await claim(store)
+    await claim(store, phone.lane or "")
+    await store.release_claims(ChannelType.OMAPUSH, T0)
+    assert [lane.name for lane in await store.lanes()] == [phone.lane]
+    assert await claimed_ids(store) == []
+
+
 async def test_a_start_does_not_resume(store: Store) -> None:
     """What a dead process had claimed of a channel suspended meanwhile is not due."""
     channel = webhook_channel()
@@ -310,7 +323,7 @@ async def test_a_start_does_not_resume(store: Store) -> None:
     await accept(store, (notification("a"), [channel]))
     await claim(store)
     await store.suspend_channel(channel)
-    await store.release_claims(T0)
+    await store.release_claims(ChannelType.WEBHOOKS, T0)
     assert await store.lanes() == []
     assert await claimed_ids(store) == []
     await store.resume_channel(channel, Reports(), now=T0)

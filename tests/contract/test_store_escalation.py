@@ -166,7 +166,7 @@ async def test_over_a_restart(open_store: OpenStore) -> None:
         pair.store = open_store()
         pair.store.on_cancelled = pair.told.append
         await running.start(pair.store.run)
-        await pair.store.release_claims(T0 + 6)
+        await pair.store.release_claims(PUSHES, T0 + 6)
         assert [lane.due_at for lane in await pair.store.lanes()] == [T0 + 6]
         assert await pair.due(LATER - 1) == ["a"]
         assert await pair.due(LATER) == ["b"]

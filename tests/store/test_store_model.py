@@ -188,7 +188,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Close and open; what was claimed is due again, nothing else changes."""
         self._close()
         self.store = self._open()
-        self._ask(lambda: self.store.release_claims(self.now))
+        self._ask(lambda: self.store.release_claims(ChannelType.WEBHOOKS, self.now))
         for leg in self.legs.values():
             if leg.claimed:
                 leg.claimed = False

@@ -215,7 +215,7 @@ class DeliveryQueue:
             if not self._has_recalled:
                 self._recall(await self._memory.recall())
             await self._settler.flush()
-            await self._store.release_claims(self._clock())
+            await self._store.release_claims(self._kind, self._clock())
             lanes = await self._store.lanes()
         except StoreError as error:
             log.warning("store.claim_failed", reason=str(error))

@@ -215,8 +215,9 @@ class Store(Protocol):
     ) -> None:
         """Remember that a channel is active and fails no longer; its deliveries are due again."""
 
-    async def release_claims(self, now: int) -> None:
-        """What a dead process had claimed is due now; for the start, before any claim."""
+    async def release_claims(self, kind: ChannelType, now: int) -> None:
+        """What was claimed of this type of channel, by a dead process perhaps, is due now; before
+        any claim."""
 
     async def settle(self, settlements: Settlements, *, now: int) -> Settled:
         """Write what became of deliveries with lanes."""

@@ -454,9 +454,9 @@ class SqliteStore(SqliteMemory):
             lambda _result, error: on_done(error),
         )
 
-    async def release_claims(self, now: int) -> None:
+    async def release_claims(self, kind: ChannelType, now: int) -> None:
         """See `Store.release_claims`."""
-        await self._perform(lambda db: statements.release_claims(db, now))
+        await self._perform(lambda db: statements.release_claims(db, kind, now))
 
     async def settle(self, settlements: Settlements, *, now: int) -> Settled:
         """See `Store.settle`."""

@@ -88,12 +88,12 @@ def claim(
     return Claim(claimed, *_next_due(db, lane))
 
 
-def release_claims(db: Database, now: int) -> None:
-    """Make due what a process that died had claimed."""
+def release_claims(db: Database, kind: ChannelType, now: int) -> None:
+    """Make due what is claimed of a type of channel."""
     db.execute(
         f"UPDATE delivery SET due_at = iif({ACTIVE}, {DUE}, NULL), claimed = NULL"
-        " WHERE claimed IS NOT NULL",
-        (now,),
+        " WHERE claimed IS NOT NULL AND type = ?2",
+        (now, kind.value),
     )
 
 
