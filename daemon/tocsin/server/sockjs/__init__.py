@@ -1,0 +1,1 @@
+"""SockJS services: sessions, their receivers, WebSockets (sockjs.md)."""

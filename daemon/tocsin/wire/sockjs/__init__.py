@@ -1,0 +1,1 @@
+"""SockJS 0.3.3, server side, without I/O (sockjs.md)."""
