@@ -23,6 +23,7 @@ def test_the_commands() -> None:
     known = {" ".join(words) for words in commands()}
     assert known >= {"serve", "check", "defaults", "explain", "token create", "listen", "version"}
     assert known >= {f"channels {verb}" for verb in ("list", "show", "delete")}
+    assert known >= {"publish", "push"}
     assert known >= {"deliveries list", "deliveries show", "lanes list", "lanes pause"}
     assert known >= {f"deadletters {verb}" for verb in ("list", "replay", "purge")}
 

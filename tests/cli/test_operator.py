@@ -105,6 +105,25 @@ async def test_deliveries_and_dead_letters(tmp_path: Path) -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_dead_letters_that_are_not_there(tmp_path: Path) -> None:
+    """Asked for by an id that nobody has, or has no more, the command has failed, and says how far
+    it came (OP-3)."""
+    async with daemon(tmp_path, **ONCE) as running, trio.open_nursery() as nursery:
+        await give_up(running, nursery, "a")
+        [letter] = lines(await run(running, "deadletters", "list", "--json"))
+        known = str(letter["id"])
+        for verb, done in (("replay", "replayed"), ("purge", "purged")):
+            words = ("deadletters", verb, *(["--yes"] if verb == "purge" else []), "--json")
+            result = await run(running, *words, "1", "1", status=1)
+            assert lines(result) == [{done: 0, "skipped": 0}]
+            assert result.stderr == "Error: there is no such dead letter (1 of 1 not found)\n"
+        result = await run(running, "deadletters", "replay", known, "1", "--json", status=1)
+        assert lines(result) == [{"replayed": 1, "skipped": 0}]
+        assert "1 of 2 not found" in result.stderr
+        await run(running, "deadletters", "replay", "--channel", "wh-none")
+        nursery.cancel_scope.cancel()
+
+
 async def test_purging_asks_first(tmp_path: Path) -> None:
     """Nothing is forgotten for good without a yes (OP-3)."""
     async with daemon(tmp_path, **ONCE) as running, trio.open_nursery() as nursery:
@@ -128,7 +147,8 @@ async def test_lanes(tmp_path: Path) -> None:
         assert "paused" in (await run(running, "lanes", "list")).stdout
         await run(running, "lanes", "resume", name)
         assert lines(await run(running, "lanes", "list", "--blocked", "--json")) == []
-        assert "(lane)" in (await run(running, "lanes", "resume", name, status=1)).stderr
+        refused = await run(running, "lanes", "resume", name, status=1)
+        assert refused.stderr == "Error: 404 No valid addresses provided in message part lane\n"
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 import attrs
 import click
-import httpx
 import orjson
 
+from tocsin.cli.calling import call, explained
+
 DEFAULT_URL = "http://127.0.0.1:9464"
-TIMEOUT = 60.0
 MOST_PER_PAGE = 500
 DURATION = re.compile(r"([0-9]{1,9})([smhd])")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -64,22 +64,18 @@ class AdminClient:
         body: Mapping[str, object] | None = None,
     ) -> dict[str, Any]:
         given = {name: str(value) for name, value in (params or {}).items() if value is not None}
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        try:
-            with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
-                answer = client.request(
-                    method,
-                    f"{self.url.rstrip('/')}/admin/v1{path}",
-                    params=given,
-                    headers=headers,
-                    content=b"" if body is None else orjson.dumps(body),
-                )
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            raise click.ClickException(f"{self.url}: {error}") from None
+        answer = call(
+            method,
+            self.url,
+            f"/admin/v1{path}",
+            token=self.token,
+            params=given,
+            body=b"" if body is None else orjson.dumps(body),
+        )
         if answer.is_success:
             found: dict[str, Any] = orjson.loads(answer.content) if answer.content else {}
             return found
-        raise click.ClickException(_explained(answer))
+        raise click.ClickException(explained(answer, "admin listener"))
 
 
 def segment(text: str) -> str:
@@ -131,13 +127,3 @@ def _instant(
     if match is None:
         return value
     return int((time.time() - int(match[1]) * SECONDS[match[2]]) * 1000)
-
-
-def _explained(answer: httpx.Response) -> str:
-    """The daemon's refusal in one line."""
-    try:
-        [error] = orjson.loads(answer.content)["requestError"].values()
-        words = ", ".join(error["variables"])
-        return f"{answer.status_code} {error['text']} ({words})"
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return f"{answer.status_code} {answer.reason_phrase}: not the admin listener of a tocsin?"

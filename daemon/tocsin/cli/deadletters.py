@@ -126,6 +126,11 @@ def _work_off(
         order["resume"] = answer["resume"]
         click.echo(f"{total} {done}...", err=True)
     show_members({done: total, "skipped": skipped}, as_json=as_json)
+    named = set(selection["ids"])
+    if missing := len(named) - total - skipped if named else 0:
+        raise click.ClickException(
+            f"there is no such dead letter ({missing} of {len(named)} not found)"
+        )
 
 
 def _order(

@@ -8,6 +8,8 @@ from tocsin.cli.deadletters import deadletters
 from tocsin.cli.deliveries import deliveries
 from tocsin.cli.lanes import lanes
 from tocsin.cli.listen import listen
+from tocsin.cli.publish import publish
+from tocsin.cli.push import push
 from tocsin.cli.serve import serve
 from tocsin.cli.token import token
 from tocsin.cli.version import version
@@ -23,7 +25,7 @@ def tocsin() -> None:
 
 
 for command in (
-    *(serve, check, defaults, explain, token, channels, listen),
+    *(serve, check, defaults, explain, token, channels, publish, push, listen),
     *(deliveries, deadletters, lanes, version),
 ):
     tocsin.add_command(command)
