@@ -1,7 +1,7 @@
 """Messages between a client and the application that takes them one at a time (SJ-19)."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 
@@ -42,7 +42,7 @@ class Inbox:
         limits = self._limits
         return len(self) >= limits.inbox_messages or self._bytes >= limits.inbox_bytes
 
-    def put(self, messages: Iterable[str]) -> None:
+    def put(self, messages: Sequence[str]) -> None:
         """Take what one body or frame holds, and deliver as far as possible."""
         if self._rest is None:
             self._rest = deque()
@@ -63,7 +63,7 @@ class Inbox:
         """Forget what waits; whoever waits for room is called and has to see for himself."""
         self._rest = None
         self._bytes = 0
-        self._call()
+        self.wake()
 
     def when_room(self, call: Callable[[], None]) -> Callable[[], None]:
         """Have `call` called once, when there is room or all is over; returns what withdraws it.
@@ -94,9 +94,10 @@ class Inbox:
         if not self._rest:
             self._rest = None
         if not self.is_full:
-            self._call()
+            self.wake()
 
-    def _call(self) -> None:
+    def wake(self) -> None:
+        """Call whoever waits for room."""
         calls, self._wake = self._wake, None
         for call in calls or ():
             call()

@@ -18,14 +18,16 @@ receiver holds one frame more and is given up after `STALLED` seconds; the inbox
 
 import enum
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import attrs
 
-from tocsin.server.sockjs.application import Application, Connection
+from tocsin.server.sockjs.application import Application
 from tocsin.server.sockjs.inbox import Inbox, InboxLimits
 from tocsin.server.sockjs.outbox import Outbox, OutboxLimits
+from tocsin.server.sockjs.receiver import STALLED, Receiver, answer, is_stalled
 from tocsin.wire.sockjs.frames import (
     HEARTBEAT,
     NORMAL_CLOSURE,
@@ -37,7 +39,6 @@ from tocsin.wire.sockjs.frames import (
     message_frame,
 )
 
-STALLED = 30.0
 ENDED = 1006
 ANOTHER = close_frame(*STILL_OPEN)
 
@@ -51,35 +52,6 @@ class SessionSettings(InboxLimits, OutboxLimits, Protocol):
     def disconnect_delay(self) -> float: ...
     @property
     def prove_within(self) -> float: ...
-
-
-class Receiver(Protocol):
-    """The response to a receiving request, whatever transport writes it.
-
-    `write`, `end` and `abort` must not call the session back, with one exception: `ended` may
-    come from inside `write` and `end`.
-    """
-
-    @property
-    def transport(self) -> str:
-        """`xhr-polling`, `eventsource`..."""
-
-    @property
-    def blocked_since(self) -> float | None:
-        """When what waits for the peer to read last moved; None if nothing waits."""
-
-    def write(self, frame: bytes) -> bool:
-        """Send a frame, now or behind what waits.
-
-        False: the response ends with it, because it crosses response_limit or the transport has
-        but one (SJ-15). There is no further call then but `abort`.
-        """
-
-    def end(self) -> None:
-        """End the response properly behind what waits."""
-
-    def abort(self) -> None:
-        """Drop the connection: its peer does not read."""
 
 
 class Handover(enum.Enum):
@@ -98,54 +70,377 @@ class _State(enum.Enum):
     GONE = enum.auto()
 
 
+_OVER = frozenset({_State.CLOSING, _State.GONE})
+
+
 @attrs.frozen
 class SessionContext:
     """What the sessions of a service share.
 
-    `now` is `trio.current_time`; `schedule(session, at)` has `tick` called then; `gone(session)`
-    is called once, when no request may find the session any more.
+    `now` is `trio.current_time`; `schedule(session, at)` has `tick` called then.
     """
 
     application: Application
     settings: SessionSettings
     now: Callable[[], float]
     schedule: Callable[["Session", float], None]
-    gone: Callable[["Session"], None]
 
 
 class Session:
-    """One session; a `Connection` for the application, a `Ticking` for the wheel."""
+    """One session; a `Connection` for the application, a `Ticking` for the wheel.
 
-    def __init__(self, context: SessionContext, *, key: Hashable, principal: object) -> None:
-        """`key` is what a request must show to be of this session (SJ-4)."""
+    Whatever the service calls here ends in `_settle`. What the application sends from inside one
+    of its own calls leaves there, in one frame.
+    """
+
+    __slots__ = (
+        "_close_frame",
+        "_code",
+        "_context",
+        "_due",
+        "_frame_at",
+        "_has_waited",
+        "_inbox",
+        "_is_calling",
+        "_is_ending",
+        "_is_told",
+        "_leave_at",
+        "_on_gone",
+        "_outbox",
+        "_proven",
+        "_receiver",
+        "_sent",
+        "_state",
+        "_unproven_since",
+        "key",
+        "principal",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        context: SessionContext,
+        *,
+        key: Hashable,
+        principal: object,
+        on_gone: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`key` is what a request must show to be of this session (SJ-4). `on_gone` is called
+        once, when no request may find the session any more."""
+        self.key = key
+        self.principal = principal
+        self.transport = ""
+        self._context = context
+        self._on_gone = on_gone
+        self._inbox = Inbox(context.settings, self._deliver)
+        self._outbox = Outbox()
+        self._state = _State.NEW
+        self._receiver: Receiver | None = None
+        self._is_ending = False
+        self._is_calling = False
+        self._is_told = False
+        self._has_waited = False
+        self._close_frame = b""
+        self._code = ENDED
+        self._sent = 0
+        self._proven = 0
+        self._unproven_since: float | None = None
+        self._frame_at = self._leave_at = 0.0
+        self._due = math.inf
 
     # -- requests ----------------------------------------------------------------------------
+
+    @property
+    def is_closing(self) -> bool:
+        """Requests with the session's key are answered without asking the hook again (SJ-4)."""
+        return self._state is _State.CLOSING
 
     def attach(self, receiver: Receiver) -> None:
         """A receiving request is here, and gets all that waits; the first one opens the session.
 
         One too many, or one that comes after the close frame, is answered and ended at once and
-        is nothing to this session from then on.
+        is nothing to this session from then on. Not for a session that is gone.
         """
+        if self._state is _State.NEW:
+            self._open(receiver)
+        elif self._state is _State.CLOSING and (self._receiver is not None or not self._outbox):
+            answer(receiver, self._close_frame)
+        elif self._receiver is not None:
+            answer(receiver, ANOTHER)
+        else:
+            self._take(receiver)
 
     def drained(self, receiver: Receiver) -> None:
         """The receiver's peer has read everything: `blocked_since` is None again."""
+        if receiver is self._receiver:
+            self._settle()
 
     def ended(self, receiver: Receiver) -> None:
         """The last byte of the response was handed to the kernel."""
+        if receiver is self._receiver:
+            self._detach()
 
     def broken(self, receiver: Receiver) -> None:
-        """The connection broke before the response ended (SJ-24)."""
+        """The connection broke before the response ended: the session ends (SJ-24).
+
+        One that is closing anyway stays, to say so to the next receiver.
+        """
+        if receiver is not self._receiver:
+            return
+        self._detach()
+        self._outbox.take()
+        if self._state is _State.OPEN:
+            self._leave()
+        self._settle()
 
     def received(self, messages: Sequence[str]) -> Handover:
         """Messages of one sending request, taken whole or not at all (SJ-19)."""
+        if self._state is _State.CLOSING:
+            return Handover.CLOSING
+        if self._state is not _State.OPEN:
+            return Handover.GONE
+        if self._inbox.is_full and messages:
+            return Handover.FULL
+        with self._calling():
+            self._inbox.put(messages)
+        self._settle()
+        return Handover.TAKEN
 
     def when_room(self, call: Callable[[], None]) -> Callable[[], None]:
-        """After `FULL`: have `call` called once when it is worth another try; returns what
-        withdraws it."""
+        """After `FULL`: have `call` called once, when it is worth another try; returns what
+        withdraws it. Which of two requests under way at once comes first is left to chance."""
+        return self._inbox.when_room(call)
+
+    # -- the application's side --------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Messages go both ways."""
+        return self._state is _State.OPEN
+
+    @property
+    def sent(self) -> int:
+        """How many messages have been sent."""
+        return self._sent
+
+    @property
+    def waiting(self) -> int:
+        """How many of them wait."""
+        return len(self._outbox)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What those amount to in frames."""
+        return self._outbox.size
+
+    def send(self, *messages: str) -> bool:
+        """See `Connection`."""
+        for message in messages:
+            if self._state is not _State.OPEN:
+                return False
+            self._put(encode_message(message))
+        if not self._is_calling:
+            self._flush()
+        self._has_waited = self._has_waited or bool(self._outbox)
+        return self._state is _State.OPEN
+
+    def close(self, code: int = NORMAL_CLOSURE[0], reason: str = NORMAL_CLOSURE[1]) -> None:
+        """See `Connection`."""
+        frame = close_frame(code, reason)
+        if self._state is not _State.OPEN:
+            return
+        now = self._context.now()
+        self._state = _State.CLOSING
+        self._close_frame = frame
+        self._code = code
+        self._leave_at = now + self._context.settings.disconnect_delay
+        self._inbox.drop()
+        self._flush()
+        self._schedule(now)  # for the application to hear of it outside of its own call
+
+    def pause(self) -> None:
+        """See `Connection`."""
+        self._inbox.pause()
+
+    def resume(self) -> None:
+        """See `Connection`."""
+        with self._calling():
+            self._inbox.resume()
+        self._settle()
 
     # -- wheel -------------------------------------------------------------------------------
 
-    def tick(self, now: float) -> float | None: ...
+    def tick(self, now: float) -> float | None:
+        """Heartbeats, and the ends of responses and of the session; when to call again."""
+        if now < self._due:
+            return None
+        self._due = now
+        self._settle()
+        self._act(now)
+        self._due = math.inf if self._state is _State.GONE else self._next_tick(now)
+        return None if self._due == math.inf else self._due
 
-    def end(self, code: int) -> None: ...
+    def end(self, code: int) -> None:
+        """Close; it has crashed, and if that was in closing, let go."""
+        self._due = math.inf
+        if self._state is _State.OPEN:
+            self.close(code, "Internal error")
+        else:
+            self._leave()
+
+    def _act(self, now: float) -> None:
+        receiver = self._receiver
+        if receiver is None:
+            if now >= self._leave_at:
+                self._leave()
+                self._settle()
+        elif is_stalled(receiver, now):
+            receiver.abort()
+            self.broken(receiver)
+        elif not self._is_ending:
+            self._keep_alive(receiver, now)
+
+    def _keep_alive(self, receiver: Receiver, now: float) -> None:
+        """Make the client come again and prove what it has, or tell it that we are here."""
+        if now >= self._prove_at:
+            self._is_ending = True
+            receiver.end()
+        elif now >= self._beat_at and receiver.blocked_since is None:
+            self._write(receiver, HEARTBEAT)
+
+    def _next_tick(self, now: float) -> float:
+        receiver = self._receiver
+        if receiver is None:
+            return self._leave_at
+        if receiver.blocked_since is not None:
+            return receiver.blocked_since + STALLED
+        if self._is_ending:
+            return now + STALLED
+        return min(self._beat_at, self._prove_at)
+
+    @property
+    def _beat_at(self) -> float:
+        return self._frame_at + self._context.settings.heartbeat_delay
+
+    @property
+    def _prove_at(self) -> float:
+        """When the response ends for the sake of the request that follows it (SJ-29)."""
+        within = self._context.settings.prove_within
+        if self._unproven_since is None or not within:
+            return math.inf
+        return self._unproven_since + within
+
+    def _schedule(self, at: float) -> None:
+        """Be called no later than this; of several entries only the earliest finds it is due."""
+        if at < self._due:
+            self._due = at
+            self._context.schedule(self, at)
+
+    # -- receivers ---------------------------------------------------------------------------
+
+    def _open(self, receiver: Receiver) -> None:
+        self._state = _State.OPEN
+        self.transport = receiver.transport
+        self._begin(receiver)
+        self._write(receiver, OPEN)
+        with self._calling():
+            self._context.application.opened(self)
+        self._settle()
+
+    def _take(self, receiver: Receiver) -> None:
+        """The client is back: it has read every response before this one to its end."""
+        self._begin(receiver)
+        proven = self._sent - len(self._outbox)
+        if self._state is _State.OPEN and proven > self._proven:
+            self._proven = proven
+            with self._calling():
+                self._context.application.proven(self, proven)
+        self._settle()
+
+    def _begin(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._unproven_since = None
+        self._frame_at = self._context.now()
+        self._schedule(self._beat_at)
+
+    def _detach(self) -> None:
+        self._receiver = None
+        self._is_ending = False
+        self._leave_at = self._context.now() + self._context.settings.disconnect_delay
+        self._schedule(self._leave_at)
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def _put(self, message: bytes) -> None:
+        settings = self._context.settings
+        if not self._outbox.has_room(len(message), settings):
+            self._flush()
+        if self._outbox.has_room(len(message), settings):
+            self._outbox.put(message)
+            self._sent += 1
+        else:
+            self.close(*TRY_AGAIN_LATER)
+
+    def _flush(self) -> None:
+        """Give the receiver what it can take now: what waits, then the close frame."""
+        receiver = self._receiver
+        if receiver is None or self._is_ending:
+            return
+        if self._outbox and receiver.blocked_since is None:
+            self._write_messages(receiver)
+        if (
+            self._state is _State.CLOSING
+            and not self._outbox
+            and receiver is self._receiver
+            and not self._is_ending
+        ):
+            self._is_ending = True
+            answer(receiver, self._close_frame)
+
+    def _write_messages(self, receiver: Receiver) -> None:
+        if self._unproven_since is None:
+            self._unproven_since = self._context.now()
+            self._schedule(self._prove_at)
+        self._write(receiver, message_frame(self._outbox.take()))
+
+    def _write(self, receiver: Receiver, frame: bytes) -> None:
+        self._frame_at = self._context.now()
+        if not receiver.write(frame) and receiver is self._receiver:
+            self._is_ending = True
+
+    # -- calling the application -------------------------------------------------------------
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        """What is sent from inside waits for `_settle`."""
+        was, self._is_calling = self._is_calling, True
+        try:
+            yield
+        finally:
+            self._is_calling = was
+
+    def _deliver(self, message: str) -> None:
+        self._context.application.received(self, message)
+
+    def _settle(self) -> None:
+        """At the end of every call of the service: write, and tell the application the rest."""
+        if self._is_calling:
+            return
+        self._flush()
+        while self._has_waited and not self._outbox and self._state is _State.OPEN:
+            self._has_waited = False
+            with self._calling():
+                self._context.application.drained(self)
+            self._flush()
+        if self._state in _OVER and not self._is_told and not self._inbox:
+            self._is_told = True
+            with self._calling():
+                self._context.application.closed(self, self._code)
+
+    def _leave(self) -> None:
+        """No request may find the session any more."""
+        if self._state is not _State.GONE:
+            self._state = _State.GONE
+            self._outbox.take()
+            self._inbox.wake()
+            self._on_gone()
