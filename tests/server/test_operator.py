@@ -236,9 +236,17 @@ async def test_lanes(tmp_path: Path) -> None:
         assert (await get(running, "/lanes?blocked=true"))["lanes"] == []
         answer = await ask(running, "POST", f"/lanes/{name}/resume")
         assert answer.refusal == (404, "SVC0004", ["lane"])
-        answer = await ask(running, "POST", "/lanes/apns%2Fapp/pause")
-        assert answer.refusal == (404, "SVC0004", ["lane"])
         nursery.cancel_scope.cancel()
+
+
+async def test_lanes_of_phones(tmp_path: Path) -> None:
+    """They are an app each; paused and resumed like a webhook's, also before anybody pushed."""
+    async with daemon(tmp_path) as running:
+        assert (await ask(running, "POST", "/lanes/apns%2Fapp/pause")).status == 204
+        [lane] = (await get(running, "/lanes?blocked=true"))["lanes"]
+        assert (lane["name"], lane["type"], lane["blocked"]) == ("apns/app", "OMAPush", "paused")
+        assert (await ask(running, "POST", "/lanes/apns%2Fapp/resume")).status == 204
+        assert (await get(running, "/lanes?blocked=true"))["lanes"] == []
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from tocsin import __version__
 from tocsin.app.parts import Parts
 from tocsin.config import Config
 from tocsin.delivery.lanecontrol import LaneControl
+from tocsin.delivery.reporters import Reporter
 from tocsin.model.channel import ChannelType
 from tocsin.model.principal import Principal
 from tocsin.ops.metrics import Metrics
@@ -14,13 +15,18 @@ from tocsin.server.auth import Authenticator, builtin_issuer
 from tocsin.server.callback import CallbackFace
 from tocsin.server.channels import ChannelFace
 from tocsin.server.cors import Cors
+from tocsin.server.gateway import Admission, GatewayFace
 from tocsin.server.http import Authorize, HttpPolicy, HttpServer
 from tocsin.server.jwks import KeySource
+from tocsin.server.limits import FailedAuthentications
 from tocsin.server.longpoll import LongPollFace
 from tocsin.server.newchannel import ChannelMaker
 from tocsin.server.operator import OperatorFace
 from tocsin.server.operatorlog import OperatorLogFace
+from tocsin.server.operatorpush import OperatorPushFace
+from tocsin.server.peers import Networks, Proxies
 from tocsin.server.publish import PublishFace
+from tocsin.server.reporter import ReporterFace
 from tocsin.server.requestlog import RequestLog
 from tocsin.server.router import Route, Router
 from tocsin.server.services import subscription_kinds
@@ -51,7 +57,7 @@ def public_server(
         parts.submissions,
         most_bytes=config.limits.delivery.notification,
         services=parts.services,
-        reach=parts.reach,
+        reach=parts.pushing.reach,
         metrics=metrics,
         clock=clock,
     )
@@ -69,11 +75,70 @@ def public_server(
         metrics=metrics,
         clock=clock,
     ).add_routes(router)
+    _add_gateway(router, config, parts, tokens=tokens, metrics=metrics, is_draining=is_draining)
+    _add_reporters(router, config, parts, tokens=tokens, clock=clock)
     if config.auth.builtin.enabled:
         issuer = builtin_issuer(config.auth)
         path = f"{config.netapi.prefix}/auth/v1/token"
         router.add("POST", path, issuer.token_endpoint, scope=None)
     return _server(config, router, _authorize(tokens, config.ws.expired_token_grace), metrics)
+
+
+def _add_gateway(
+    router: Router,
+    config: Config,
+    parts: Parts,
+    *,
+    tokens: Authenticator,
+    metrics: Metrics,
+    is_draining: Callable[[], bool],
+) -> None:
+    GatewayFace(
+        parts.gateway,
+        parts.submissions,
+        parts.pushing.apps,
+        _admission(config, tokens),
+        pass_verbs=config.push.pass_verbs,
+        rate_per_caller=config.push.rate_per_caller,
+        is_draining=is_draining,
+        metrics=metrics,
+    ).add_routes(router)
+
+
+def _add_reporters(
+    router: Router,
+    config: Config,
+    parts: Parts,
+    *,
+    tokens: Authenticator,
+    clock: Callable[[], int],
+) -> None:
+    reporters = {
+        name: (
+            settings,
+            Reporter(
+                parts.directory,
+                parts.pushing.apps,
+                subscribe=settings.subscribe,
+                kinds=subscription_kinds(config.services),
+                services=parts.services,
+                clock=clock,
+            ),
+        )
+        for name, settings in config.push.reporters.items()
+    }
+    limits = config.limits.http
+    ReporterFace(
+        reporters,
+        admit=_admission(config, tokens).authorize,
+        failures=FailedAuthentications(limits.rate, unlimited=Networks(limits.unlimited_networks)),
+    ).add_routes(router)
+
+
+def _admission(config: Config, tokens: Authenticator) -> Admission:
+    return Admission(
+        tokens, Networks(config.push.trusted_networks), Proxies(Networks(config.trusted_proxies))
+    )
 
 
 def _dialects(config: Config) -> list[Dialect]:
@@ -98,7 +163,7 @@ def _add_dialect(
     maker = ChannelMaker(
         judge_url=_judge(parts),
         check_secret=_check_secret,
-        apps=parts.apps,
+        apps=parts.pushing.apps,
         grant=parts.directory.grant_lifetime,
         clock=clock,
     )
@@ -142,13 +207,14 @@ def admin_server(
     router = Router()
     OperatorFace(parts.store, parts.directory, parts.sessions, _lanes(parts)).add_routes(router)
     OperatorLogFace(parts.log, parts.letters).add_routes(router)
+    OperatorPushFace(parts.pushing.apps, parts.pushing.devices).add_routes(router)
     AdminFace(metrics, failing=failing, status=status, version=__version__).add_routes(router)
     tokens = Authenticator(config.auth, keys)
     return _server(config, router, _authorize(tokens, 0), metrics, public=False)
 
 
 def _lanes(parts: Parts) -> dict[ChannelType, LaneControl]:
-    return {ChannelType.WEBHOOKS: parts.queue}
+    return dict(parts.queues)
 
 
 def _server(

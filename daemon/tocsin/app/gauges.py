@@ -46,8 +46,8 @@ class Gauges:
         metrics.ws_queue_bytes.set(statistics.backlog_bytes)
         metrics.http_connections.set(self._gate.open)
         metrics.webhook_connections.set(self._parts.webhooks.statistics().open)
-        crowded = self._parts.queue.statistics()["crowded"]
-        metrics.lanes_blocked[ChannelType.WEBHOOKS, "full"].set(crowded)
+        for kind, queue in self._parts.queues.items():
+            metrics.lanes_blocked[kind, "full"].set(queue.statistics()["crowded"])
         for kind in ChannelType:
             metrics.queue_depth[kind].set(max(0, self._parts.store.pending[kind]))
         self._count_refused()

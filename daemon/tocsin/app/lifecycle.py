@@ -130,9 +130,12 @@ class App:
         try:
             async with trio.open_nursery() as storage:
                 await storage.start(self.store.run)
-                await self._grant_grace()
+                await self._take_up()
                 async with trio.open_nursery() as settling:
                     settling.start_soon(self._supervise, "settler", self._parts.settler.run)
+                    settling.start_soon(
+                        self._supervise, "push_settler", self._parts.pushing.settler.run
+                    )
                     async with trio.open_nursery() as deliverers:
                         await self._start_delivering(deliverers)
                         async with trio.open_nursery() as connections:
@@ -146,11 +149,13 @@ class App:
             os.close(self._lock)
         log.info("daemon.stopped")
 
-    async def _grant_grace(self) -> None:
-        """Clocks that ran out while the daemon was down get a moment more (CH-44)."""
+    async def _take_up(self) -> None:
+        """Clocks that ran out while the daemon was down get a moment more (CH-44); what was known
+        of device tokens is known again."""
         grace = self.config.channels.restart_grace * 1000
         try:
             await self.store.grant_grace(self._clock() + grace)
+            await self._parts.pushing.devices.load()
         except StoreError as error:
             raise StartupError(f"store {self.config.store.path}: {error}") from error
 
@@ -160,6 +165,8 @@ class App:
         parts = self._parts
         services: dict[str, Run] = {
             "queue": parts.queue.run,
+            "push_queue": parts.pushing.queue.run,
+            "push_transport": parts.pushing.transport.run,
             "handover": parts.handover.run,
             "housekeeping": parts.housekeeping.run,
             "deliverylog": parts.log.run,
@@ -270,10 +277,12 @@ class App:
         window = self.config.drain.window
         parts = self._parts
         self._server.drain()
-        parts.queue.stop()
+        for queue in parts.queues.values():
+            queue.stop()
         with trio.move_on_after(window + CLOSING):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(parts.queue.wait_idle)
+                for queue in parts.queues.values():
+                    nursery.start_soon(queue.wait_idle)
                 await close_sockets(parts.sessions, window=window, rng=self._rng)
                 while parts.reactor.connections:  # noqa: ASYNC110 - it has no event, and this ends
                     await trio.sleep(0.02)
@@ -289,6 +298,8 @@ class App:
         with trio.move_on_after(FLUSHING):
             try:
                 await self._parts.settler.flush()
+                await self._parts.pushing.settler.flush()
+                await self._parts.pushing.devices.catch_up()
                 self._parts.sessions.flush()
                 self.store.extend_channels(self._parts.directory.clocks())
                 await self.store.barrier()

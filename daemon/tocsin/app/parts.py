@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 import trio
 
+from tocsin.app.pushing import Pushing
 from tocsin.config import Config
 from tocsin.delivery.deadletters import DeadLetters
 from tocsin.delivery.deliverylog import DeliveryLog
@@ -18,13 +19,11 @@ from tocsin.delivery.events import FEEDBACK, OPERATOR, Events
 from tocsin.delivery.handover import Handover
 from tocsin.delivery.housekeeping import Housekeeping
 from tocsin.delivery.ingest import Ingest
-from tocsin.delivery.pushapps import AppRegistry, push_rules
 from tocsin.delivery.queue import DeliveryQueue
-from tocsin.delivery.reach import Reach
 from tocsin.delivery.sessions import Sessions
 from tocsin.delivery.settler import Settler
 from tocsin.delivery.submissions import Submissions
-from tocsin.model.channel import Channel, ChannelType, Webhook
+from tocsin.model.channel import Channel, ChannelType, Webhook, type_of_lane
 from tocsin.model.errors import StartupError
 from tocsin.ops.metrics import Metrics
 from tocsin.server.engine import AnyEngine
@@ -62,8 +61,6 @@ class Parts:
         self._clock = clock
         self.store = store
         self.services = service_registry(config.services)
-        self.apps = AppRegistry(config.push.apps)
-        self.reach = Reach(self.apps, push_rules(config.push))
         self.events = Events(metrics=metrics, clock=clock)
         self.sessions = Sessions(store, metrics=metrics, clock=clock)
         self.directory = Directory(
@@ -104,13 +101,27 @@ class Parts:
             metrics=metrics,
             clock=clock,
         )
-        self.handover = Handover(self.sessions, self.queue.wake)
+        self.pushing = Pushing(
+            config,
+            store,
+            self.directory,
+            events=self.events,
+            metrics=metrics,
+            clock=clock,
+            wall=_wall_clock,
+            rng=rng,
+        )
+        self.queues = {
+            ChannelType.WEBHOOKS: self.queue,
+            ChannelType.OMAPUSH: self.pushing.queue,
+        }
+        self.handover = Handover(self.sessions, self.wake)
         self.escalation = Escalation(
             store,
             self.directory,
             self.sessions,
             settings=config.delivery,
-            wake=self.queue.wake,
+            wake=self.wake,
             metrics=metrics,
             clock=clock,
         )
@@ -123,9 +134,12 @@ class Parts:
             limits=config.limits.delivery,
             metrics=metrics,
             clock=clock,
+            endings=self.pushing.endings,
             services=self.services,
-            reach=self.reach,
+            reach=self.pushing.reach,
         )
+        self.ingest.holders.extend(self.queues.values())
+        self.gateway = self.pushing.open_gateway(self.ingest)
         self.submissions = Submissions(store)
         self.housekeeping = Housekeeping(
             store,
@@ -133,8 +147,12 @@ class Parts:
             settings=config.delivery,
             metrics=metrics,
             clock=clock,
-            on_lane=self.queue.wake,
+            on_lane=self.wake,
             collect_unused_days=config.webhooks.collect_unused_days,
+            forget_tokens_days=config.push.collect_unused_days,
+            remembered=config.limits.delivery.remembered,
+            devices=self.pushing.devices,
+            endings=self.pushing.endings,
             signs_all=config.webhooks.signing_secret is not None,
         )
         self.log = DeliveryLog(store, settings=config.delivery, clock=clock)
@@ -150,7 +168,7 @@ class Parts:
         self.settler.tell = self.events.emit
         self.directory.on_switched = self.events.note_channel
         self.directory.on_removed = self._channel_removed
-        self.directory.on_resumed = self.queue.wake
+        self.directory.on_resumed = self.wake
         self.directory.on_arrived = self._deliveries_arrived
         self.sessions.on_left = self._client_left
         store.on_cancelled = self.escalation.cancelled
@@ -173,6 +191,10 @@ class Parts:
             now=trio.current_time,
             schedule=self.wheel.add,
         )
+
+    def wake(self, lane: str, urgent: bool = True) -> None:
+        """There is something new in the store for a lane."""
+        self.queues[type_of_lane(lane)].wake(lane, urgent)
 
     def _event_hook(self, user: str, webhook: Webhook | None) -> EventHook:
         return EventHook(

@@ -2,6 +2,7 @@
 
 import click
 
+from tocsin.cli.apps import apps
 from tocsin.cli.channels import channels
 from tocsin.cli.configuration import check, defaults, explain
 from tocsin.cli.deadletters import deadletters
@@ -26,6 +27,6 @@ def tocsin() -> None:
 
 for command in (
     *(serve, check, defaults, explain, token, channels, publish, push, listen),
-    *(deliveries, deadletters, lanes, version),
+    *(deliveries, deadletters, lanes, apps, version),
 ):
     tocsin.add_command(command)

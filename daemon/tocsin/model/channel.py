@@ -85,7 +85,7 @@ class Device:
     @property
     def is_voip(self) -> bool:
         """A PushKit channel: calls only (CH-73)."""
-        return self.app.endswith(".voip")
+        return self.provider == "apns" and self.app.endswith(".voip")
 
     @property
     def lane(self) -> str:

@@ -101,6 +101,15 @@ def letter_order(body: object) -> LetterOrder:
     return LetterOrder(attrs.evolve(query, until=until), (died_at, id_))
 
 
+def since_of(body: object) -> int:
+    """The body of a restore: since when, epoch milliseconds."""
+    if not isinstance(body, dict):
+        raise invalid("body")
+    if unknown := set(body) - {"since"}:
+        raise invalid(min(unknown))
+    return _instant(body.get("since"))
+
+
 def delivery_id_of(text: str) -> int | None:
     """The id in a path; None is nobody's."""
     return int(text) if _is_number(text) else None

@@ -1,4 +1,4 @@
-"""Channels, attempts, letters and lanes as the operator API shows them: never a secret or token.
+"""What the operator API shows of channels, attempts, letters, lanes, apps: no secret, no token.
 
 Times are epoch milliseconds. What has no value is left out.
 """
@@ -9,12 +9,15 @@ import orjson
 
 from tocsin.delivery.deadletters import Progressed
 from tocsin.delivery.deliverylog import Path
+from tocsin.delivery.events import OPERATOR
 from tocsin.delivery.lanecontrol import LaneStatus
 from tocsin.model.channel import Channel
+from tocsin.model.gatewayuser import is_reserved
 from tocsin.model.notification import Notification
 from tocsin.model.subscription import Subscription
 from tocsin.store.archive import Pending, Place
 from tocsin.store.records import Attempt, DeadLetter
+from tocsin.wire.push.app import App
 
 Members = dict[str, Any]
 
@@ -24,7 +27,7 @@ def channel_view(channel: Channel, *, connected: bool) -> Members:
     webhook, device = channel.webhook, channel.device
     return _present(
         id=channel.id,
-        user=channel.user,
+        user=_owner(channel.user),
         type=channel.type.value,
         state=channel.state.name.lower(),
         connected=connected if channel.type.is_polled else None,
@@ -60,7 +63,7 @@ def attempt_view(attempt: Attempt) -> Members:
     return _present(
         delivery=attempt.delivery,
         notification=attempt.notification_id,
-        user=attempt.user,
+        user=_owner(attempt.user),
         channel=attempt.channel_id,
         type=attempt.type.value,
         at=attempt.at,
@@ -79,7 +82,7 @@ def letter_view(letter: DeadLetter, *, whole: bool = False) -> Members:
     return _present(
         id=letter.id,
         notification=notification_view(notification) if whole else notification.id,
-        user=notification.user,
+        user=_owner(notification.user),
         service=notification.service,
         channel=letter.channel_id,
         type=letter.type.value,
@@ -94,7 +97,7 @@ def notification_view(notification: Notification) -> Members:
     """A notification with its text as it is on the wire."""
     return _present(
         id=notification.id,
-        user=notification.user,
+        user=_owner(notification.user),
         service=notification.service,
         priority=notification.priority.name.lower(),
         accepted_at=notification.accepted_at,
@@ -116,6 +119,18 @@ def path_view(notification_id: str, path: Path) -> Members:
         attempts=[attempt_view(one) for one in path.attempts],
         dead_letters=[letter_view(one) for one in path.dead],
         complete=path.complete,
+    )
+
+
+def app_view(app: App, *, guarded: bool) -> Members:
+    """A registered app. `guarded`: its tokens are not removed for now (PU-49)."""
+    return _present(
+        id=app.id,
+        provider=app.provider,
+        key=app.key,
+        kind=app.kind if app.provider == "apns" else None,
+        lane=app.lane,
+        guarded=guarded,
     )
 
 
@@ -159,6 +174,11 @@ def _pending_view(pending: Pending) -> Members:
         held=pending.held,
         seq=pending.seq,
     )
+
+
+def _owner(user: str) -> str | None:
+    """Users that nobody is are not shown: those of the gateway's pushes and of our own events."""
+    return None if user == OPERATOR or is_reserved(user) else user
 
 
 def _present(**members: Any) -> Members:
