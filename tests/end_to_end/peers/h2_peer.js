@@ -89,7 +89,7 @@ function follow(stream, rule) {
       stream.close(rule.code ?? http2.constants.NGHTTP2_INTERNAL_ERROR);
       return;
     case 'cut':
-      stream.session.socket.destroy();
+      stream.session.destroy();
       return;
     default:
       stream.respond({ ':status': rule.status ?? 200, ...rule.headers });

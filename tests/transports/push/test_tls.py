@@ -122,10 +122,11 @@ async def test_a_certificate_for_another_name_is_refused() -> None:
         assert await reason_of(Origin(HOST, port), trusting()) == "tls"
 
 
-async def test_a_name_that_does_not_exist() -> None:
-    """PU-58: the word for it is dns."""
+@pytest.mark.parametrize("name", ["push.invalid", "ä" * 64, "push..example"])
+async def test_a_name_that_does_not_exist(name: str) -> None:
+    """PU-58: the word for it is dns, also for what cannot be a name."""
     know_names()
-    assert await reason_of(Origin("push.invalid", 443), trusting()) == "dns"
+    assert await reason_of(Origin(name, 443), trusting()) == "dns"
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ async def dial(origin: Origin, ssl_context: ssl.SSLContext) -> trio.abc.Stream:
 async def _connect(origin: Origin) -> trio.SocketStream:
     try:
         return await trio.open_tcp_stream(origin.host, origin.port)
-    except socket.gaierror as error:
+    except (socket.gaierror, UnicodeError) as error:
         raise ConnectError("dns") from error
     except OSError as error:
         raise ConnectError("connect") from error
