@@ -310,6 +310,22 @@ async def test_a_withdrawn_call_is_not_attempted(autojump_clock: trio.testing.Mo
         assert world.provider.verbs() == [MISSED, ELSEWHERE]
 
 
+async def test_what_stood_behind_a_withdrawn_call(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """It is attempted at once, though nothing new has come for its lane (PU-13)."""
+    async with gateway_world() as world:
+        world.provider.script[TOKEN] = [Deferred("unavailable", 40, 503)]
+        waiting = [call(AppId=APP), call(AppId=APP, Selector="bob")]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(world.ask, *waiting)
+            await trio.sleep(2)
+            over = call(MISSED, AppId=ANDROID, DeviceToken="tok")
+            assert await world.send(over) == SENT
+            await trio.sleep(1)
+            assert len(world.provider.attempts) == 3
+
+
 async def test_calls_without_an_id_are_not_withdrawn(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

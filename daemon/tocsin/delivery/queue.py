@@ -118,9 +118,10 @@ class DeliveryQueue:
         self._aside.made_way(acceptance)
         if acceptance.trimmed.ids:
             made = [*acceptance.crowded.values(), *(one.channel for one in acceptance.collapsing)]
-            for name in {channel.lane for channel in made}:
-                if name in self._lanes:
-                    self.due(name, 0, 0)
+            # What was withdrawn may have been in any of them.
+            lanes = self._lanes.keys() if acceptance.withdrawing else {one.lane for one in made}
+            for name in self._lanes.keys() & lanes:
+                self.due(name, 0, 0)
 
     def blocked(self, name: str) -> str | None:
         """Why nothing is attempted on a lane now, None while it flows (PU-16)."""
