@@ -54,7 +54,7 @@ def is_allowed(origin: str | None, host: str | None, allowed: Sequence[str]) -> 
     """
     if not origin or "*" in allowed or origin in allowed:
         return True
-    return host is not None and _authority(origin) == host.lower()
+    return bool(host) and _authority(origin) == host.lower()
 
 
 def _authority(origin: str) -> str:
