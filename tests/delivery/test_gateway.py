@@ -224,7 +224,7 @@ async def test_use_is_written_down_once_a_day(autojump_clock: trio.testing.MockC
 async def test_order_within_a_call(autojump_clock: trio.testing.MockClock) -> None:
     """What concerns one call goes to a token in order; other calls do not wait (PU-12)."""
     async with gateway_world() as world:
-        world.provider.script[TOKEN] = [1.0]
+        world.provider.script[TOKEN] = [1.0, 1.0]
         other = call(MISSED, Id="call-2")
         replies = await world.ask(call(MISSED), call(ELSEWHERE), other)
         assert replies == [SENT] * 3

@@ -119,7 +119,7 @@ async def test_the_bound(autojump_clock: trio.testing.MockClock) -> None:
     assert waiting.count == 1
 
 
-async def test_a_request_that_is_over_awaits_nothing() -> None:
+def test_a_request_that_is_over_awaits_nothing() -> None:
     """A commit that comes after the request was cancelled finds nobody (PU-8)."""
     waiting = Waiting(Endings(), 1)
     one = replies(waiting)
