@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 run: venv
 	@mkdir -p state && chmod 700 state
 	@test -s state/shared-secret || (umask 077; $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))' > state/shared-secret)
+	@$(BIN)/python -m tests.fakes.provider --prepare state/provider
 	@$(BIN)/tocsin serve --config config/development.toml --welcome
 
 test: venv

@@ -15,6 +15,7 @@ from tocsin.delivery.eventhook import MOST_WAITING, EventHook
 from tocsin.delivery.events import FEEDBACK, OPERATOR, Events
 from tocsin.model.channel import Webhook
 from tocsin.store.sqlite import SqliteStore, StoreSettings
+from tocsin.wire.push.tokens import fingerprint
 
 ORIGIN = "https://ops.example:443"
 SECRET = "whsec_" + "A" * 32
@@ -216,6 +217,7 @@ async def test_feedback_gets_the_token_and_nobody_else(
     told = await sent(world)
     assert [one["type"] for one in told] == ["push.token.removed"]
     assert "c0ffee" not in str(told) + str(logged)
+    assert told[0]["data"] == {"app_id": "com.x", "token_hash": fingerprint("c0ffee")}
     claim = await world.store.claim(feedback_origin, now=world.clock(), limit=50, provisional=0)
     [first] = [orjson.loads(one.notification.body) for one in claim.deliveries]
     assert first["data"] == {"app_id": "com.x", "token": "c0ffee"}

@@ -68,9 +68,9 @@ class Events:
         """Tell an operator. `name` is one of `ops.metrics.EVENTS`; `fields` are fit for a log: ids
         and words, no bodies. A device `token` is for the feedback alone, others see its
         fingerprint (PU-43). Never waits, never raises."""
-        shown = fields
+        shown = {name: value for name, value in fields.items() if name != "token"}
         if "token" in fields:
-            shown = fields | {"token": fingerprint(str(fields["token"]))}
+            shown["token_hash"] = fingerprint(str(fields["token"]))
         _log(name, shown)
         self._metrics.operator_events[name].inc()
         now = self._clock()
