@@ -64,6 +64,7 @@ def plans(work: Callable[[apsw.Connection], object]) -> list[str]:
         lambda db: first_pushes(db, [({0: (PushIdentity(1, 2), 3)}, 0)]),
         lambda db: open_channels(db, [channel_row(device_channel())]),
         lambda db: statements.remove_channel(db, 1),
+        lambda db: statements.find_calls(db, ["call x"]),
         lambda db: statements.read_position(db, 1),
         lambda db: statements.waiting(db, 1, now=0, after=0, limit=9),
     ],
@@ -71,7 +72,7 @@ def plans(work: Callable[[apsw.Connection], object]) -> list[str]:
         *("read_log", "all_channels", "next_keys", "lanes", "expire_deliveries"),
         *("expired_channels", "expired_subscriptions", "forget_push", "forget_removed"),
         *("unused_channels", "remove_devices", "removed_devices", "recall", "note_results"),
-        *("take_back_results", "first_pushes", "open_channels", "remove_channel"),
+        *("take_back_results", "first_pushes", "open_channels", "remove_channel", "find_calls"),
         *("read_position", "waiting"),
     ],
 )

@@ -41,10 +41,12 @@ def remember_identities(db: Database, fresh: list[IdentityRow]) -> None:
 
 
 def remember_answer(db: Database, submitted: Submitted, found: Mapping[int, int]) -> bool:
-    """Store the first answer to a request, unless it is a refusal; whether it is not."""
+    """Store the answer to a request, in place of one that stood for it meanwhile, unless it is a
+    refusal; whether a row was added."""
     answer = submitted.answer(found)
     if answer is None:
         return False
+    known = db.execute("SELECT count(*) FROM submission WHERE key = ?", (submitted.key,)).get
     packed = len(answer.body) > PACKED_FROM
     db.execute(
         "INSERT OR REPLACE INTO submission(key, proof, content, status, body, notification, at,"
@@ -60,7 +62,7 @@ def remember_answer(db: Database, submitted: Submitted, found: Mapping[int, int]
             packed,
         ),
     )
-    return True
+    return not known
 
 
 def find_submission(db: Database, key: int, proof: int) -> StoredAnswer | None:
