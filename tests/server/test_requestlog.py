@@ -12,6 +12,7 @@ from tests.fakes.notification_socket import UPGRADE, connected, handshake
 from tocsin.model.principal import Principal
 from tocsin.ops.log import configure
 from tocsin.ops.metrics import METHODS, STATUSES, Metrics
+from tocsin.server.gateway import tokenless
 from tocsin.server.requestlog import RequestLog
 from tocsin.wire.request import Request, split_path
 
@@ -84,6 +85,7 @@ def test_labels_are_closed(
         (request(PUBLISH, "POST", known=True), "producer"),
         (request(CHANNELS, "POST", known=True), "token"),
         (request(CHANNELS), "address"),
+        (Request("POST", "/pnm2/send", (), {}, principal=tokenless("192.0.2.1")), "address"),
         (None, "address"),
     ],
 )

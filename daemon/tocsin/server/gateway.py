@@ -39,7 +39,12 @@ from tocsin.wire.response import Response
 SCOPE: Final = "push"
 SLICE: Final = 100
 DRAIN_RETRY: Final = 1
-NO_TOKEN: Final = Principal("", frozenset({SCOPE}), "", "", "", math.inf)
+
+
+def tokenless(peer: str) -> Principal:
+    """A caller known by its address alone. No token can name a producer that begins with a control
+    character."""
+    return Principal("", frozenset({SCOPE}), f"\x01{peer}", "", "", math.inf)
 
 
 @attrs.frozen
@@ -54,8 +59,7 @@ class Admission:
         """Who is asking; without a token, its address is. Raises 401, 503 as for any token."""
         if is_trusted(request.tcp_peer, request.headers, self.networks, self.proxies):
             await trio.lowlevel.checkpoint()
-            # No token can name a producer that begins with a control character.
-            return attrs.evolve(NO_TOKEN, producer=f"\x01{request.peer}")
+            return tokenless(request.peer)
         return await self.tokens.authenticate(
             authorization=request.headers.get("authorization"), query_token=None
         )

@@ -60,7 +60,8 @@ def _publishes(request: Request | None) -> bool:
 
 def _counted_against(request: Request | None) -> str:
     """Whose rate a 429 is about."""
-    if request is None or request.principal is None:
+    principal = None if request is None else request.principal
+    if request is None or principal is None or not principal.token_id:
         return "address"
     segments = request.segments or ()
     calls_back = segments[-1:] == (CALLBACK,)
