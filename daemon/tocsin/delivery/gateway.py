@@ -119,8 +119,8 @@ class Gateway:
         }
         if not pushes and asked.submission is None:
             return
-        withdrawing = await self._calls_ended_by(pushes)
         accounts = await self._directory.accounts([one.user for one in pushes.values()])
+        withdrawing = await self._calls_ended_by(pushes)
         # Nothing is awaited from here on until the store has it: nobody may remove the channels.
         now = self._clock()
         acceptance = Acceptance(withdrawing=withdrawing)
