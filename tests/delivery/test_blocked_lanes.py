@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 DOWN = Deferred("http_5xx", status=500)
 DEAF = Deferred("unanswered", unanswered=True)
-BUSY = Deferred("http_5xx", status=503, words=frozenset({Word.THROTTLE}))
 OTHER, THIRD = "https://other.example", "https://third.example"
 DAY = 86_400_000
 QUICK = DeliverySettings(webhook_retries=[0.5] * 100, jitter=0)
@@ -230,57 +229,6 @@ async def test_a_restarted_queue_knows_what_is_blocked(
     assert world.queue.resume(OTHER)
     await wait_all_tasks_blocked()
     assert world.transport.delivered == ["waits"]
-
-
-# -- throttling (PU-81) --------------------------------------------------------------------
-
-
-async def test_a_throttled_lane_is_narrow_and_widens_again(
-    autojump_clock: MockClock, nursery: trio.Nursery
-) -> None:
-    """Each 503 halves its width, ten successes give one back; one event, a minute at least."""
-    world = World(width=8, settings=QUICK)
-    await world.start(nursery)
-    await world.hook()
-    world.transport.script["a"] = [BUSY]
-    world.transport.script["b"] = [BUSY]
-    ids = [f"n{n}" for n in range(200)]
-    world.transport.script.update({id_: [1.0] for id_ in ids})
-    told = Told(world)
-    await world.publish("a", "b")
-    await wait_all_tasks_blocked()
-    [status] = world.queue.lane_statuses()
-    assert (status.width, status.blocked, blocked(world, "throttled")) == (2, "throttled", 1)
-    await world.publish(*ids)
-    await trio.sleep(4.5)
-    assert world.transport.most_at_once[HOOK] == 2
-    await trio.sleep(40)
-    assert world.transport.most_at_once[HOOK] == 8
-    assert [one.width for one in world.queue.lane_statuses()] == [8]
-    await trio.sleep(60)
-    assert told.events == [("lane.blocked", "throttled"), ("lane.unblocked", "throttled")]
-    assert (len(world.transport.delivered), blocked(world, "throttled")) == (202, 0)
-
-
-async def test_a_channel_that_was_asked_to_wait_waits_whole(
-    world: World, autojump_clock: MockClock
-) -> None:
-    """After 429 with Retry-After its other deliveries wait as long, uncounted; its neighbour on the
-    same lane does not."""
-    await world.hook("u")
-    await world.hook("v")
-    world.transport.script["u0"] = [held_off(60)]
-    await world.publish("u0")
-    await wait_all_tasks_blocked()
-    await world.publish(*(f"u{n}" for n in range(1, 300)))
-    await world.publish(*(f"v{n}" for n in range(20)), user="v")
-    await trio.sleep(1)
-    assert sorted(world.transport.delivered) == sorted(f"v{n}" for n in range(20))
-    await trio.sleep(70)
-    mine = [one for one in world.transport.attempts if one.id.startswith("u")]
-    assert (len(mine), len({one.id for one in mine})) == (301, 300)
-    assert {one.number for one in mine if one.id != "u0"} == {1}
-    assert min(one.at for one in mine[1:]) >= 60
 
 
 # -- an operator ---------------------------------------------------------------------------

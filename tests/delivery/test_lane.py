@@ -49,9 +49,12 @@ def test_how_many_it_claims(held: int, state: dict[str, object], wanted: tuple[i
 
 
 def test_its_windows_bound_what_it_holds() -> None:
-    """However many urgent ones there are, they leave their own window's room at most."""
-    assert lane(5, urgent=3, urgent_at=T0).wants(T0) == (0, WINDOW - 3)
-    assert lane(5, urgent=5, urgent_at=T0).wants(T0) == (0, 0)
+    """However many urgent ones there are; claimed anew when one window or the other runs low."""
+    assert lane(5, urgent=1, urgent_at=T0).wants(T0) == (0, WINDOW - 1)
+    assert lane(5, urgent=2, urgent_at=T0).wants(T0) == (0, 0)
+    assert lane(urgent=2 * WINDOW, urgent_at=T0).wants(T0) == (0, 0)
+    assert [lane(5, urgent=n, urgent_at=T0).is_low(T0) for n in (0, 1, 2)] == [True, True, False]
+    assert [lane(n, urgent_at=T0 + 1).is_low(T0) for n in (1, 2)] == [True, False]
 
 
 def test_what_is_heard_while_it_claims_is_kept() -> None:

@@ -15,7 +15,7 @@ def lanes() -> None:
 
 @lanes.command("list")
 @asking
-@click.option("--blocked", is_flag=True, help="Only those where nothing is attempted now.")
+@click.option("--blocked", is_flag=True, help="Only those where less is attempted than could be.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
 def list_(*, client: AdminClient, as_json: bool, blocked: bool, limit: int) -> None:
     """List lanes that have work or are blocked, by name.
@@ -34,7 +34,7 @@ def list_(*, client: AdminClient, as_json: bool, blocked: bool, limit: int) -> N
 @asking
 @click.argument("name")
 def pause(*, client: AdminClient, as_json: bool, name: str) -> None:
-    """Attempt nothing more on a lane; what is under way is finished.
+    """Attempt nothing more on a lane, over restarts too; what is under way is finished.
 
     \b
     Example:
@@ -48,7 +48,7 @@ def pause(*, client: AdminClient, as_json: bool, name: str) -> None:
 @asking
 @click.argument("name")
 def resume(*, client: AdminClient, as_json: bool, name: str) -> None:
-    """Let a lane flow again, whatever blocks it.
+    """Let a lane flow again, whatever blocks it; a paused credential is probed at once.
 
     \b
     Example:

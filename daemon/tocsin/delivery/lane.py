@@ -161,9 +161,12 @@ class Lane:
             return NOTHING
         if self.is_probed:
             return NOTHING if self.in_hand else (most, 0)
-        room = self.window - len(self.hold) if len(self.hold) < self.width else 0
+        held, urgent = len(self.hold), self.hold.urgent
         is_urgent = self.urgent_at is not None and self.urgent_at <= now
-        return room, self.window - self.hold.urgent if is_urgent else 0
+        return (
+            max(0, self.window - held) if held < self.width else 0,
+            max(0, self.window - urgent) if is_urgent and urgent < self.width else 0,
+        )
 
     def begin_claim(self) -> None:
         """What is due is being claimed; what is heard from now on may not be seen by that."""
@@ -174,9 +177,12 @@ class Lane:
 
     def is_low(self, now: int) -> bool:
         """There is more in the store, and soon too little in hand."""
-        if self.due_at is None or self.claiming or len(self.hold) >= self.width:
+        if self.due_at is None or self.claiming:
             return False
-        return self.due_at <= now
+        if len(self.hold) < self.width:
+            return self.due_at <= now
+        at = self.urgent_at
+        return at is not None and at <= now and self.hold.urgent < self.width
 
     def has_urgent(self, now: int) -> bool:
         """Something urgent is held or due."""

@@ -11,7 +11,8 @@ from tocsin.model.channel import ChannelType
 class LaneStatus:
     """One lane now.
 
-    `blocked` is why nothing is attempted (see `ops.metrics.BLOCKED`), None while it flows.
+    `blocked` is why less is attempted than could be (see `ops.metrics.BLOCKED`), None while it
+    flows.
     `under_way` are attempts, `held` deliveries in memory that wait for one; `due_at` is when the
     store next has something for it (epoch ms, None: nothing known).
     """
@@ -33,8 +34,9 @@ class LaneControl(Protocol):
         """Every lane that has work, is busy or is blocked."""
 
     def pause(self, name: str) -> None:
-        """Attempt nothing more there, reason `paused`; attempts under way go on. A lane nobody
-        has heard of is paused all the same."""
+        """Attempt nothing more there, reason `paused`, until it is resumed, over restarts too;
+        attempts under way go on. A lane nobody has heard of is paused all the same."""
 
     def resume(self, name: str) -> bool:
-        """Whatever blocks the lane, a breaker too, does so no longer; False if nothing did."""
+        """Whatever blocks the lane, a breaker too, does so no longer; False if nothing did. A
+        paused credential is probed at once; for want of an access token it stays shut."""

@@ -69,10 +69,11 @@ class LaneMemory:
         self._work.set()
 
     async def recall(self) -> dict[str, Remembered]:
-        """What was remembered by an earlier process; raises `StoreError`."""
+        """What was remembered by an earlier process, but of what this one knows better; raises
+        `StoreError`."""
         found: dict[str, Remembered] = {}
         for lane, text in (await self._store.recall(KIND)).items():
-            if type_of_lane(lane) is not self._kind:
+            if type_of_lane(lane) is not self._kind or lane in self._changed:
                 continue
             try:
                 found[lane] = Remembered.from_bytes(text)
