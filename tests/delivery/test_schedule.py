@@ -10,6 +10,7 @@ from tests.fakes.deliveries import T0, notification
 
 from tocsin.delivery.schedule import LONGEST_RETRY_AFTER, MOST_URGENT_GAP, Schedule
 from tocsin.delivery.settings import DeliverySettings
+from tocsin.model.channel import ChannelType
 from tocsin.model.notification import Priority
 
 DAY = 86_400_000
@@ -40,6 +41,24 @@ def test_the_compressed_list_of_urgent_ones() -> None:
     found = [gap(EXACT, attempts, urgent=True) for attempts in range(1, 10)]
     assert found == [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]
     assert gap(EXACT, 10_000, urgent=True) == MOST_URGENT_GAP * 1000
+
+
+def test_the_list_of_devices() -> None:
+    """0, 1, 4, 15, 60 s, then every 5 minutes without an end; Retry-After wins where it is longer
+    (delivery.md, retry)."""
+    pushes = Schedule(DeliverySettings(jitter=0), random.Random(0), ChannelType.OMAPUSH)
+    found = [gap(pushes, attempts) for attempts in range(1, 8)]
+    assert found == [1000, 4000, 15_000, 60_000, 300_000, 300_000, 300_000]
+    assert gap(pushes, 10_000) == 300_000
+    assert gap(pushes, 1, floor=900.0) == 900_000
+    assert gap(pushes, 6, urgent=True) == 16_000
+
+
+def test_a_longer_list_of_devices_never_shrinks() -> None:
+    """The last gap of an operator's list is kept to where it is longer than ours."""
+    settings = DeliverySettings(jitter=0, push_retries=[0, 600])
+    pushes = Schedule(settings, random.Random(0), ChannelType.OMAPUSH)
+    assert [gap(pushes, attempts) for attempts in (1, 2, 3)] == [600_000] * 3
 
 
 @given(gaps, gaps, st.booleans())

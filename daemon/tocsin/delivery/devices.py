@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 import structlog
+import trio
 
 from tocsin.delivery.alarms import Alarms, Emit
 from tocsin.delivery.directory import Directory
@@ -81,6 +82,8 @@ class Devices:
         self._guards: dict[str, bytes] = {}
         self._unsaved: dict[str, dict[str, bytes | None]] = {PROVEN: {}, GUARDS: {}}
         self._restoring: dict[str, int] = {}
+        # Of two who restore the same, the second has to see what the first has brought back.
+        self._restores = trio.Lock()
 
     async def load(self) -> None:
         """Take up what an earlier run knew of apps and tokens; for the start, before any push.
@@ -103,8 +106,9 @@ class Devices:
         return self._tombstones.get((app_id, token), 0) > self._clock()
 
     def registered(self, channel: Channel) -> None:
-        """A channel has got a token, just now: `Directory.on_registered`."""
-        channel.stale_answers = 0
+        """A channel has got a token, just now: `Directory.on_registered`. What was known of an
+        earlier token is no concern of this one."""
+        channel.stale_answers = channel.rest = channel.held_until = 0
         if channel.device is not None:
             self._tombstones.pop((channel.device.app, channel.device.token), None)
 
@@ -303,17 +307,18 @@ class Devices:
         with their subscriptions; how many. What has been registered anew stays as it is. Durable
         on return; whoever is interrupted goes on by asking again."""
         restored = after = 0
-        while True:
-            found = await self._store.removed_devices(
-                app_id, since, guarded_only=guarded_only, after=after, limit=SLICE
-            )
-            back = await self._directory.restore_devices(found)
-            restored += len(back)
-            for channel in back:
-                self.registered(channel)
-            if len(found) < SLICE:
-                break
-            after = found[-1].key
+        async with self._restores:
+            while True:
+                found = await self._store.removed_devices(
+                    app_id, since, guarded_only=guarded_only, after=after, limit=SLICE
+                )
+                back = await self._directory.restore_devices(found)
+                restored += len(back)
+                for channel in back:
+                    self.registered(channel)
+                if len(found) < SLICE:
+                    break
+                after = found[-1].key
         log.info("push.tokens_restored", app_id=app_id, channels=restored)
         return restored
 

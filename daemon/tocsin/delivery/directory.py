@@ -4,11 +4,12 @@ Changes are decided and made in memory at once, then stored; if the store refuse
 back. So two requests racing for the last place of a quota see each other.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from tocsin.delivery.account import Account, Accounts
+from tocsin.delivery.account import Account
 from tocsin.delivery.changes import Changes, side_by_side
+from tocsin.delivery.devicechannels import DeviceChannels, registered_at, take_out
 from tocsin.delivery.settings import ChannelSettings, DeliveryLimits
 from tocsin.delivery.succession import (
     Waitlist,
@@ -27,7 +28,7 @@ from tocsin.model.services import STANDARD, Services
 from tocsin.model.subscription import Subscription
 from tocsin.ops.metrics import Metrics
 from tocsin.store.interface import Store
-from tocsin.store.records import Ended, Removal, RemovedDevice, Takeover
+from tocsin.store.records import Ended, Takeover
 
 __all__ = ["Account", "Directory"]
 
@@ -35,7 +36,7 @@ SHORTEST, LONGEST = 60, 86_400
 ROTATION_GRACE = 86_400.0
 
 
-class Directory(Accounts):
+class Directory(DeviceChannels):
     """Finds accounts and changes them.
 
     `on_removed` is told of channels that are gone, `on_resumed` of lanes that have work again,
@@ -58,10 +59,9 @@ class Directory(Accounts):
     ) -> None:
         """`token_exclusive`: a device token serves one user only (CH-74). `rotation_grace`: seconds
         for which the secret before the last one signs as well (PU-77)."""
-        super().__init__(store, most_cached=settings.cached_users, clock=clock)
+        super().__init__(store, most_cached=settings.cached_users, metrics=metrics, clock=clock)
         self._settings = settings
         self._limits = limits
-        self._metrics = metrics
         self._services = services
         self._token_exclusive = token_exclusive
         self._rotation_grace = int(rotation_grace * 1000)
@@ -69,7 +69,6 @@ class Directory(Accounts):
         self._waitlist = Waitlist()
         self._changes = Changes()
         self._extended: set[int] = set()
-        self.on_removed: Callable[[Channel], None] = lambda _channel: None
         self.on_resumed: Callable[[str], None] = lambda _lane: None
         self.on_arrived: Callable[[Channel], None] = lambda _channel: None
         self.on_switched: Callable[[Channel], None] = lambda _channel: None
@@ -84,7 +83,11 @@ class Directory(Accounts):
         return min(max(requested or self._settings.default_lifetime, SHORTEST), LONGEST)
 
     async def open_channel(
-        self, account: Account, channel: Channel, *, twin: Callable[[], Channel | None] | None = None
+        self,
+        account: Account,
+        channel: Channel,
+        *,
+        twin: Callable[[], Channel | None] | None = None,
     ) -> Channel:
         """Store a channel; the existing one where it is an upsert (CH-74, CH-80), which `twin`
         finds where another app of the device may take its place (PU-25).
@@ -185,7 +188,7 @@ class Directory(Accounts):
         users = {user for user, _ in found if user != kept.user and not is_reserved(user)}
         for other in await self.accounts(sorted(users)):
             for one in other.holders(device):
-                if _registered(one) < _registered(kept):
+                if registered_at(one) < registered_at(kept):
                     await self.remove_channel(other, one, outcome="refused")
 
     async def renew(self, channel: Channel, requested: int) -> int:
@@ -226,7 +229,7 @@ class Directory(Accounts):
 
         Returns how many deliveries ended.
         """
-        undo = _take_out(account, [channel], account.pointing_to(channel))
+        undo = take_out(account, [channel], account.pointing_to(channel))
         ended = 0
 
         def removed(result: Ended | None, error: StoreError | None) -> None:
@@ -235,7 +238,7 @@ class Directory(Accounts):
                 undo()
                 return
             # Somebody else may have failed to remove it meanwhile, and put it back.
-            _take_out(account, [channel], account.pointing_to(channel))
+            take_out(account, [channel], account.pointing_to(channel))
             self._count_ended(result, outcome)
             self.on_ended(result)
             ended = sum(result.counts.values())
@@ -244,83 +247,6 @@ class Directory(Accounts):
 
         await self._store.remove_channel(channel, removed)
         return ended
-
-    async def remove_device(
-        self,
-        device: Device,
-        removal: Removal,
-        then: Callable[[Ended, Sequence[Channel]], None],
-        *,
-        before: int,
-    ) -> bool:
-        """Remove all channels of a device token, whoever's; False, and nothing is done, if one was
-        registered after `before` (PU-48, PU-50). Durable on return. `then` is told what ended, and
-        the channels, in the commit's callback: who registers them next comes after."""
-        found = await self._store.find_device(device)
-        accounts = dict.fromkeys(await self.accounts([user for user, _ in found]))
-        holders = [(account, one) for account in accounts for one in account.holders(device)]
-        if any(_registered(one)[0] > before for _, one in holders):
-            return False
-        undos = [_take_out(who, [one], who.pointing_to(one)) for who, one in holders]
-
-        def removed(ended: Ended | None, error: StoreError | None) -> None:
-            if error is not None or ended is None:
-                for undo in undos:
-                    undo()
-                return
-            for who, one in holders:
-                # Somebody else may have failed to remove it meanwhile, and put it back.
-                _take_out(who, [one], who.pointing_to(one))
-            self._count_ended(ended, "refused")
-            there = [one for _, one in holders if one.key in ended.channels]
-            then(ended, there)
-            for one in there:
-                self.on_removed(one)
-
-        if holders:
-            await self._store.remove_devices([one for _, one in holders], removal, removed)
-        return True
-
-    async def restore_devices(self, removed: Sequence[RemovedDevice]) -> list[Channel]:
-        """Bring back channels that went with their tokens, with their subscriptions, unless they
-        have been registered anew; those that are back. Durable on return."""
-        users = {one.channel.user for one in removed}
-        users |= {owned.user for one in removed for owned, _ in one.subscriptions}
-        accounts = {one.user: one for one in await self.accounts(sorted(users))}
-        latest = {_registration(one.channel): one for one in removed}
-        now = self._clock()
-        back = [
-            one
-            for one in latest.values()
-            if not _is_replaced(accounts[one.channel.user], one.channel, now)
-        ]
-
-        def restored(error: StoreError | None) -> None:
-            if error is None:
-                for one in back:
-                    self._put_back(one, accounts)
-
-        if back:
-            await self._store.restore_devices(back, restored)
-        return [one.channel for one in back]
-
-    def _put_back(self, one: RemovedDevice, accounts: Mapping[str, Account]) -> None:
-        host = accounts[one.channel.user]
-        host.channels[one.channel.id] = one.channel
-        self._metrics.channels[one.channel.type].inc()
-        for subscription, _ in one.subscriptions:
-            owner = accounts[subscription.user]
-            owner.visit(host)
-            owner.subscriptions[subscription.id] = subscription
-            self._metrics.subscriptions[subscription.service].inc()
-
-    def _count_ended(self, ended: Ended, outcome: str) -> None:
-        for kind, count in ended.counts.items():
-            self._metrics.deliveries[kind, outcome].inc(count)
-        for kind in ended.channels.values():
-            self._metrics.channels[kind].dec()
-        for service, count in ended.subscriptions.items():
-            self._metrics.subscriptions[service].dec(count)
 
     # -- subscriptions ---------------------------------------------------------------------
 
@@ -374,7 +300,7 @@ class Directory(Accounts):
         """Remove a subscription."""
         now = self._clock()
         channel = subscription.channel
-        undo = _take_out(self.cached(channel.user) or account, [], [(account, subscription)])
+        undo = take_out(self.cached(channel.user) or account, [], [(account, subscription)])
         if channel.used_at is not None:
             channel.used_at = now
 
@@ -548,53 +474,12 @@ class Directory(Accounts):
         ]
 
 
-def _registered(channel: Channel) -> tuple[int, int]:
-    """When a device's token was given, for which channel."""
-    return (channel.device.registered_at if channel.device is not None else 0, channel.key)
-
-
-def _registration(channel: Channel) -> tuple[str, str, str]:
-    """What two of one device have in common (CH-74)."""
-    app = "" if channel.device is None else channel.device.lane
-    return (channel.user, app, channel.client_correlator)
-
-
-def _is_replaced(account: Account, channel: Channel, now: int) -> bool:
-    """Whether a channel that was removed has a successor."""
-    device = channel.device
-    return (
-        channel.id in account.channels
-        or account.same_app(channel, now) is not None
-        or (device is not None and bool(account.holders(device)))
-    )
-
-
 def _let_go(host: Account, takeovers: Sequence[Takeover]) -> Callable[[], None]:
     """Take what is taken over out of memory; returns how to put it back."""
     going = {one.subscription.id for one in takeovers}
     olds = dict.fromkeys(one.subscription.channel for one in takeovers)
-    return _take_out(
+    return take_out(
         host,
         [one.subscription.channel for one in takeovers if one.ends],
         [pair for old in olds for pair in host.pointing_to(old) if pair[1].id in going],
     )
-
-
-def _take_out(
-    host: Account, channels: Sequence[Channel], pointers: Sequence[tuple[Account, Subscription]]
-) -> Callable[[], None]:
-    """Take channels and subscriptions to channels of `host` out of memory; returns how to put
-    back what was there and still has its channel."""
-    there = [one for one in channels if host.channels.pop(one.id, None) is not None]
-    for owner, one in pointers:
-        owner.subscriptions.pop(one.id, None)
-        owner.leave(host)
-
-    def undo() -> None:
-        host.channels.update((one.id, one) for one in there)
-        for owner, one in pointers:
-            if one.channel.id in host.channels:
-                owner.visit(host)
-                owner.subscriptions[one.id] = one
-
-    return undo

@@ -55,7 +55,7 @@ class Housekeeping:
         }
         self._remembered = remembered
         self._devices = devices
-        self._endings = endings or Endings()
+        self._endings = Endings() if endings is None else endings
         self._store = store
         self._directory = directory
         self._settings = settings

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tocsin.delivery.bounds import Bounds
 from tocsin.delivery.directory import Account, Directory
+from tocsin.delivery.endings import Ending, Endings
 from tocsin.delivery.escalation import Escalation
 from tocsin.delivery.handover import Handover
 from tocsin.delivery.reach import STANDARD as STANDARD_REACH
@@ -43,6 +44,7 @@ class Ingest:
         limits: DeliveryLimits,
         metrics: Metrics,
         clock: Callable[[], int],
+        endings: Endings | None = None,
         services: Services = STANDARD,
         reach: Reach = STANDARD_REACH,
     ) -> None:
@@ -50,6 +52,7 @@ class Ingest:
         self._directory = directory
         self._handover = handover
         self._escalation = escalation
+        self._endings = Endings() if endings is None else endings
         self._limits = limits
         self._bounds = Bounds(sessions, limits, metrics)
         self.holders = self._bounds.holders
@@ -95,10 +98,17 @@ class Ingest:
         )
         return verdict
 
-    async def store(self, acceptance: Acceptance) -> None:
+    async def store(
+        self,
+        acceptance: Acceptance,
+        on_done: Callable[[StoreError | None], None] = lambda _error: None,
+    ) -> None:
         """Store and hand over what was routed elsewhere: dead letters to be tried again, events
-        for an operator. Durable on return; raises 503 as `accept` does."""
-        await self._store_all(acceptance, sum(map(len, acceptance.deliveries)))
+        for an operator, pushes of the gateway. Durable on return; raises 503 as `accept` does.
+
+        `on_done` is called right after the commit, before anything is handed over or told of its
+        end, cancelled or not; never where a full backlog kept it from the store."""
+        await self._store_all(acceptance, sum(map(len, acceptance.deliveries)), on_done)
 
     async def _accept(
         self,
@@ -136,13 +146,20 @@ class Ingest:
         self._count(routed, acceptance.repeats, places)
         return verdicts(acceptance.repeats)
 
-    async def _store_all(self, acceptance: Acceptance, legs: int) -> None:
+    async def _store_all(
+        self,
+        acceptance: Acceptance,
+        legs: int,
+        on_done: Callable[[StoreError | None], None] = lambda _error: None,
+    ) -> None:
         if legs and self._store.backlog + legs > self._limits.backlog:
             raise unavailable("backlog", retry_after=5)
 
         def done(error: StoreError | None) -> None:
             self._bounds.applied(acceptance)
+            on_done(error)
             if error is None:
+                self._tell(acceptance)
                 self._escalation.committed(acceptance)
                 self._handover.committed(acceptance)
 
@@ -151,6 +168,14 @@ class Ingest:
             await self._store.accept(acceptance, done)
         except StoreError as error:
             raise unavailable("store", retry_after=1) from error
+
+    def _tell(self, acceptance: Acceptance) -> None:
+        """How pushes ended that made way; the caller knows of those he has just brought."""
+        trimmed = acceptance.trimmed
+        if trimmed.pushes:
+            own = {leg.id for legs in acceptance.deliveries for leg in legs}
+            for id_ in trimmed.pushes.keys() - own:
+                self._endings.tell(id_, trimmed.pushes[id_], Ending(trimmed.ids[id_]))
 
     def _count(
         self, routed: Routed, repeats: Mapping[int, int], places: Sequence[int | None]

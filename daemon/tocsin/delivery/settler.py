@@ -15,6 +15,7 @@ import trio
 from tocsin.delivery.devices import DOUBTS, Devices
 from tocsin.delivery.directory import Directory
 from tocsin.delivery.endings import Ending, Endings
+from tocsin.delivery.removals import Removal, Removals
 from tocsin.delivery.schedule import Schedule
 from tocsin.delivery.settings import DeliverySettings
 from tocsin.model.channel import Channel, ChannelType
@@ -27,7 +28,6 @@ from tocsin.store.records import Attempt, Claimed, DeadLetter, Rescheduled, Sett
 
 MOST_GATHERED = 4096
 PAUSE_AFTER_FAILURE = 1.0
-AT_ONCE = 100
 SHORTEST_REST, LONGEST_REST = 1000, 300_000
 
 log = structlog.get_logger()
@@ -63,7 +63,8 @@ class Settler:
         self._schedule = Schedule(settings, rng, kind)
         self._unanswered_retries = unanswered_retries
         self._devices = devices
-        self._endings = endings or Endings()
+        self._removals = Removals(devices)
+        self._endings = Endings() if endings is None else endings
         self._suspend_after = suspend_after
         self._metrics = metrics
         self._clock = clock
@@ -71,7 +72,6 @@ class Settler:
         self.tell: Callable[..., None] = log.warning
         self._gathered = Settlements()
         self._suspended: list[Channel] = []
-        self._removing: list[_Removing] = []
         self._telling: list[tuple[Claimed, Ending]] = []
         self._marked: dict[int, Channel] = {}
         self._work = trio.Event()
@@ -104,7 +104,7 @@ class Settler:
                 self._note_failure(channel, outcome)
             case Gone() if self._devices is not None:
                 judged_at = self._clock() - int(seconds * 1000)
-                self._removing.append(_Removing(claimed, channel, outcome, judged_at))
+                self._removals.add(Removal(claimed, channel, outcome, judged_at))
             case Gone():
                 self._suspended.append(channel)
                 self._again(claimed, self._clock(), unanswered=0)
@@ -138,7 +138,7 @@ class Settler:
 
     async def wait_room(self) -> None:
         """Wait while too much is gathered (the store is slow or failing)."""
-        while len(self._gathered) + len(self._removing) >= MOST_GATHERED:
+        while len(self._gathered) + len(self._removals) >= MOST_GATHERED:
             await self._room.wait()
 
     async def run(self, progress: Progress) -> None:
@@ -162,12 +162,10 @@ class Settler:
 
         Cancelled, what was not yet handed to the store is still gathered.
         """
-        while self._gathered or self._suspended or self._removing or self._has_learned:
+        while self._gathered or self._suspended or self._removals.has_work:
             try:
                 await self._suspend()
-                await self._remove()
-                if self._devices is not None:
-                    await self._devices.catch_up()
+                await self._removals.carry_out(self._try_again)
                 await self._settle()
             except StoreError as error:
                 log.warning("store.settle_failed", reason=str(error))
@@ -181,35 +179,10 @@ class Settler:
             await self._directory.suspend(channel)
             self._suspended = [one for one in self._suspended if one is not channel]
 
-    @property
-    def _has_learned(self) -> bool:
-        return self._devices is not None and self._devices.has_work
-
-    async def _remove(self) -> None:
-        """Remove what is gone, side by side, so that they share their commits: who has been
-        registered again meanwhile is tried again."""
-        if self._devices is None:
-            return
-        while self._removing:
-            batch = self._removing[:AT_ONCE]
-            failures: list[StoreError] = []
-            async with trio.open_nursery() as nursery:
-                for one in batch:
-                    nursery.start_soon(self._remove_one, self._devices, one, failures)
-            if failures:
-                raise failures[0]
-
-    async def _remove_one(
-        self, devices: Devices, one: "_Removing", failures: list[StoreError]
-    ) -> None:
-        try:
-            is_gone = await devices.remove(one.channel, one.outcome, judged_at=one.judged_at)
-        except StoreError as error:
-            failures.append(error)
-            return
-        self._removing.remove(one)
-        if not is_gone:
-            self._defer(one.claimed, one.channel, Deferred("stale", sign=Sign.CONTACT))
+    def _try_again(self, removal: Removal) -> None:
+        """Its token has been registered anew meanwhile (PU-50)."""
+        stale = Deferred("stale", sign=Sign.CONTACT)
+        self._defer(removal.claimed, removal.channel, stale)
 
     async def _settle(self) -> None:
         batch, self._gathered = self._gathered, Settlements()
@@ -378,16 +351,6 @@ class Settler:
         self._metrics.deliveries[self._kind, outcome].inc()
         latency = (self._clock() - claimed.notification.accepted_at) / 1000
         self._metrics.delivery_latency[self._kind].observe(latency)
-
-
-@attrs.frozen(eq=False)
-class _Removing:
-    """A token that was found gone by an attempt that began at `judged_at`."""
-
-    claimed: Claimed
-    channel: Channel
-    outcome: Gone
-    judged_at: int
 
 
 def _reason(claimed: Claimed, outcome: Outcome | None) -> str | None:

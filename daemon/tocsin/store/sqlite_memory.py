@@ -1,7 +1,9 @@
 """What a store remembers of what was: who submitted what, what went with its token, and memos."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import apsw
 
 from tocsin.model.channel import Device
 from tocsin.model.errors import StoreError
@@ -39,26 +41,28 @@ class SqliteMemory(SqliteArchive):
 
     async def forget_submissions(self, before: int, *, keep: int, limit: int) -> int:
         """See `Store.forget_submissions`."""
-        return sum(
-            [await self._forget(table, before, keep=keep, limit=limit) for table in SUBMITTED]
-        )
+        return await self._forget(SUBMITTED, before, keep=keep, limit=limit)
 
     async def forget_removed(self, before: int, *, keep: int, limit: int) -> int:
         """See `Store.forget_removed`."""
-        return await self._forget("removed", before, keep=keep, limit=limit)
+        return await self._forget(["removed"], before, keep=keep, limit=limit)
 
-    async def _forget(self, table: str, before: int, *, keep: int, limit: int) -> int:
-        excess = max(0, self.remembered[table] - keep)
+    async def _forget(self, tables: Sequence[str], before: int, *, keep: int, limit: int) -> int:
+        excess = {table: max(0, self.remembered[table] - keep) for table in tables}
 
-        def done(gone: int | None, error: StoreError | None) -> None:
+        def forget(db: apsw.Connection) -> Counter[str]:
+            return Counter(
+                {
+                    table: statements.forget(db, table, before, excess=beyond, limit=limit)
+                    for table, beyond in excess.items()
+                }
+            )
+
+        def done(gone: Counter[str] | None, error: StoreError | None) -> None:
             if gone is not None and error is None:
-                self.remembered[table] -= gone
+                self.remembered.subtract(gone)
 
-        return await self._perform(
-            lambda db: statements.forget(db, table, before, excess=excess, limit=limit),
-            done,
-            durable=False,
-        )
+        return (await self._perform(forget, done, durable=False)).total()
 
     async def tombstones(self, now: int, *, limit: int) -> list[tuple[Device, int]]:
         """See `Store.tombstones`."""
