@@ -281,12 +281,16 @@ class Session:
         return None if self._due == math.inf else self._due
 
     def end(self, code: int) -> None:
-        """Close; it has crashed, and if that was in closing, let go."""
+        """Close; it has crashed. If that was in closing, let go."""
         self._due = math.inf
         if self._state is _State.OPEN:
             self.close(code, "Internal error")
-        else:
-            self._leave()
+            return
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.abort()
+        self._leave()
+        self._schedule(self._context.now())  # to tell the application
 
     def _act(self, now: float) -> None:
         receiver = self._receiver
@@ -310,6 +314,8 @@ class Session:
 
     def _next_tick(self, now: float) -> float:
         receiver = self._receiver
+        if self._has_room_again:
+            return now
         if receiver is None:
             return self._leave_at
         if receiver.blocked_since is not None:
@@ -427,15 +433,22 @@ class Session:
         if self._is_calling:
             return
         self._flush()
-        while self._has_waited and not self._outbox and self._state is _State.OPEN:
+        if self._has_room_again:
             self._has_waited = False
             with self._calling():
                 self._context.application.drained(self)
             self._flush()
+            if self._has_room_again:  # in its turn: one client does not hold up the others
+                self._schedule(self._context.now())
         if self._state in _OVER and not self._is_told and not self._inbox:
             self._is_told = True
             with self._calling():
                 self._context.application.closed(self, self._code)
+
+    @property
+    def _has_room_again(self) -> bool:
+        """Something waited when the application looked last, and has left."""
+        return self._has_waited and not self._outbox and self._state is _State.OPEN
 
     def _leave(self) -> None:
         """No request may find the session any more."""

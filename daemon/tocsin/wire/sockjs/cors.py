@@ -54,7 +54,8 @@ def is_allowed(origin: str | None, host: str | None, allowed: Sequence[str]) -> 
     """
     if not origin or "*" in allowed or origin in allowed:
         return True
-    return bool(host) and _authority(origin) == host.lower()
+    own = (host or "").lower()
+    return own != "" and _authority(origin) == own
 
 
 def _authority(origin: str) -> str:
