@@ -181,6 +181,25 @@ async def test_a_store_that_fails_is_tried_again(
     assert it.world.store.backlog == 0
 
 
+async def test_removals_that_fail_keep_nothing_else_from_being_written(
+    it: DeviceWorld, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """What was delivered meanwhile is settled (PU-48)."""
+    channel, other = await it.registered(), await it.registered("v", "b")
+    [one] = await it.push(channel, "n", service="sms")
+    [two] = await it.push(other, "m", service="sms")
+    fault = Fault(tmp_path / "store.db")
+    fault.begin("removed")
+    it.judge(one, channel, UNREGISTERED)
+    it.judge(two, other, OK)
+    await trio.sleep(5)
+    assert it.world.store.backlog == 1
+    fault.end()
+    fault.close()
+    await trio.sleep(2)
+    assert it.world.store.backlog == 0
+
+
 async def test_many_removals_of_one_token_are_one(it: DeviceWorld) -> None:
     """What was under way together ends together (PU-48)."""
     channel = await it.registered()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import attrs
+import structlog
 import trio
 
 from tocsin.delivery.devices import Devices
@@ -12,6 +13,8 @@ from tocsin.model.outcome import Gone
 from tocsin.store.records import Claimed
 
 AT_ONCE = 100
+
+log = structlog.get_logger()
 
 
 @attrs.frozen(eq=False)
@@ -45,15 +48,20 @@ class Removals:
         """Have a token removed by the next `carry_out`."""
         self._waiting.append(removal)
 
-    async def carry_out(self, on_spared: Callable[[Removal], None]) -> None:
+    async def carry_out(self, on_spared: Callable[[Removal], None]) -> bool:
         """Remove what waits, side by side, so that removals share their commits; `on_spared` is
         told of tokens that have been registered again meanwhile. Then write what was learned of
-        the apps. Raises `StoreError`, or is cancelled, with the rest still waiting."""
+        the apps. False, or cancelled: the rest still waits."""
         if self._devices is None:
-            return
+            return True
         async with self._busy:
-            await self._remove(self._devices, on_spared)
-            await self._devices.catch_up()
+            try:
+                await self._remove(self._devices, on_spared)
+                await self._devices.catch_up()
+            except StoreError as error:
+                log.warning("store.removal_failed", reason=str(error))
+                return False
+        return True
 
     async def _remove(self, devices: Devices, on_spared: Callable[[Removal], None]) -> None:
         while self._waiting:

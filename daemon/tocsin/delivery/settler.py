@@ -165,10 +165,12 @@ class Settler:
         while self._gathered or self._suspended or self._removals.has_work:
             try:
                 await self._suspend()
-                await self._removals.carry_out(self._try_again)
+                is_through = await self._removals.carry_out(self._try_again)
                 await self._settle()
             except StoreError as error:
                 log.warning("store.settle_failed", reason=str(error))
+                return False
+            if not is_through:
                 return False
         return True
 
