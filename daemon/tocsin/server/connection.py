@@ -22,24 +22,11 @@ class Connection(SocketLink):
         """Tell the session, then process what came with the handshake."""
         self.open()
         if received:
-            self.receive(received)
+            self.take(received)
 
-    def read_into(self, buffer: memoryview) -> None:
-        """Receive once and process it; the end of the stream is the end of the connection."""
-        try:
-            size = self._socket.recv_into(buffer)
-        except BlockingIOError:
-            return
-        except OSError:
-            size = 0
-        if size:
-            self.receive(buffer[:size])
-        else:
-            self.expire()
-
-    def receive(self, data: bytes | memoryview) -> None:
+    def take(self, data: bytes | memoryview) -> None:
         """Process bytes of the peer; `data` is not used after the call."""
-        self.last_received = self._host.now
+        super().take(data)
         if self._state > CLOSING:
             return
         try:

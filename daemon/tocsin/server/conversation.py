@@ -6,6 +6,7 @@ import trio
 
 from tocsin.model.errors import RequestError, StoreError, service_error, unavailable
 from tocsin.server.limits import Lease
+from tocsin.server.loan import Loan, Streamed
 from tocsin.server.router import Route
 from tocsin.server.stream import HangupError, Stream
 from tocsin.wire.http1 import END, NEED_DATA, Event, Head, Refused, RequestReader
@@ -17,6 +18,7 @@ from tocsin.wire.response import (
     Response,
     Upgrade,
     render,
+    render_streamed,
     render_upgrade,
 )
 
@@ -29,7 +31,7 @@ OK: Final = "ok"
 # A connection accepted just before the drain may have a request under way.
 DRAIN_PATIENCE: Final = 1.0
 TIMEOUTS: Final = {"header": "header_timeout", "body": "body_timeout", "write": "write_timeout"}
-Answer = Response | Upgrade
+Answer = Response | Upgrade | Streamed
 
 
 class Conversation:
@@ -47,6 +49,7 @@ class Conversation:
         *,
         peer: str,
         lease: Lease | None,
+        received: bytes | None = None,
     ) -> None:
         self._server = server
         self._stream = stream
@@ -55,13 +58,15 @@ class Conversation:
         self._lease = lease
         self._reader = RequestReader(header_bytes=server.policy.limits.header_bytes)
         self._started = 0.0
-        self._answered_any = False
+        self._answered_any = received is not None
+        self._reader.feed(received or b"")
         self._body_ended = True
         self._receipt: Callable[[bool], None] | None = None
         self._written = False
         self._route: Route | None = None
         self.request: Request | None = None
         self.answering = False
+        self.is_lent = False
         self.cors_lines = b""
 
     async def run(self) -> None:
@@ -116,6 +121,9 @@ class Conversation:
         if isinstance(answer, Upgrade):
             await self._hand_over(answer)
             return False
+        if isinstance(answer, Streamed):
+            await self._lend(head, answer)
+            return False
         return await self._write(head, answer, label)
 
     async def _read_head(self) -> Head | Refused | None:
@@ -159,8 +167,8 @@ class Conversation:
             if route is None:
                 self.cors_lines = self._server.preflight_lines(request)
                 return Response(204), OK
-            if not route.cors:
-                self.cors_lines = b""
+            if route.lines is not None or not route.cors:
+                self.cors_lines = route.lines or b""
             await self._server.admit(request, route)
             limit = route.body_limit or self._server.policy.limits.body
             request.body = await self._read_body(head, limit)
@@ -239,7 +247,12 @@ class Conversation:
     async def _write(self, head: Head, response: Response, label: str) -> bool:
         if not self._body_ended:
             self._skip_buffered_body()
-        stays = head.keep_alive and self._body_ended and not self._server.draining
+        stays = (
+            head.keep_alive
+            and self._body_ended
+            and not response.ends_connection
+            and not self._server.draining
+        )
         connection = (KEEP_ALIVE if head.http_10 else b"") if stays else CLOSE
         head_only = head.method == "HEAD"
         await self._send(
@@ -273,6 +286,25 @@ class Conversation:
         await self._send(render_upgrade(upgrade, extra=self.cors_lines))
         self.report(upgrade.status, OK)
         upgrade.adopt(self._stream.detach(), self._reader.leftover())
+
+    async def _lend(self, head: Head, answer: Streamed) -> None:
+        """The head now; the body is written by somebody else, who may give the connection back."""
+        chunked = not head.http_10
+        stays = chunked and head.keep_alive and not self._server.draining
+        await self._send(
+            render_streamed(
+                answer.status,
+                answer.headers,
+                chunked=chunked,
+                connection=b"" if stays else CLOSE,
+                extra=self.cors_lines,
+            )
+        )
+        self.report(answer.status, OK)
+        resume = self._server.resumer(self._peer, self._lease) if stays else None
+        loan = Loan(chunked=chunked, lease=self._lease, resume=resume)
+        self.is_lent = True
+        answer.adopt(self._stream.detach(), self._reader.leftover(), loan)
 
     def _retract(self) -> None:
         receipt, self._receipt = self._receipt, None

@@ -19,6 +19,8 @@ import trio
 
 from tocsin.server.handler import ConnectionLimits, Handler, Link
 from tocsin.server.link import SocketLink
+from tocsin.server.loan import Loan
+from tocsin.server.responselink import ResponseLink, ResponseWriter
 from tocsin.wire.websocket import CloseCode
 
 LOOK_INTERVAL = 1.0
@@ -56,7 +58,7 @@ class Engine(abc.ABC, Generic[AnyLink]):
         self._close_timeout = close_timeout
         self._on_error = on_error
         self._rest = trio.CancelScope()
-        self._connections: dict[int, AnyLink] = {}
+        self._connections: dict[int, SocketLink] = {}
         self._blocked: set[SocketLink] = set()
         self._retired: deque[SocketLink] = deque()
         self._ending: deque[tuple[float, SocketLink]] = deque()
@@ -91,6 +93,16 @@ class Engine(abc.ABC, Generic[AnyLink]):
         `received` is what was read beyond the handshake: it is processed before anything else,
         after `opened`. Raises trio.ClosedResourceError while the engine is not running, and
         OSError or ValueError if the socket cannot be waited for; then it stays the caller's.
+        """
+
+    @abc.abstractmethod
+    def adopt_response(
+        self, sock: socket.socket, writer: ResponseWriter, loan: Loan, *, received: bytes = b""
+    ) -> ResponseLink:
+        """Take over a socket whose answer's head has been sent; `opened` is called.
+
+        `received` is what came behind the request. Raises as `adopt` does; then the socket and
+        its loan stay the caller's.
         """
 
     @property

@@ -4,7 +4,8 @@ import itertools
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import attrs
 import trio
@@ -31,6 +32,7 @@ PUBLISH: Final = "publish"
 Authorize = Callable[[Request, Route], Awaitable[Principal | None]]
 OnRequest = Callable[[Request | None, int, str, float], None]
 OnError = Callable[[Request | None, Exception], None]
+Answered = TypeVar("Answered")
 
 
 @attrs.frozen
@@ -129,15 +131,21 @@ class HttpServer:
         self._idle.discard(scope)
 
     async def serve_connection(
-        self, sock: socket.socket, peer: str, lease: Lease | None = None
+        self,
+        sock: socket.socket,
+        peer: str,
+        lease: Lease | None = None,
+        received: bytes | None = None,
     ) -> None:
         """Answer requests on a raw non-blocking socket until it is over; owns both.
 
-        Returns when the connection has ended or was handed over; raises nothing but Cancelled.
+        `received` is given where the connection has had an answer already: what came behind that
+        request. Returns when the connection has ended, was handed over or lent; a lent one comes
+        back as a task of the nursery this one is in. Raises nothing but Cancelled.
         """
         scope = trio.CancelScope()
         stream = Stream(sock, scope)
-        conversation = Conversation(self, stream, scope, peer=peer, lease=lease)
+        conversation = Conversation(self, stream, scope, peer=peer, lease=lease, received=received)
         try:
             await self._converse(conversation, scope)
         # One of the project's two fences: a mistake in one request must end that request only.
@@ -147,8 +155,26 @@ class HttpServer:
         finally:
             self._idle.discard(scope)
             stream.close()
-            if lease is not None:
+            if lease is not None and not conversation.is_lent:
                 lease.finish()
+
+    def resumer(self, peer: str, lease: Lease | None) -> Callable[[socket.socket, bytes], None]:
+        """What serves a connection on that comes back to where the current task was."""
+        nursery = trio.lowlevel.current_task().parent_nursery
+        if nursery is None:
+            raise RuntimeError("Trio's own first task serves no connections")
+
+        def resume(sock: socket.socket, received: bytes) -> None:
+            try:
+                nursery.start_soon(
+                    partial(self.serve_connection, sock, peer, lease, received=received)
+                )
+            except RuntimeError:  # the nursery has ended before the answer did
+                sock.close()
+                if lease is not None:
+                    lease.finish()
+
+        return resume
 
     async def _converse(self, conversation: Conversation, scope: trio.CancelScope) -> None:
         try:
@@ -178,6 +204,9 @@ class HttpServer:
 
     def route(self, request: Request) -> Route | None:
         """Path and method; None is a preflight. Raises RequestError."""
+        mount = self._router.mounted(request.target)
+        if mount is not None:
+            return mount(request)
         match = self._router.match(request.method, request.segments)
         request.path_values = match.path_values
         if match.route is None and self.policy.cors is None:
@@ -198,6 +227,8 @@ class HttpServer:
 
     async def admit(self, request: Request, route: Route) -> None:
         """Token, rate, scope, user and Accept, in this order. Raises RequestError."""
+        if route.screen is not None:
+            await self._counting_failures(route.screen(), request)
         if route.scope is not None:
             request.principal = await self._authenticate(request, route)
             if route.rate is not None:
@@ -211,18 +242,22 @@ class HttpServer:
             raise errors.service_error(406, "not_acceptable")
 
     async def _authenticate(self, request: Request, route: Route) -> Principal:
+        if route.authorize is not None:
+            asked = route.authorize(request)
+        else:
+            asked = self._authorize(request, route)
+        principal = await self._counting_failures(asked, request)
+        if principal is None:
+            raise errors.unauthorized("token_missing")
+        return principal
+
+    async def _counting_failures(self, asked: Awaitable[Answered], request: Request) -> Answered:
         try:
-            if route.authorize is not None:
-                principal = await route.authorize(request)
-            else:
-                principal = await self._authorize(request, route)
+            return await asked
         except errors.RequestError as error:
             if error.status == 401:
                 self.policy.failures.count(request.peer, self.clock())
             raise
-        if principal is None:
-            raise errors.unauthorized("token_missing")
-        return principal
 
     def _apologize(self, stream: Stream, conversation: Conversation) -> None:
         """Answer 500 if nothing was answered yet and the kernel takes it; the connection ends."""

@@ -152,6 +152,16 @@ class Lease:
         if not self._kept:
             self._leave_address()
 
+    def lend(self) -> None:
+        """The connection is out of HTTP until `take_back`, and still counts for its address."""
+        self._leave_http()
+
+    def take_back(self) -> None:
+        """It is an HTTP connection again; the bound was for new ones."""
+        if not self._in_http:
+            self._in_http = True
+            self._gate.open += 1
+
     def keep(self) -> Callable[[], None]:
         """The socket lives on elsewhere, and counts for its address until the result is called."""
         self._kept = True

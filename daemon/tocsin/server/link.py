@@ -208,8 +208,25 @@ class SocketLink:
         if self._outbox is None:
             self._finish()
 
+    def read_into(self, buffer: memoryview) -> None:
+        """Receive once and process it; the end of the stream is the end of the connection."""
+        try:
+            size = self._socket.recv_into(buffer)
+        except BlockingIOError:
+            return
+        except OSError:
+            size = 0
+        if size:
+            self.take(buffer[:size])
+        else:
+            self._drop(CloseCode.ABNORMAL)
+
+    def take(self, _data: bytes | memoryview) -> None:
+        """Process bytes of the peer, which are not used after the call."""
+        self.last_received = self._host.now
+
     def expire(self) -> None:
-        """close_timeout has passed, or the stream has come to its end."""
+        """close_timeout has passed."""
         self._drop(CloseCode.ABNORMAL)
 
     def take_handler(self) -> Handler:

@@ -24,6 +24,8 @@ from tocsin.server.connection import Connection
 from tocsin.server.engine import Engine, ignore_error
 from tocsin.server.handler import ConnectionLimits, Handler, Link
 from tocsin.server.link import SocketLink
+from tocsin.server.loan import Loan
+from tocsin.server.responselink import ResponseLink, ResponseWriter
 
 __all__ = ["Connection", "ConnectionLimits", "Handler", "Reactor"]
 
@@ -76,15 +78,28 @@ class Reactor(Engine[Connection]):
         received: bytes = b"",
     ) -> Connection:
         """See `Engine.adopt`; `received` is processed before this returns."""
+        self._register(sock)
+        connection = Connection(sock, handler, limits, self)
+        self._connections[sock.fileno()] = connection
+        self._fenced(connection, connection.start, received)
+        return connection
+
+    def adopt_response(
+        self, sock: socket.socket, writer: ResponseWriter, loan: Loan, *, received: bytes = b""
+    ) -> ResponseLink:
+        """See `Engine.adopt_response`."""
+        self._register(sock)
+        link = ResponseLink(sock, writer, loan, self, received)
+        self._connections[sock.fileno()] = link
+        self._fenced(link, link.open)
+        return link
+
+    def _register(self, sock: socket.socket) -> None:
         if self._epoll is None:
             raise trio.ClosedResourceError("the reactor is not running")
         self._epoll.register(sock, select.EPOLLIN)
         self.now = trio.current_time()
-        connection = Connection(sock, handler, limits, self)
-        self._connections[sock.fileno()] = connection
         self._adopted += 1
-        self._fenced(connection, connection.start, received)
-        return connection
 
     async def _serve(self, epoll: "select.epoll", progress: Callable[[], object]) -> NoReturn:
         while True:

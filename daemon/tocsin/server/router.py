@@ -8,10 +8,11 @@ import attrs
 from tocsin.model import errors
 from tocsin.model.errors import RequestError
 from tocsin.model.principal import Principal
+from tocsin.server.loan import Streamed
 from tocsin.wire.request import Request
 from tocsin.wire.response import Response, Upgrade
 
-Handler = Callable[[Request], Awaitable[Response | Upgrade]]
+Handler = Callable[[Request], Awaitable[Response | Upgrade | Streamed]]
 Authorize = Callable[[Request], Awaitable[Principal | None]]
 Refuse = Callable[[RequestError], Response]
 OPTIONS: Final = "OPTIONS"
@@ -27,7 +28,9 @@ class Route:
     `body_limit` None takes the server's. `rate` names one of the server's rates. `json`: the
     answer is JSON, so an `Accept` that excludes it is refused. `ends_with_client`: the handler is
     cancelled when the client hangs up, for answers that are held back. `authorize` says who is
-    asking here, in place of the server's own; `refuse` renders what is refused here.
+    asking here, in place of the server's own; `refuse` renders what is refused here. `screen`
+    judges a request before its body is read. `lines` are finished header lines for every answer,
+    in place of the server's CORS.
     """
 
     method: str
@@ -42,6 +45,8 @@ class Route:
     ends_with_client: bool = False
     authorize: Authorize | None = None
     refuse: Refuse | None = None
+    screen: Callable[[], Awaitable[None]] | None = None
+    lines: bytes | None = None
     placeholders: tuple[str, ...] = ()
 
 
@@ -51,6 +56,9 @@ class Match:
 
     route: Route | None
     path_values: dict[str, str]
+
+
+Mount = Callable[[Request], Route]
 
 
 @attrs.define
@@ -67,6 +75,26 @@ class Router:
 
     def __init__(self) -> None:
         self._root = _Node()
+        self._mounts: list[tuple[str, Mount]] = []
+
+    def mount(self, prefix: str, mount: Mount) -> None:
+        """Have everything at and below a prefix, whatever its method, judged by its owner.
+
+        `mount` makes the route of each request, path and all. It comes before every other route.
+        Raises ValueError for a prefix that ends in a slash or is within another.
+        """
+        if not prefix.startswith("/") or prefix.endswith("/"):
+            raise ValueError(f"{prefix!r} is no prefix")
+        if any(_is_below(prefix, other) or _is_below(other, prefix) for other, _ in self._mounts):
+            raise ValueError(f"{prefix} is taken")
+        self._mounts.append((prefix, mount))
+
+    def mounted(self, target: str) -> Mount | None:
+        """Who owns the path of a target, which is not decoded for this."""
+        for prefix, mount in self._mounts:
+            if target.startswith(prefix) and _is_below(target.partition("?")[0], prefix):
+                return mount
+        return None
 
     def add(
         self,
@@ -152,6 +180,10 @@ class Router:
             else:
                 node = node.literals.setdefault(segment, _Node())
         return node
+
+
+def _is_below(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(f"{prefix}/")
 
 
 def _find(node: _Node, segments: Sequence[str], at: int, values: list[str]) -> _Node | None:

@@ -23,6 +23,8 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_st
 from tocsin.server.engine import Engine, ignore_error
 from tocsin.server.handler import ConnectionLimits, Handler, Link
 from tocsin.server.link import SocketLink
+from tocsin.server.loan import Loan
+from tocsin.server.responselink import ResponseLink, ResponseWriter
 from tocsin.server.trio_engine_link import RECEIVE_BYTES, TrioLink
 from tocsin.server.trio_engine_stream import LibraryStream
 from tocsin.wire.websocket import BINARY, TEXT, CloseCode
@@ -40,6 +42,7 @@ class TrioWebSocketEngine(Engine[TrioLink]):
         super().__init__(close_timeout=close_timeout, on_error=on_error)
         self._nursery: trio.Nursery | None = None
         self._flushing: set[SocketLink] = set()
+        self._buffer = memoryview(bytearray(RECEIVE_BYTES))
 
     @property
     def now(self) -> float:
@@ -75,17 +78,39 @@ class TrioWebSocketEngine(Engine[TrioLink]):
         received: bytes = b"",
     ) -> TrioLink:
         """See `Engine.adopt`; `received` is processed after this has returned."""
-        nursery = self._nursery
-        if nursery is None:
-            raise trio.ClosedResourceError("the engine is not running")
-        if sock.fileno() < 0:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        nursery = self._open_for(sock)
         link = TrioLink(sock, handler, limits, self)
         self._connections[sock.fileno()] = link
-        self._adopted += 1
         self._fenced(link, link.open)
         nursery.start_soon(self._serve, link, received)
         return link
+
+    def adopt_response(
+        self, sock: socket.socket, writer: ResponseWriter, loan: Loan, *, received: bytes = b""
+    ) -> ResponseLink:
+        """See `Engine.adopt_response`."""
+        nursery = self._open_for(sock)
+        link = ResponseLink(sock, writer, loan, self, received)
+        self._connections[sock.fileno()] = link
+        self._fenced(link, link.open)
+        nursery.start_soon(self._read, link)
+        return link
+
+    def _open_for(self, sock: socket.socket) -> trio.Nursery:
+        if self._nursery is None:
+            raise trio.ClosedResourceError("the engine is not running")
+        if sock.fileno() < 0:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        self._adopted += 1
+        return self._nursery
+
+    async def _read(self, link: ResponseLink) -> None:
+        try:
+            while not link.is_gone:
+                await trio.lowlevel.wait_readable(link.fileno())
+                self._fenced(link, link.read_into, self._buffer)
+        except trio.ClosedResourceError:
+            return  # it has ended, and the socket may be somebody else's
 
     async def _serve(self, link: TrioLink, received: bytes) -> None:
         try:

@@ -22,7 +22,8 @@ class Request:
     Unix socket), `tcp_peer` the address at the other end of the connection. `principal` is set
     on routes with a scope, `path_values` by the router. `keep_lease` hands the
     connection's place in the connection limits to whoever adopts the socket: call what it
-    returns when the socket is closed.
+    returns when the socket is closed. `public_path` is what may be logged of a path that holds a
+    secret.
     """
 
     method: str
@@ -36,6 +37,7 @@ class Request:
     path_values: dict[str, str] = attrs.field(factory=dict)
     request_id: str = ""
     http_version: str = "1.1"
+    public_path: str | None = None
     keep_lease: Callable[[], Callable[[], None]] | None = attrs.field(default=None, repr=False)
     _params: dict[str, str] | None = attrs.field(default=None, init=False, repr=False)
 
@@ -51,6 +53,7 @@ class Request:
         """The target with every access token replaced by `***` (CH-10); where device tokens are
         reported, and where the path cannot be read, every value (PU-24)."""
         path, mark, query = self.target.partition("?")
+        path = path if self.public_path is None else self.public_path
         if not mark:
             return path
         masks_all = self.segments is None or self.segments[:1] == SECRET_PATHS

@@ -11,6 +11,10 @@ JSON: Final = "application/json"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSE: Final = b"Connection: close\r\n"
 KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
+CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
+NO_STORE: Final = "no-store"
+BODILESS: Final = frozenset({204, 304})
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
@@ -26,7 +30,8 @@ class Response:
 
     `receipt`, if given, is called with True when the last byte was handed to the kernel, with
     False when it was not, and with False after True when the connection was reset before another
-    request came on it (CH-67).
+    request came on it (CH-67). `cache_control` None: the headers say it, or those of the route.
+    `ends_connection`: there is no further request behind it.
     """
 
     status: int
@@ -34,6 +39,8 @@ class Response:
     headers: Headers = ()
     content_type: str = JSON
     receipt: Callable[[bool], None] | None = None
+    cache_control: str | None = NO_STORE
+    ends_connection: bool = False
 
 
 @attrs.define
@@ -60,8 +67,8 @@ def render(
     `extra` are finished header lines (CORS), `connection` is CLOSE, KEEP_ALIVE or nothing,
     `head_only` is for HEAD. Raises ValueError for a header that would break the framing.
     """
-    body = response.body if response.status != 204 else b""
-    if response.status == 204:
+    body = response.body if response.status not in BODILESS else b""
+    if response.status in BODILESS:
         content = b""
     elif not body:
         content = b"Content-Length: 0\r\n"
@@ -74,7 +81,7 @@ def render(
         (
             _STATUS_LINES[response.status],
             content,
-            _NO_STORE,
+            _cache_line(response.cache_control),
             extra,
             connection,
             header_lines(response.headers),
@@ -91,6 +98,20 @@ def render_upgrade(upgrade: Upgrade, *, extra: bytes = b"") -> bytes:
     return b"".join((_STATUS_LINES[upgrade.status], no_store, extra, lines, b"\r\n"))
 
 
+def render_streamed(
+    status: int, headers: Headers, *, chunked: bool, connection: bytes, extra: bytes = b""
+) -> bytes:
+    """The head of an answer whose length nobody knows; not chunked, it ends with the stream."""
+    framing = CHUNKED if chunked else b""
+    lines = header_lines(headers)
+    return b"".join((_STATUS_LINES[status], framing, extra, connection, lines, b"\r\n"))
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a chunked answer; it must not be empty."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
 def header_lines(headers: Headers) -> bytes:
     """Finished header lines. Raises ValueError for controls or characters beyond Latin-1."""
     lines = []
@@ -100,3 +121,9 @@ def header_lines(headers: Headers) -> bytes:
             raise ValueError(f"control characters in {name!r}")
         lines.append(f"{line}\r\n")
     return "".join(lines).encode("latin-1")
+
+
+def _cache_line(cache_control: str | None) -> bytes:
+    if cache_control == NO_STORE:
+        return _NO_STORE
+    return b"" if cache_control is None else header_lines([("Cache-Control", cache_control)])
