@@ -47,6 +47,13 @@ PUSH_REASONS = (
     *("not_sent", "timeout", "connect", "expired", "oauth", "unknown_outcome", "unproven_app"),
     *("removal_guard", "stale", "rate", "app_unknown", "not_for_app"),
 )
+SOCKJS_HTTP = ("xhr-polling", "xhr-streaming", "eventsource", "htmlfile", "jsonp-polling")
+SOCKJS_FRAMES = ("open", "heartbeat", "messages", "close")
+SOCKJS_REFUSALS = (
+    *("unknown_path", "method", "origin_denied", "session", "closing", "body", "callback"),
+    *("too_large", "full", "drain", "upgrade", "token_missing", "token_invalid"),
+    *("token_expired", "scope_missing", "invalid_value", "rate_limited", "no_keys"),
+)
 CLOSE_CODES = (1000, 1001, 1002, 1003, 1006, 1007, 1008, 1009, 1011, 1012, 4401)
 RESUMES = ("fresh", "replayed", "recovered", "gap")
 REJECTIONS = (
@@ -115,6 +122,7 @@ class Metrics:
         self._notifications()
         self._queues()
         self._push()
+        self._sockjs()
         self._http()
         self._health()
 
@@ -261,6 +269,25 @@ class Metrics:
             "provider_credential_expiry_timestamp_seconds",
             "When the token made from a credential runs out.",
             provider=PROVIDERS,
+        )
+
+    def _sockjs(self) -> None:
+        self.sockjs_sessions = self._gauges(
+            "sockjs_sessions",
+            "Sessions over HTTP, and WebSockets.",
+            transport=(*SOCKJS_HTTP, "websocket", "websocket-raw"),
+        )
+        self.sockjs_refused = self._counters(
+            "sockjs_refused", "Requests to SockJS services refused.", reason=SOCKJS_REFUSALS
+        )
+        self.sockjs_frames = self._counters(
+            "sockjs_frames",
+            "Frames sent.",
+            transport=(*SOCKJS_HTTP, "websocket"),
+            kind=SOCKJS_FRAMES,
+        )
+        self.sockjs_aborted = self._counters(
+            "sockjs_aborted", "Responses that broke off.", transport=SOCKJS_HTTP
         )
 
     def _http(self) -> None:

@@ -1,0 +1,352 @@
+"""WebSockets of a service, framed and raw: each is a session of its own (sockjs.md, section 6).
+
+    OPEN ──close()──> CLOSING ──peer's Close, or 5 s──> closed
+      └──peer's Close, end of stream, violation───────────^
+
+The link below does the closing handshake, the deadline of which is its engine's. What the client
+sends is always read: what the application cannot take at once waits in the inbox, and past its
+bound the connection closes (trap 3). What the client does not read waits in the link's outbox, up
+to the bounds of the session's settings; past them the connection closes with 1013 (SJ-28).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import attrs
+
+from tocsin.ops.metrics import Metrics
+from tocsin.server.handler import ConnectionLimits, Link
+from tocsin.server.heartbeat import Ticking
+from tocsin.server.sockjs.application import Application
+from tocsin.server.sockjs.inbox import Inbox
+from tocsin.server.sockjs.receiver import STALLED
+from tocsin.server.sockjs.receivers import count_frame
+from tocsin.server.sockjs.session import SessionSettings
+from tocsin.wire.sockjs import frames
+from tocsin.wire.sockjs.receiving import websocket_messages
+from tocsin.wire.websocket import CloseCode, encode_text, is_sendable
+
+MESSAGE_BYTES: Final = 1_048_576
+# A flood, not a busy page.
+FRAMES_PER_SECOND: Final = 20_000
+# One message may be larger than the outbox bound, since a first one always fits; Pongs follow it.
+LARGEST_FRAME: Final = 16_777_216
+PONG_WITHIN: Final = 10.0
+
+
+def link_limits(settings: SessionSettings) -> ConnectionLimits:
+    """What the link of a WebSocket is held to; the outbox is held to less here."""
+    return ConnectionLimits(
+        max_message=MESSAGE_BYTES,
+        frames_per_second=FRAMES_PER_SECOND,
+        outbox_bytes=settings.outbox_bytes + LARGEST_FRAME,
+    )
+
+
+class Framing(Protocol):
+    """What stands in the text messages of a WebSocket."""
+
+    @property
+    def transport(self) -> str: ...
+
+    def opening(self) -> bytes:
+        """The first message; empty for none."""
+
+    def heartbeat(self) -> bytes:
+        """What a page can see of a heartbeat; empty for nothing."""
+
+    def closing(self, code: int, reason: str) -> bytes:
+        """What comes before a Close frame. ValueError: a code no server says (SJ-35)."""
+
+    def texts(self, messages: Sequence[str]) -> list[bytes]:
+        """What messages are sent as."""
+
+    def messages(self, text: bytes) -> list[str] | None:
+        """What a client's text holds; None: broken framing."""
+
+
+class Framed:
+    """SockJS frames."""
+
+    transport = "websocket"
+
+    def opening(self) -> bytes:
+        return frames.OPEN
+
+    def heartbeat(self) -> bytes:
+        return frames.HEARTBEAT
+
+    def closing(self, code: int, reason: str) -> bytes:
+        return frames.close_frame(code, reason)
+
+    def texts(self, messages: Sequence[str]) -> list[bytes]:
+        return [frames.message_frame(map(frames.encode_message, messages))]
+
+    def messages(self, text: bytes) -> list[str] | None:
+        return websocket_messages(text)
+
+
+class Raw:
+    """A text is a message and nothing else is sent (SJ-34)."""
+
+    transport = "websocket-raw"
+
+    def opening(self) -> bytes:
+        return b""
+
+    def heartbeat(self) -> bytes:
+        return b""
+
+    def closing(self, code: int, reason: str) -> bytes:
+        frames.close_frame(code, reason)
+        return b""
+
+    def texts(self, messages: Sequence[str]) -> list[bytes]:
+        """A lone surrogate, which UTF-8 cannot say, becomes a question mark."""
+        return [message.encode(errors="replace") for message in messages]
+
+    def messages(self, text: bytes) -> list[str] | None:
+        return [text.decode()]
+
+
+FRAMED: Final[Framing] = Framed()
+RAW: Final[Framing] = Raw()
+
+
+@attrs.frozen
+class SocketContext:
+    """What the WebSockets of a service share; see `SessionContext`."""
+
+    application: Application
+    settings: SessionSettings
+    metrics: Metrics
+    now: Callable[[], float]
+    schedule: Callable[[Ticking, float], None]
+
+
+class WebSocketSession:
+    """A `Connection` for the application, a `Handler` for the link, a `Ticking` for the wheel."""
+
+    __slots__ = (
+        "_code",
+        "_context",
+        "_frame_at",
+        "_framing",
+        "_inbox",
+        "_is_open",
+        "_is_told",
+        "_link",
+        "_on_gone",
+        "_pinged",
+        "_pinged_at",
+        "_proven",
+        "_sent",
+        "_waiting",
+        "principal",
+    )
+
+    def __init__(
+        self,
+        context: SocketContext,
+        framing: Framing,
+        *,
+        principal: object,
+        on_gone: Callable[[], None],
+    ) -> None:
+        """`on_gone` is called once, when the connection has ended."""
+        self.principal = principal
+        self._context = context
+        self._framing = framing
+        self._on_gone = on_gone
+        self._inbox = Inbox(context.settings, self._deliver)
+        self._link: Link | None = None
+        self._is_open = self._is_told = False
+        self._code: int | None = None
+        self._sent = self._proven = self._waiting = self._pinged = 0
+        self._pinged_at: float | None = None
+        self._frame_at = 0.0
+
+    # -- the application's side --------------------------------------------------------------
+
+    @property
+    def transport(self) -> str:
+        """`websocket` or `websocket-raw`."""
+        return self._framing.transport
+
+    @property
+    def is_open(self) -> bool:
+        """Messages go both ways."""
+        return self._is_open
+
+    @property
+    def sent(self) -> int:
+        """How many messages have been sent."""
+        return self._sent
+
+    @property
+    def waiting(self) -> int:
+        """How many of them may wait: those sent since everything was last read."""
+        return self._waiting
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait for the client to read."""
+        return 0 if self._link is None else self._link.backlog
+
+    def send(self, *messages: str) -> bool:
+        """See `Connection`; what is sent in one call fits as a whole or not at all."""
+        if not self._is_open or not messages:
+            return self._is_open
+        texts = self._framing.texts(messages)
+        if not self._has_room(len(messages), sum(map(len, texts))) or not self._write(*texts):
+            self.close(*frames.TRY_AGAIN_LATER)
+            return False
+        self._sent += len(messages)
+        if self.waiting_bytes:
+            self._waiting += len(messages)
+        if self._context.settings.prove_within:
+            self._ping()
+        return True
+
+    def close(
+        self, code: int = frames.NORMAL_CLOSURE[0], reason: str = frames.NORMAL_CLOSURE[1]
+    ) -> None:
+        """See `Connection`."""
+        last = self._framing.closing(code, reason)
+        if not is_sendable(code):
+            raise ValueError(f"{code} is not a code for a Close frame")
+        if self._is_open and last:
+            self._write(last)
+        self._end(code, reason)
+
+    def pause(self) -> None:
+        """See `Connection`."""
+        self._inbox.pause()
+
+    def resume(self) -> None:
+        """See `Connection`."""
+        self._inbox.resume()
+        self._tell_closed()
+
+    # -- the link's side ---------------------------------------------------------------------
+
+    def opened(self, connection: Link) -> None:
+        """101 has been sent."""
+        self._link = connection
+        self._is_open = True
+        self._frame_at = self._context.now()
+        if opening := self._framing.opening():
+            self._write(opening)
+        self._context.schedule(self, self._beat_at)
+        self._context.application.opened(self)
+
+    def text(self, payload: bytes) -> None:
+        """Messages of the client; what arrives behind our Close is dropped."""
+        if not self._is_open:
+            return
+        messages = self._framing.messages(payload)
+        if messages is None:
+            self._end(*frames.BROKEN_FRAMING)
+        elif messages and self._inbox.is_full:
+            self.close(*frames.TRY_AGAIN_LATER)
+        elif messages:
+            self._inbox.put(messages)
+
+    def binary(self, _payload: bytes) -> None:
+        """Not understood (SJ-34)."""
+        self._end(CloseCode.UNSUPPORTED, "text only")
+
+    def pong(self, payload: bytes) -> None:
+        """The client is alive, and has what was sent before the Ping (SJ-29)."""
+        if self._pinged_at is None or payload != b"%d" % self._pinged:
+            return
+        self._pinged_at = None
+        if self._pinged > self._proven:
+            self._proven = self._pinged
+            self._context.application.proven(self, self._proven)
+        if self._context.settings.prove_within and self._sent > self._proven:
+            self._ping()
+
+    def drained(self) -> None:
+        """The client has read everything."""
+        self._waiting = 0
+        self._context.application.drained(self)
+
+    def closed(self, code: int) -> None:
+        """The connection is over; the application need not know of one that never began."""
+        self._is_open = False
+        self._code = code
+        self._is_told = self._is_told or self._link is None
+        self._on_gone()
+        self._tell_closed()
+
+    # -- wheel -------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> float | None:
+        """Heartbeats (SJ-33); when to be called next."""
+        if not self._is_open or self._link is None:
+            return None
+        if now >= self._overdue_at:
+            self.close(*frames.TIMEOUT)
+            return None
+        if now >= self._beat_at and self._link.blocked_since is None:
+            if heartbeat := self._framing.heartbeat():
+                self._write(heartbeat)
+            self._frame_at = now
+            self._ping()
+        return min(max(self._beat_at, now), self._overdue_at)
+
+    def end(self, code: int) -> None:
+        """Close; it has crashed."""
+        self._end(code, "Internal error")
+
+    @property
+    def _beat_at(self) -> float:
+        return self._frame_at + self._context.settings.heartbeat_delay
+
+    @property
+    def _overdue_at(self) -> float:
+        """When the client is taken for dead. While it has something to read, reading will do."""
+        if self._link is not None and self._link.blocked_since is not None:
+            return self._link.blocked_since + STALLED
+        return float("inf") if self._pinged_at is None else self._pinged_at + PONG_WITHIN
+
+    def _ping(self) -> None:
+        """At most one is on its way; its payload says what it proves."""
+        if self._pinged_at is None and self._link is not None:
+            self._pinged = self._sent
+            if self._link.ping(b"%d" % self._sent):
+                self._pinged_at = self._context.now()
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _has_room(self, count: int, size: int) -> bool:
+        """Whether more may wait; whoever reads everything at once may be sent anything."""
+        waiting, settings = self.waiting_bytes, self._context.settings
+        return not waiting or (
+            self._waiting + count <= settings.outbox_messages
+            and waiting + size <= settings.outbox_bytes
+        )
+
+    def _write(self, *texts: bytes) -> bool:
+        for text in texts:
+            if self._framing is FRAMED:
+                count_frame(self._context.metrics, self.transport, text)
+        self._frame_at = self._context.now()
+        return self._link is not None and self._link.offer(b"".join(map(encode_text, texts)))
+
+    def _end(self, code: int, reason: str) -> None:
+        """The Close frame alone, behind what waits; nothing of the client counts any more."""
+        if self._is_open and self._link is not None:
+            self._is_open = False
+            self._inbox.drop()
+            self._link.close(code, reason)
+
+    def _deliver(self, message: str) -> None:
+        self._context.application.received(self, message)
+
+    def _tell_closed(self) -> None:
+        """Once, when the application has had everything the client sent."""
+        if self._code is not None and not self._is_told and not self._inbox:
+            self._is_told = True
+            self._context.application.closed(self, self._code)
