@@ -19,6 +19,7 @@ from tocsin.model.channel import ChannelType
 from tocsin.model.gatewayuser import app_of
 from tocsin.model.notification import Notification
 from tocsin.ops.metrics import Metrics
+from tocsin.store.records import Ended
 from tocsin.store.sqlite import SqliteStore
 from tocsin.transports.push.transport import PushTransport
 from tocsin.wire.push.attributes import GATEWAY_SERVICE, read
@@ -68,6 +69,7 @@ class Pushing:
             emit=events.emit,
         )
         directory.on_registered = self.devices.registered
+        directory.on_ended = self._removed
         self.transport = PushTransport(
             self.apps,
             rules,
@@ -120,6 +122,9 @@ class Pushing:
             metrics=self._metrics,
             clock=self._clock,
         )
+
+    def _removed(self, ended: Ended) -> None:
+        self.endings.tell_all(ended.pushes, Ending("removed"))
 
     def _ended_late(self, _delivery_id: int, notification: Notification, ending: Ending) -> None:
         """A push of the gateway has ended after its caller was answered (PU-17, PU-56)."""
