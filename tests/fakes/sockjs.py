@@ -102,7 +102,9 @@ class Response:
     is_late: bool = False
     clock: Callable[[], float] = lambda: 0.0
     frames: list[str] = attrs.field(factory=list)
+    times: list[float] = attrs.field(factory=list)
     size: int = 0
+    finished_at: float | None = None
     blocked_since: float | None = None
     is_ended: bool = False
     is_aborted: bool = False
@@ -110,6 +112,7 @@ class Response:
     def write(self, frame: bytes) -> bool:
         assert not self.is_ended
         self.frames.append(frame.decode("ascii"))
+        self.times.append(self.clock())
         self.size += len(frame)
         if self.size < self.limit:
             return True
@@ -147,6 +150,7 @@ class Response:
 
     def _finish(self) -> None:
         if self.blocked_since is None:
+            self.finished_at = self.clock()
             self.session.ended(self)
 
     @property

@@ -537,9 +537,10 @@ def test_one_at_a_time() -> None:
 
 
 def test_resumed_inside_the_call() -> None:
-    """As by an application that was done at once: no message overtakes another (MS-19)."""
+    """As by an application that was done at once: no message overtakes another, and answers
+    leave together, however many there are (MS-19)."""
     it = World()
-    it.stream()
+    response = it.stream()
 
     def handle(connection: Connection, message: str) -> None:
         connection.pause()
@@ -549,6 +550,9 @@ def test_resumed_inside_the_call() -> None:
     it.app.on_received = handle
     it.session.received(["a", "b", "c"])
     assert it.app.of("received") == ["a", "b", "c"]
+    assert response.frames == ["o", 'a["a","b","c"]']
+    it.session.received(["x"] * 5000)
+    assert len(response.messages) == 5003
 
 
 @pytest.mark.parametrize(
@@ -570,6 +574,20 @@ def test_a_full_inbox(settings: Settings) -> None:
     assert calls == ["first"]
     assert it.session.received(["c"]) is Handover.TAKEN
     assert calls == ["first"]
+
+
+def test_room_that_is_none() -> None:
+    """Nobody is called while the inbox is still full (SJ-19)."""
+    it = World(settings=Settings(inbox_messages=2))
+    it.stream()
+    it.app.on_received = lambda connection, _message: connection.pause()
+    it.session.received(["a", "b", "c", "d"])
+    calls: list[str] = []
+    it.session.when_room(lambda: calls.append("room"))
+    it.session.resume()
+    assert calls == []
+    it.session.resume()
+    assert calls == ["room"]
 
 
 def test_a_body_larger_than_the_inbox() -> None:
@@ -713,11 +731,14 @@ def test_no_end_for_the_sake_of_proof_by_default() -> None:
 def test_few_entries_in_the_wheel() -> None:
     """However often a client polls, the wheel holds a handful of entries for its session."""
     it = World()
-    for _ in range(500):
-        it.session.send("x")
+    for _ in range(300):
         it.poll()
+        it.poll()
+        it.clock.advance(6)
+        it.session.send("x")
         it.clock.advance(0.1)
     assert len(it.clock) <= 8
+    assert it.session.tick(it.clock.now) is None
     it.clock.advance(60)
     assert len(it.clock) == 0
     assert it.gone == 1
