@@ -63,6 +63,22 @@ async def test_what_a_queue_has_set_aside_makes_way(store: Store) -> None:
     assert await claimed_ids(store) == ["newer"]
 
 
+async def test_what_is_being_claimed_makes_way(store: Store) -> None:
+    """It is known by its lane and the mark of its claim; what an earlier one took stays."""
+    channel = webhook_channel()
+    await add(store, channel)
+    found = []
+    for mark in (LEASE, LEASE + 1):
+        older = attrs.evolve(notification(f"n{mark}"), collapse_key="bob")
+        found += await accept(store, (older, [channel]))
+        await store.claim(HOOK, now=T0, limit=5, provisional=mark)
+    newer = Acceptance(claiming={HOOK: LEASE + 1, "https://other.example": LEASE})
+    newer.add(attrs.evolve(notification("newer"), collapse_key="bob"), [channel])
+    newer.collapsing.append(newer.deliveries[0][0])
+    await store.accept(newer, Reports())
+    assert newer.trimmed.ids == {found[1]: "collapsed"}
+
+
 async def test_the_oldest_that_is_set_aside_makes_room(store: Store) -> None:
     """What is claimed and not set aside stays, though it is older."""
     channel = webhook_channel()

@@ -13,7 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tocsin.delivery.settings import DeliveryLimits
 from tocsin.model.errors import RequestError, StoreError
 from tocsin.model.notification import Notification, Priority
-from tocsin.store.records import Acceptance
+from tocsin.store.records import Acceptance, Claim
 from tocsin.store.sqlite import SqliteStore
 
 LOW = Priority.LOW
@@ -32,7 +32,8 @@ class SlowAccepts(SqliteStore):
     async def accept(
         self, acceptance: Acceptance, on_done: Callable[[StoreError | None], None]
     ) -> None:
-        await self.gate.wait()
+        if not self.gate.is_set():
+            await self.gate.wait()
         if self.fails:
             error = StoreError("disk full")
             on_done(error)
@@ -81,6 +82,42 @@ async def test_a_held_one_is_replaced(world: World, autojump_clock: MockClock) -
     await settled(world)
     assert sorted(world.transport.order()) == ["c", "first", "other c"]
     assert world.outcomes() == {"delivered": 3, "collapsed": 4}
+
+
+async def test_one_that_is_being_claimed_is_replaced(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """What a claim brings that was replaced on its way is not attempted; nor what may be."""
+
+    class SlowClaims(SlowAccepts):
+        arrived = trio.Event()
+
+        async def claim(
+            self, lane: str, *, now: int, limit: int, provisional: int, urgent: int = 0
+        ) -> Claim:
+            found = await super().claim(
+                lane, now=now, limit=limit, provisional=provisional, urgent=urgent
+            )
+            await self.arrived.wait()
+            return found
+
+    store = SlowClaims()
+    world = World(store=store, limits=TEN)
+    await world.start(nursery)
+    await world.hook()
+    await world.ingest.accept([about(world, "a"), about(world, "e", "eve")])
+    await wait_all_tasks_blocked()
+    await world.ingest.accept([about(world, "b")])
+    store.gate = trio.Event()
+    nursery.start_soon(world.ingest.accept, [about(world, "f", "eve")])
+    await wait_all_tasks_blocked()
+    store.arrived.set()
+    await trio.sleep(1)
+    assert world.transport.order() == ["b"]
+    store.gate.set()
+    await settled(world)
+    assert world.transport.order() == ["b", "f"]
+    assert world.outcomes() == {"delivered": 2, "collapsed": 2}
 
 
 async def test_one_under_way_is_not_replaced(world: World, autojump_clock: MockClock) -> None:

@@ -60,7 +60,7 @@ def test_its_windows_bound_what_it_holds() -> None:
 def test_what_is_heard_while_it_claims_is_kept() -> None:
     """The claim under way may not have seen it; the sooner time counts."""
     busy = lane(urgent_at=T0)
-    busy.begin_claim()
+    busy.begin_claim(T0)
     assert (busy.due_at, busy.urgent_at, busy.wants(T0)) == (None, None, (0, 0))
     assert busy.note_due(T0 + 5, T0 + 9)
     assert not busy.note_due(T0 + 7)

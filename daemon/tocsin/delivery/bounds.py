@@ -23,7 +23,7 @@ class Holder(Protocol):
 
     def set_aside(self, acceptance: Acceptance) -> None:
         """Before an acceptance is stored: begin nothing of what it may replace, and note that in
-        `acceptance.aside`."""
+        `acceptance.aside` and `acceptance.claiming`."""
 
     def made_way(self, acceptance: Acceptance) -> None:
         """After it was stored, or was not: hold again what is still there, and look for what
@@ -71,7 +71,7 @@ class Bounds:
 
         While another acceptance is on its way to be counted, its count will be the newer one.
         """
-        if acceptance.aside or acceptance.trimmed.ids:
+        if acceptance.aside or acceptance.claiming or acceptance.trimmed.ids:
             for holder in self.holders:
                 holder.made_way(acceptance)
         for (kind, outcome), count in acceptance.trimmed.ended.items():

@@ -21,8 +21,8 @@ class Lane:
     `full_width` is how many attempts it may have under way, `width` how many now: each answer
     that asks for it halves that, ten successes give one back (PU-81). `due_at` is when the store
     next has something for it (epoch ms, None: nothing), `urgent_at` something urgent; while
-    `claiming`, what was heard since the claim began. `blocked` is the reason it was last seen
-    blocked for, `told` the one an operator was told (see `blocking`).
+    `claiming`, what was heard since the claim began; `mark` tells claims apart. `blocked` is the
+    reason it was last seen blocked for, `told` the one an operator was told (see `blocking`).
     """
 
     name: str
@@ -32,6 +32,7 @@ class Lane:
     due_at: int | None = None
     urgent_at: int | None = None
     claiming: bool = False
+    mark: int = 0
     workers: int = 0
     paused: bool = False
     blocked: str | None = None
@@ -168,9 +169,11 @@ class Lane:
             max(0, self.window - urgent) if is_urgent and urgent < self.width else 0,
         )
 
-    def begin_claim(self) -> None:
-        """What is due is being claimed; what is heard from now on may not be seen by that."""
+    def begin_claim(self, lease: int) -> None:
+        """What is due is being claimed, until `lease`; what is heard from now on may not be seen
+        by that."""
         self.claiming = True
+        self.mark = max(lease, self.mark + 1)
         self.due_at = self.urgent_at = None
         if self.gates is not None:
             self.gates.begin_probe()

@@ -303,7 +303,7 @@ class DeliveryQueue:
             if not urgent:
                 return False
             limit = 0
-        lane.begin_claim()
+        lane.begin_claim(now + LEASE)
         self._claims += 1
         nursery.start_soon(self._claim, lane, limit, urgent)
         return True
@@ -323,14 +323,15 @@ class DeliveryQueue:
         next_due = next_urgent = None
         try:
             claim = await self._store.claim(
-                lane.name, now=now, limit=limit, provisional=now + LEASE, urgent=urgent
+                lane.name, now=now, limit=limit, provisional=lane.mark, urgent=urgent
             )
         except StoreError as error:
             log.warning("store.claim_failed", lane=lane.name, reason=str(error))
+            self._aside.sift(lane, [])
             next_due = now + PAUSE_AFTER_FAILURE
             next_urgent = next_due if urgent else None
         else:
-            lane.hold.add(claim.deliveries)
+            lane.hold.add(self._aside.sift(lane, claim.deliveries))
             next_due, next_urgent = claim.next_due, claim.next_urgent
         finally:
             lane.claiming = False

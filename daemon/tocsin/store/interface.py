@@ -205,7 +205,7 @@ class Store(Protocol):
     ) -> Claim:
         """Due deliveries of a lane, urgent first, their attempts counted: `limit` of any priority,
         and `urgent` more of the urgent ones. Nobody else gets them until they are settled;
-        `provisional` is when a claim may be taken for dead."""
+        `provisional` is when a claim may be taken for dead, and marks what it took."""
 
     async def suspend_channel(self, channel: Channel) -> None:
         """Remember `channel.state`; its deliveries are not claimed until it is resumed."""

@@ -109,7 +109,8 @@ class Acceptance:
     in `crowded` channels what they hold is counted, and what is beyond `bounds` (deliveries,
     bytes) makes way. `withdrawing` are older deliveries, by id, that make way whatever their
     channel (PU-13). `trimmed` is what did. `aside` are claimed ones that may make way like those
-    nobody has claimed: their queue begins no attempt until this is stored, or is not. `held` are
+    nobody has claimed: their queue begins no attempt until this is stored, or is not. The same
+    holds for what is being claimed: `claiming` has the marks of these claims, by lane. `held` are
     legs that wait for the receipt of another.
 
     `opening` are channels that are stored along where they are not there yet; of one that is, its
@@ -132,6 +133,7 @@ class Acceptance:
     bounds: tuple[int, int] = (0, 0)
     trimmed: Trimmed = NOTHING_TRIMMED
     aside: list["Claimed"] = attrs.field(factory=list)
+    claiming: dict[str, int] = attrs.field(factory=dict)
     held: list[Held] = attrs.field(factory=list)
     withdrawing: list[int] = attrs.field(factory=list)
     opening: list[Channel] = attrs.field(factory=list)

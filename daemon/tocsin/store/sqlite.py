@@ -154,7 +154,9 @@ class SqliteStore(SqliteMemory):
             list(acceptance.crowded),
             acceptance.bounds,
             statements.held_rows(acceptance.held),
-            [one.id for one in acceptance.aside],
+            statements.Aside(
+                [one.id for one in acceptance.aside], list(acceptance.claiming.items())
+            ),
             acceptance.withdrawing,
             [rows.channel_row(channel) for channel in acceptance.opening],
             {

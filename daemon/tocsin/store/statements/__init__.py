@@ -22,6 +22,7 @@ from tocsin.store.statements.accounts import (
     suspend_channel,
     unused_channels,
 )
+from tocsin.store.statements.bounds import Aside
 from tocsin.store.statements.deadletters import (
     dead_letters,
     prune_dead_letters,
@@ -60,6 +61,7 @@ from tocsin.store.statements.upkeep import (
 from tocsin.store.statements.withdrawals import find_calls
 
 __all__ = [
+    "Aside",
     "Inserted",
     "Numbered",
     "Receipted",

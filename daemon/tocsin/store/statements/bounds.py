@@ -8,6 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 
+import attrs
+import orjson
+
 from tocsin.model.channel import ChannelType
 from tocsin.model.notification import Notification, Priority
 from tocsin.store.records import Trimmed
@@ -23,16 +26,32 @@ from tocsin.store.statements.sql import (
     promote,
 )
 
-UNCLAIMED = f"(claimed IS NULL OR delivery.id {IN_LIST})"
+# Its parameter is what is set aside, as `_as_json` renders it.
+UNCLAIMED = (
+    "(claimed IS NULL OR delivery.id IN (SELECT value FROM json_each(?2, '$.ids'))"
+    " OR (lane, claimed) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?2, '$.claims')))"
+)
 # channel key, collapse key, id of the newer delivery
 Collapse = tuple[int, str, int]
+
+
+@attrs.frozen(eq=False)
+class Aside:
+    """What a queue has set aside: deliveries by id, and all that a claim took, by lane and
+    mark."""
+
+    ids: Sequence[int] = ()
+    claims: Sequence[tuple[str, int]] = ()
+
+
+NOTHING_ASIDE = Aside()
 
 
 def _that_may_go(*priorities: Priority) -> str:
     """Oldest first. Each part is in this order in an index, and read no further than needed."""
     parts = (
         f"SELECT id, size FROM delivery WHERE channel = ?1 AND lane IS {null}"
-        f" AND priority = {priority:d} AND seq IS NULL AND {UNCLAIMED.replace('?', '?2')}"
+        f" AND priority = {priority:d} AND seq IS NULL AND {UNCLAIMED}"
         for null in ("NULL", "NOT NULL")
         for priority in priorities
     )
@@ -55,7 +74,7 @@ def trim(
     collapsing: Iterable[Collapse],
     crowded: Iterable[int],
     *,
-    aside: Iterable[int],
+    aside: Iterable[Aside],
     bounds: tuple[int, int],
     now: int,
     withdrawing: Iterable[int] = (),
@@ -63,7 +82,7 @@ def trim(
     """Have older deliveries make way for newer ones of their collapse key, and those to be
     withdrawn; then the oldest low ones, then the oldest, of channels that hold more than `bounds`
     (deliveries, bytes). Of those that are claimed only the ones set `aside`."""
-    spare = as_json(aside)
+    spare = _as_json(aside)
     ended: Counter[tuple[ChannelType, str]] = Counter()
     pushes: dict[int, Notification] = {}
     replaced = _replaced(db, collapsing, spare) + _withdrawn(db, withdrawing, spare)
@@ -81,12 +100,22 @@ def trim(
     return Trimmed(gone, dict(ended), rooms, pushes)
 
 
+def _as_json(aside: Iterable[Aside]) -> str:
+    ids: list[int] = []
+    claims: list[tuple[str, int]] = []
+    for one in aside:
+        ids += one.ids
+        claims += one.claims
+    return orjson.dumps({"ids": ids, "claims": claims}).decode()
+
+
 def _withdrawn(db: Database, ids: Iterable[int], spare: str) -> list[int]:
     wanted = as_json(ids)
     if wanted == "[]":
         return []
     found = db.execute(
-        f"SELECT id FROM delivery WHERE id {IN_LIST} AND seq IS NULL AND {UNCLAIMED}",
+        f"SELECT id FROM delivery WHERE id {IN_LIST.replace('?', '?1')} AND seq IS NULL"
+        f" AND {UNCLAIMED}",
         (wanted, spare),
     )
     return [id_ for (id_,) in found]
@@ -106,7 +135,7 @@ def _replaced(db: Database, collapsing: Iterable[Collapse], spare: str) -> list[
     if not newest:
         return []
     found = db.execute(
-        "SELECT delivery.id FROM json_each(?) JOIN delivery ON channel = value ->> 0"
+        "SELECT delivery.id FROM json_each(?1) JOIN delivery ON channel = value ->> 0"
         " AND collapse_key = value ->> 1 WHERE delivery.id < value ->> 2"
         f" AND seq IS NULL AND {UNCLAIMED}",
         (as_json((channel, key, id_) for (channel, key), id_ in newest.items()), spare),

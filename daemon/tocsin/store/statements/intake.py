@@ -10,7 +10,7 @@ from tocsin.store import rows
 from tocsin.store.records import NOTHING_TRIMMED, FirstPush, Identity, Submitted, Trimmed
 from tocsin.store.schema import LEG_BITS
 from tocsin.store.statements.accounts import open_channels
-from tocsin.store.statements.bounds import Collapse, trim
+from tocsin.store.statements.bounds import NOTHING_ASIDE, Aside, Collapse, trim
 from tocsin.store.statements.deadletters import take_up
 from tocsin.store.statements.escalation import hold
 from tocsin.store.statements.pushes import Pushes, first_pushes
@@ -53,7 +53,7 @@ class Numbered:
     crowded: Collection[int] = ()
     bounds: tuple[int, int] = (0, 0)
     held: Sequence[rows.Row] = ()
-    aside: Sequence[int] = ()
+    aside: Aside = NOTHING_ASIDE
     withdrawing: Sequence[int] = ()
     opening: Sequence[rows.Row] = ()
     pushes: Pushes = attrs.field(factory=dict)
@@ -128,7 +128,7 @@ def _trim(db: Database, accepted: Sequence[Numbered], repeated: Collection[int])
         ],
         [key for one in about for key in one.crowded],
         withdrawing=[id_ for one in about for id_ in one.withdrawing],
-        aside=[id_ for one in about for id_ in one.aside],
+        aside=[one.aside for one in about],
         bounds=about[0].bounds,
         now=about[0].now,
     )
