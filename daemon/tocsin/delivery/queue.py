@@ -240,14 +240,13 @@ class DeliveryQueue:
             self._agenda.mark(name)
 
     def _recall(self, remembered: dict[str, Remembered]) -> None:
-        """What blocked lanes when an earlier process ended, unless it is known better by now."""
+        """What blocked lanes when an earlier process ended."""
         now = self._clock()
         for name, state in remembered.items():
-            if name not in self._lanes:
-                lane = self._lane(name)
-                lane.recall(state, now)
-                self._blocking.recall(lane, now)
-                self._agenda.mark(name)
+            lane = self._lane(name)
+            lane.recall(state, now)
+            self._blocking.recall(lane, now)
+            self._agenda.mark(name)
         self._has_recalled = True
 
     def _lane(self, name: str) -> Lane:
