@@ -1,7 +1,7 @@
 """The embedded store: SQLite in WAL mode behind one writer thread."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import apsw
 import attrs
@@ -19,7 +19,6 @@ from tocsin.store.records import (
     Acceptance,
     AccountRecord,
     Claim,
-    Counts,
     Ended,
     Lane,
     Position,
@@ -32,7 +31,7 @@ from tocsin.store.records import (
     Waiting,
 )
 from tocsin.store.schema import LEG_BITS, open_database
-from tocsin.store.sqlite_memory import SqliteMemory
+from tocsin.store.sqlite_upkeep import SqliteUpkeep
 from tocsin.store.writer import Batches, Commit, InlineWriter, Job, Merged, Writer
 
 OnError = Callable[[StoreError | None], None]
@@ -49,7 +48,7 @@ class StoreSettings:
     )
 
 
-class SqliteStore(SqliteMemory):
+class SqliteStore(SqliteUpkeep):
     """`tocsin.store.interface.Store` on one SQLite file.
 
     `pending` counts undelivered deliveries per channel type, those being stored included.
@@ -70,13 +69,12 @@ class SqliteStore(SqliteMemory):
         batches = Batches(connection, checkpoint_pages=settings.checkpoint_pages)
         self._next_notification, self._next_channel = statements.next_keys(connection)
         self.at_start = statements.counts(connection)
-        self.pending = Counter(self.at_start.pending)
         self.on_cancelled: Callable[[Ended], None] = lambda _ended: None
         super().__init__(
             Writer(batches, most_per_commit=settings.batch, on_commit=on_commit)
             if threaded
             else InlineWriter(batches),
-            self.at_start.remembered,
+            self.at_start,
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -476,60 +474,6 @@ class SqliteStore(SqliteMemory):
     async def lanes(self) -> list[Lane]:
         """See `Store.lanes`."""
         return await self._perform(statements.lanes, durable=False)
-
-    # -- housekeeping ----------------------------------------------------------------------
-
-    async def expire_deliveries(
-        self, now: int, *, limit: int, keep: Collection[ChannelType], spare: Collection[int] = ()
-    ) -> Ended:
-        """See `Store.expire_deliveries`."""
-        spared = list(spare)
-
-        def done(ended: Ended | None, error: StoreError | None) -> None:
-            if ended is not None and error is None:
-                self.pending.subtract(ended.counts)
-
-        return await self._perform(
-            lambda db: statements.expire_deliveries(db, now, limit, keep, spared),
-            done,
-            durable=False,
-        )
-
-    async def prune_dead_letters(self, before: int, *, limit: int) -> int:
-        """See `Store.prune_dead_letters`."""
-        return await self._perform(
-            lambda db: statements.prune_dead_letters(db, before, limit), durable=False
-        )
-
-    async def grant_grace(self, until: int) -> None:
-        """See `Store.grant_grace`."""
-        await self._perform(lambda db: statements.grant_grace(db, until))
-
-    async def probe(self, now: int) -> None:
-        """See `Store.probe`."""
-        await self._perform(lambda db: statements.probe(db, now))
-
-    async def count_dead_letters(self) -> Mapping[ChannelType, int]:
-        """See `Store.count_dead_letters`."""
-        return await self._perform(
-            lambda db: statements.count_by_type(db, "dead_letter"), durable=False
-        )
-
-    async def count_unsigned(self) -> int:
-        """See `Store.count_unsigned`."""
-        return await self._perform(statements.count_unsigned, durable=False)
-
-    async def barrier(self) -> None:
-        """See `Store.barrier`."""
-        await self._perform(lambda _db: None)
-
-    async def oldest(self) -> Mapping[ChannelType, int]:
-        """See `Store.oldest`."""
-        return await self._perform(statements.oldest, durable=False)
-
-    async def counts(self) -> Counts:
-        """See `Store.counts`."""
-        return await self._perform(statements.counts, durable=False)
 
 
 def _per_type(deliveries: Iterable[Sequence[Delivery]]) -> dict[ChannelType, int]:
