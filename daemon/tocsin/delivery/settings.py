@@ -121,7 +121,10 @@ class DeliverySettings:
         check=_policies_problem,
     )
     lane_window: int = option(
-        64, "Deliveries of one lane held in memory, waiting or under way.", minimum=1
+        64,
+        "Deliveries of one lane held in memory, at least twice its width; as many urgent ones "
+        "beside them.",
+        minimum=1,
     )
     settle_interval: float = option(
         0.05, "Seconds receipts are gathered before they are written.", minimum=0.001, maximum=5
