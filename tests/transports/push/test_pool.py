@@ -256,6 +256,29 @@ async def test_goaway(autojump_clock: trio.testing.MockClock) -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_sent_away_before_the_first_answer(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """PU-64: a connection that still answers what it has was no failure: its replacement opens at
+    once, however often; one that is cut without an answer was."""
+    async with pooled() as (pool, provider), trio.open_nursery() as nursery:
+        posts = Posts(nursery, pool)
+        for number in range(5):
+            await posts.start(f"/{number}")
+            connection = provider.connections[-1]
+            await connection.goaway(1)
+            await connection.requests[1].answer()
+            await trio.testing.wait_all_tasks_blocked()
+        assert posts.statuses == dict.fromkeys(numbered(5), 200)
+        assert provider.dials == [0] * 6
+        for dialled in (6, 7):
+            await posts.start(f"/{dialled}")
+            await provider.connections[-1].goaway(1)
+            await provider.connections[-1].cut()
+            await trio.testing.wait_all_tasks_blocked()
+        assert len(provider.dials) == 7
+
+
 async def test_two_goaways(autojump_clock: trio.testing.MockClock) -> None:
     """PU-64: 2^31-1 is a notice, all go on; the second one lowers the id, and the rest moves."""
     async with pooled() as (pool, provider), trio.open_nursery() as nursery:
@@ -645,3 +668,22 @@ async def test_a_deadline_must_come(autojump_clock: trio.testing.MockClock) -> N
     async with pooled() as (pool, _):
         with pytest.raises(OverflowError):
             await pool.post(FIXED, [], b"", deadline=math.inf, priority=NORMAL)
+
+
+async def test_settings_that_come_too_late(autojump_clock: trio.testing.MockClock) -> None:
+    """PU-58, PU-64: a connection that was given up before its SETTINGS came takes no calls, and
+    does not stand in the way of the next one."""
+    async with trio.open_nursery() as nursery:
+        provider = Provider(nursery, on_request=echo)
+        provider.is_silent = True
+        pool = pool_to(provider)
+        nursery.start_soon(pool.run)
+        posts = Posts(nursery, pool)
+        await posts.start("/1")
+        [late] = provider.connections
+        provider.is_silent = False
+        await late.flush()
+        pool.replace()
+        await trio.sleep(5)
+        assert posts.statuses == {"/1": 200}
+        nursery.cancel_scope.cancel()

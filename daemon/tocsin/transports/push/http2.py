@@ -132,6 +132,11 @@ class Http2Link:
         return self._http.open_streams
 
     @property
+    def has_calls(self) -> bool:
+        """Some may still be answered."""
+        return bool(self._calls)
+
+    @property
     def load(self) -> float:
         """Open streams by limit."""
         return self._http.open_streams / (self.limit or 1)
@@ -269,20 +274,20 @@ class Http2Link:
         if leaving.code == ENHANCE_YOUR_CALM:
             self._owner.on_calm(self)
         self._owner.on_goaway(leaving)
-        self.leave()
         refused = [self._take(stream_id) for stream_id in leaving.refused]
+        self.leave()
         self._owner.take_back([call for call in refused if call is not None])
 
     def _cut(self, reason: str) -> None:
         """Nothing more will come for the calls that are open."""
+        sent: list[Call] = []
+        unsent: list[Call] = []
+        for call in self._calls.values():
+            (sent if self._http.was_sent(call.stream_id) else unsent).append(call)
+        self._calls = {}
         self.leave()
-        calls, self._calls = self._calls, {}
-        unsent = []
-        for call in calls.values():
-            if self._http.was_sent(call.stream_id):
-                call.settle(Unknown(reason))
-            else:
-                unsent.append(call)
+        for call in sent:
+            call.settle(Unknown(reason))
         self._owner.take_back(unsent)
         self._owner.on_room()
         self._end_if_empty()

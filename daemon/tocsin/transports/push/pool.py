@@ -76,6 +76,8 @@ class Http2Pool:
         self._dial = dial
         self._links: dict[Http2Link, float] = {}
         self._serving: list[Http2Link] = []
+        # Sent away before their first answer, which may still come.
+        self._unjudged: set[Http2Link] = set()
         self._waiting = Waiting()
         self._deadlines = Deadlines()
         self._backoff = Backoff(jitter)
@@ -183,11 +185,10 @@ class Http2Pool:
         if link not in self._serving:
             return
         self._serving.remove(link)
-        age = trio.current_time() - self._links[link]
-        if link.has_served or age >= PROVEN_SECONDS:
-            self._backoff.worked()
+        if link.has_served or not link.has_calls:
+            self._judge(link)
         else:
-            self._backoff.failed()
+            self._unjudged.add(link)
         self._open_if_wanted()
 
     def on_idle(self, link: Http2Link) -> None:
@@ -325,8 +326,19 @@ class Http2Pool:
         try:
             await link.run()
         finally:
+            if link in self._unjudged:
+                self._unjudged.remove(link)
+                self._judge(link)
             del self._links[link]
             self._gone.unpark()
+
+    def _judge(self, link: Http2Link) -> None:
+        """Whether a connection was worth having; those that were not are not replaced in a rush."""
+        age = trio.current_time() - self._links[link]
+        if link.has_served or age >= PROVEN_SECONDS:
+            self._backoff.worked()
+        else:
+            self._backoff.failed()
 
     async def _drain(self) -> None:
         self._leave_all()
