@@ -126,3 +126,26 @@ def test_a_request_that_is_over_awaits_nothing() -> None:
     one.close()
     one.expect(0, 7)
     assert (waiting.count, len(waiting.endings)) == (0, 0)
+
+
+async def test_the_end_of_all_waiting(autojump_clock: trio.testing.MockClock) -> None:
+    """OP-12: when the daemon stops, what is still out is queued; nothing is waited for again."""
+    waiting = Waiting(Endings(), 10)
+    one, later = replies(waiting, 2), replies(waiting)
+    one.expect(0, 7)
+    one.expect(1, 8)
+
+    async def end() -> None:
+        await trio.sleep(1)
+        waiting.endings.tell(7, None, DELIVERED)
+        waiting.end()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end)
+        await one.wait(trio.current_time() + 4)
+    assert trio.current_time() == pytest.approx(1)
+    later.expect(0, 9)
+    await later.wait(trio.current_time() + 4)
+    assert trio.current_time() == pytest.approx(1)
+    assert (one.finish(), later.finish()) == ([SENT, QUEUED], [QUEUED])
+    assert (waiting.count, len(waiting.endings)) == (0, 0)

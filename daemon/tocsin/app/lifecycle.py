@@ -288,7 +288,9 @@ class App:
                     await trio.sleep(0.02)
 
     def _finish_requests(self, connections: trio.Nursery) -> None:
-        """Requests in hand get a moment, connections without one none."""
+        """Requests in hand get a moment, connections without one none. What a caller of the gateway
+        still waits for is put back when what delivers ends."""
+        self._parts.gateway.stop_waiting()
         self._server.close_idle()
         self._admin_server.close_idle()
         connections.cancel_scope.deadline = trio.current_time() + CLOSING

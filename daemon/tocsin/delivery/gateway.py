@@ -83,6 +83,10 @@ class Gateway:
         """How many pushes are waited for now."""
         return self._waiting.count
 
+    def stop_waiting(self) -> None:
+        """Whoever waits is answered now, and nobody waits any more: the daemon stops."""
+        self._waiting.end()
+
     async def push(self, asked: Asked) -> list[Reply]:
         """A reply for each element, in order.
 

@@ -5,7 +5,8 @@ what is still out then is answered as queued. A delivery whose ending is decided
 written is waited for a moment more: otherwise a caller could be told "queued" of what is over.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import attrs
@@ -20,11 +21,30 @@ BEING_WRITTEN = 1.0
 
 @attrs.define(eq=False)
 class Waiting:
-    """How many pushes are waited for in all, and how many may be (PU-17)."""
+    """How many pushes are waited for in all, and how many may be (PU-17); `over` is whether nobody
+    waits any more."""
 
     endings: Endings
     most: int
     count: int = 0
+    over: bool = False
+    _scopes: set[trio.CancelScope] = attrs.field(factory=set)
+
+    def end(self) -> None:
+        """Wait for nothing more: what is still out is queued."""
+        self.over = True
+        for scope in self._scopes:
+            scope.cancel()
+
+    @contextmanager
+    def until(self, deadline: float) -> Iterator[None]:
+        """What is awaited inside is given up at the deadline (Trio's clock), or at the end."""
+        with trio.move_on_at(deadline) as scope:
+            self._scopes.add(scope)
+            try:
+                yield
+            finally:
+                self._scopes.remove(scope)
 
 
 @attrs.frozen
@@ -59,7 +79,7 @@ class Replies:
         callback of its commit. With its `notification` an ending that comes too late after all is
         told like that of a delivery nobody has waited for."""
         waiting = self._waiting
-        if self._closed or waiting.count >= waiting.most:
+        if self._closed or waiting.over or waiting.count >= waiting.most:
             return
         tell = partial(self._told, position, delivery_id, notification)
         self._awaited[position] = _Awaited(delivery_id, tell)
@@ -69,7 +89,7 @@ class Replies:
     async def wait(self, deadline: float) -> None:
         """Return when nothing is awaited any more, or soon after the deadline (Trio's clock)."""
         if self._awaited:
-            with trio.move_on_at(deadline):
+            with self._waiting.until(deadline):
                 await self._nothing_awaited.wait()
             self.close()
         if self._awaited:
