@@ -686,4 +686,8 @@ async def test_settings_that_come_too_late(autojump_clock: trio.testing.MockCloc
         pool.replace()
         await trio.sleep(5)
         assert posts.statuses == {"/1": 200}
+        await provider.connections[-1].cut()
+        await posts.start("/2")
+        await trio.sleep(5)
+        assert posts.statuses == {"/1": 200, "/2": 200}
         nursery.cancel_scope.cancel()

@@ -240,7 +240,9 @@ class Http2Link:
                     pass
                 case Ready():
                     self._decided.set()
-                    self._owner.on_ready(self)
+                    # It may have been given up a moment before.
+                    if not self._leaving.is_set():
+                        self._owner.on_ready(self)
                 case Leaving():
                     self._sent_away(event)
                 case PingAnswered():
