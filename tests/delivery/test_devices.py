@@ -1,6 +1,7 @@
 """tocsin.delivery.devices: what goes with a dead token, when it is believed, and how it comes back
 (push.md, C.5)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -24,6 +25,8 @@ from tocsin.delivery.pushapps import AppRegistry, PushKeySettings, PushSettings
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import StoreError
 from tocsin.model.outcome import Deferred, Delivered, Gone, Refused, Sign, Word
+from tocsin.store.jobs import Done
+from tocsin.store.records import Ended, Removal
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 DAY = 86_400
@@ -210,6 +213,42 @@ async def test_many_removals_of_one_token_are_one(it: DeviceWorld) -> None:
     assert len(it.events("push.token.removed")) == 1
     assert len(it.told) == it.world.sample("deliveries_total", type="OMAPush", outcome="refused")
     assert it.world.store.backlog == 0
+
+
+class SlowToFail(SqliteStore):
+    """Removals fail, and not at once, as when many wait for the writer."""
+
+    is_failing = True
+
+    async def remove_devices(
+        self, channels: Sequence[Channel], removal: Removal, on_done: Done[Ended]
+    ) -> None:
+        """See `Store.remove_devices`."""
+        if not self.is_failing:
+            await super().remove_devices(channels, removal, on_done)
+            return
+        await trio.sleep(0.5)
+        error = StoreError("the disk is on fire")
+        on_done(None, error)
+        raise error
+
+
+async def test_a_removal_that_found_nothing_to_remove_gives_its_delivery_back(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """Of two pushes that find a token gone at once one has it removed; when that fails and the
+    token is registered again, both are tried again and neither stays claimed (PU-48, PU-50)."""
+    store = SlowToFail(StoreSettings(path=":memory:"), threaded=False)
+    it = DeviceWorld(store=store)
+    await it.start(nursery)
+    channel = await it.registered()
+    for one in await it.push(channel, "n", "m", service="sms"):
+        it.judge(one, channel, UNREGISTERED)
+    await trio.sleep(1)
+    await it.registered()
+    store.is_failing = False
+    await trio.sleep(60)
+    assert sorted(one.notification.id for one in await it.claim()) == ["m", "n"]
 
 
 async def test_cancelled_in_a_removal_it_is_finished_later(it: DeviceWorld) -> None:

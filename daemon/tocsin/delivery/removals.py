@@ -27,6 +27,9 @@ class Removal:
     judged_at: int
 
 
+OnEnd = Callable[[Removal], None]
+
+
 class Removals:
     """What waits to be removed; bounded by the settler, as part of what it has gathered."""
 
@@ -48,27 +51,30 @@ class Removals:
         """Have a token removed by the next `carry_out`."""
         self._waiting.append(removal)
 
-    async def carry_out(self, on_spared: Callable[[Removal], None]) -> bool:
-        """Remove what waits, side by side, so that removals share their commits; `on_spared` is
-        told of tokens that have been registered again meanwhile. Then write what was learned of
-        the apps. False, or cancelled: the rest still waits."""
+    async def carry_out(self, on_gone: OnEnd, on_spared: OnEnd) -> bool:
+        """Remove what waits, side by side, so that removals share their commits. `on_gone` is told
+        of tokens that have no channels any more, or none that somebody else is not removing;
+        `on_spared` of those that have been registered again meanwhile. Then write what was
+        learned of the apps. False, or cancelled: the rest still waits."""
         if self._devices is None:
             return True
         async with self._busy:
             try:
-                await self._remove(self._devices, on_spared)
+                await self._remove(self._devices, on_gone, on_spared)
                 await self._devices.catch_up()
             except StoreError as error:
                 log.warning("store.removal_failed", reason=str(error))
                 return False
         return True
 
-    async def _remove(self, devices: Devices, on_spared: Callable[[Removal], None]) -> None:
+    async def _remove(self, devices: Devices, on_gone: OnEnd, on_spared: OnEnd) -> None:
         while self._waiting:
             failures: list[StoreError] = []
             async with trio.open_nursery() as nursery:
                 for one in self._waiting[:AT_ONCE]:
-                    nursery.start_soon(self._remove_one, devices, one, on_spared, failures)
+                    nursery.start_soon(
+                        self._remove_one, devices, one, (on_gone, on_spared), failures
+                    )
             if failures:
                 raise failures[0]
 
@@ -76,7 +82,7 @@ class Removals:
         self,
         devices: Devices,
         one: Removal,
-        on_spared: Callable[[Removal], None],
+        ends: tuple[OnEnd, OnEnd],
         failures: list[StoreError],
     ) -> None:
         try:
@@ -85,5 +91,5 @@ class Removals:
             failures.append(error)
             return
         self._waiting.remove(one)
-        if not is_gone:
-            on_spared(one)
+        on_gone, on_spared = ends
+        (on_gone if is_gone else on_spared)(one)

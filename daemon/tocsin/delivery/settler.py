@@ -165,7 +165,7 @@ class Settler:
         while self._gathered or self._suspended or self._removals.has_work:
             try:
                 await self._suspend()
-                is_through = await self._removals.carry_out(self._try_again)
+                is_through = await self._removals.carry_out(self._let_go, self._try_again)
                 await self._settle()
             except StoreError as error:
                 log.warning("store.settle_failed", reason=str(error))
@@ -180,6 +180,11 @@ class Settler:
             channel = self._suspended[0]
             await self._directory.suspend(channel)
             self._suspended = [one for one in self._suspended if one is not channel]
+
+    def _let_go(self, removal: Removal) -> None:
+        """It has gone with its channel. Unless somebody else was to remove that, and has failed:
+        then it is put back, and nobody holds it claimed."""
+        self.release(removal.claimed)
 
     def _try_again(self, removal: Removal) -> None:
         """Its token has been registered anew meanwhile (PU-50)."""
