@@ -14,19 +14,23 @@
 //
 // Without a rule, /3/device/... is answered 200 with the apns-id it came with, /v1/projects/...
 // 200 with the name of a message, anything else 200. A rule is
-//   {"path": REGEX, "times": N, "after": MS, "do": WHAT, "status": N, "headers": {}, "body": ANY,
-//    "code": N}
-// all of it optional; the first one whose `path` matches and whose `times` are not used up is
-// followed. WHAT is "answer" (which is the default, with status, headers and body, objects as
-// JSON), "hang", "reset" (RST_STREAM with `code`) or "cut" (the TCP connection, at once).
+//   {"path": REGEX, "saying": TEXT, "times": N, "after": MS, "do": WHAT, "status": N, "headers": {},
+//    "body": ANY, "code": N}
+// all of it optional; the first one whose `path` matches, whose text is in the request's body and
+// whose `times` are not used up is followed. WHAT is "answer" (which is the default, with status,
+// headers and body, objects as JSON), "hold" (the same once it is told to release), "hang", "reset"
+// (RST_STREAM with `code`) or "cut" (the TCP connection, at once).
 //
 // One JSON object per line may come in:
 //   {"do": "rules", "rules": [...]}                   from now on these
 //   {"do": "settings", "settings": {...}}             as of node's session.settings, to everyone
 //   {"do": "goaway", "code": N, "debug": TEXT}        graceful: open streams are still answered
 //   {"do": "goaway", "code": N, "how": "abrupt"}      and the connection is cut behind it
+//   {"do": "cut"}                                     every connection, at once
+//   {"do": "release"}                                 what is held is answered now
 //   {"do": "report"}        connections, requests, distinct (by apns-id, else path and body),
-//                           the most requests open at a time, the last 100 requests
+//                           the most requests open at a time, the last 100 requests, each with
+//                           its headers, its body and the number of its connection
 // At the end of its input it ends.
 
 'use strict';
@@ -52,15 +56,18 @@ let rules = options.rules ? JSON.parse(fs.readFileSync(options.rules, 'utf8')) :
 const sessions = new Set();
 const seen = new Set();
 const last = [];
+let held = [];
 const counts = { connections: 0, requests: 0, open: 0, most_open: 0 };
 
 function say(message) {
   process.stdout.write(`${JSON.stringify(message)}\n`);
 }
 
-function ruleFor(path) {
+function ruleFor(path, body) {
   const rule = rules.find(
-    ({ path: pattern = '', times = 1 }) => times > 0 && new RegExp(pattern).test(path),
+    ({ path: pattern = '', saying = '', times = 1 }) => (
+      times > 0 && new RegExp(pattern).test(path) && body.includes(saying)
+    ),
   );
   if (rule?.times) rule.times -= 1;
   return rule;
@@ -85,6 +92,9 @@ function follow(stream, rule) {
   switch (rule.do ?? 'answer') {
     case 'hang':
       return;
+    case 'hold':
+      held.push([stream, { ...rule, do: 'answer' }]);
+      return;
     case 'reset':
       stream.close(rule.code ?? http2.constants.NGHTTP2_INTERNAL_ERROR);
       return;
@@ -97,10 +107,10 @@ function follow(stream, rule) {
   }
 }
 
-function note(headers, body) {
+function note(headers, body, connection) {
   counts.requests += 1;
   seen.add(headers['apns-id'] ?? `${headers[':path']} ${body}`);
-  last.push({ headers: { ...headers }, body });
+  last.push({ connection, headers: { ...headers }, body });
   if (last.length > KEPT) last.shift();
 }
 
@@ -122,8 +132,9 @@ function serve(stream, headers) {
   stream.on('error', () => {});
   stream.on('close', () => { counts.open -= 1; });
   stream.on('end', () => {
-    note(headers, Buffer.concat(pieces).toString());
-    const rule = ruleFor(headers[':path']) ?? usual(headers);
+    const body = Buffer.concat(pieces).toString();
+    note(headers, body, session.number);
+    const rule = ruleFor(headers[':path'], body) ?? usual(headers);
     const wait = rule.after ?? delay;
     if (wait) setTimeout(follow, wait, stream, rule);
     else follow(stream, rule);
@@ -141,6 +152,15 @@ function obey(command) {
     case 'goaway':
       for (const session of sessions) sendAway(session, command);
       break;
+    case 'cut':
+      for (const session of sessions) session.destroy();
+      break;
+    case 'release': {
+      const released = held;
+      held = [];
+      for (const [stream, rule] of released) follow(stream, rule);
+      break;
+    }
     case 'report':
       say({ event: 'report', ...counts, distinct: seen.size, last });
       break;
@@ -159,6 +179,7 @@ const server = http2.createSecureServer({
 });
 server.on('session', (session) => {
   counts.connections += 1;
+  session.number = counts.connections;
   sessions.add(session);
   session.on('close', () => sessions.delete(session));
   session.on('error', () => {});

@@ -1,6 +1,7 @@
 """HTTP/2 servers of others as processes on loopback, with certificates for `localhost`."""
 
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -17,6 +18,8 @@ import trustme
 from tocsin.transports.push.tls import Origin, client_context
 
 HERE = Path(__file__).parent
+PLACES = "/usr/bin:/usr/sbin:/usr/local/bin"
+REQUIRED = "TOCSIN_REQUIRE_PEERS"
 
 
 @attrs.frozen
@@ -104,8 +107,9 @@ async def start_nghttpd(nursery: trio.Nursery, certificates: Certificates, *opti
 
 
 def require(program: str, package: str) -> str:
-    """Its path; the test is skipped where it is not installed."""
-    found = shutil.which(program, path="/usr/bin:/usr/sbin:/usr/local/bin")
+    """Its path; without it the test is skipped, or fails where such peers are required."""
+    found = shutil.which(program, path=PLACES)
     if found is None:
-        pytest.skip(f"no {program}; on Debian: apt-get install {package}")
+        complain = pytest.fail if os.environ.get(REQUIRED) == "1" else pytest.skip
+        complain(f"there is no `{program}` on this machine (Debian: apt-get install {package})")
     return found
