@@ -8,6 +8,8 @@ from tests.end_to_end.http_connection import Answer, HttpConnection, http_connec
 
 PREFIX = "/cpaas"
 ROOT = "chatMessageNotification"
+SENT = (200, "Your message was sent.")
+QUEUED = (200, "Your message was queued.")
 
 
 def chat(user: str, text: str, **members: object) -> dict[str, Any]:
@@ -117,6 +119,45 @@ class User:
         await self.subscribe(channel)
         return channel
 
+    async def push_channel(self, app: str, device_token: str, **fields: object) -> str:
+        """The channel of an app on one of Apple's devices, subscribed to nothing yet."""
+        data = {"appId": app, "x-provider": "apns", "x-deviceToken": device_token}
+        return await self.open_channel("OMAPush", channelData=data, **fields)
+
     async def delete(self, channel: str) -> int:
         """DELETE a channel; the status."""
         return (await self.call("DELETE", f"{self.channels}/{channel}")).status
+
+
+class Caller:
+    """Pushes through the gateway; with a token only if it is given one."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    async def post(
+        self, path: str, body: bytes, content_type: str = "application/json", **headers: str
+    ) -> Answer:
+        """One request, as it is."""
+        fields = {"Content-Type": content_type, **headers}
+        async with http_connection(self._daemon.public) as connection:
+            return await connection.request("POST", path, body, fields)
+
+    async def multisend(self, *elements: object) -> list[tuple[int, str]]:
+        """The code and the text for each of these."""
+        answer = await self.post("/pnm2/multisend", orjson.dumps(elements))
+        assert answer.status == 200, answer.body
+        return [said(one) for one in answer.json()]
+
+    async def send(self, element: object) -> tuple[int, str]:
+        """The same for one, through `/pnm2/send`."""
+        answer = await self.post("/pnm2/send", orjson.dumps(element))
+        assert answer.status == 200, answer.body
+        return said(answer.json())
+
+
+def said(reply: dict[str, Any]) -> tuple[int, str]:
+    """The code and the text of a reply; there is nothing else in it (PU-2)."""
+    assert set(reply) == {"code", "status", "response"}
+    assert reply["code"] == reply["status"]
+    return reply["code"], reply["response"]
