@@ -16,7 +16,7 @@ from trio.testing import MockClock
 from tocsin.delivery.drain import RESTART, close_sockets
 from tocsin.delivery.housekeeping import SLICE, Housekeeping
 from tocsin.delivery.settings import DeliveryLimits
-from tocsin.store.records import Settlements
+from tocsin.store.records import Rescheduled, Settlements
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 if TYPE_CHECKING:
@@ -214,3 +214,26 @@ async def test_webhooks_that_nobody_signs_for_are_counted(
     await housekeeping.sweep()
     value = world.metrics.registry.get_sample_value("tocsin_webhook_unsigned_channels")
     assert value == counted
+
+
+async def test_a_letter_of_the_sweep_is_an_event(world: World, autojump_clock: MockClock) -> None:
+    """As any other (delivery.md, dead letters); what was never attempted has none."""
+    told: list[tuple[str, dict[str, object]]] = []
+    housekeeping = Housekeeping(
+        world.store,
+        world.directory,
+        settings=world.settings,
+        metrics=world.metrics,
+        clock=world.clock,
+        on_lane=lambda _lane: None,
+    )
+    housekeeping.tell = lambda name, **fields: told.append((name, fields))
+    channel = await world.hook()
+    await world.publish("a", "b", expires_in=5_000)
+    [one] = (await world.store.claim(HOOK, now=world.clock(), limit=1, provisional=0)).deliveries
+    again = Rescheduled(one.id, world.clock() + 60_000, attempts=1, unanswered=0)
+    await world.store.settle(Settlements(rescheduled=[again]), now=world.clock())
+    await trio.sleep(6)
+    await housekeeping.sweep()
+    letter_of = {"notification_id": "a", "channel_id": channel.id, "attempts": 1}
+    assert told == [("delivery.dead", {**letter_of, "reason": "expired"})]

@@ -165,7 +165,7 @@ class Parts:
         self.feedback_hook = self._event_hook(FEEDBACK, self._webhook(config.push.feedback_url))
         self.events.hook = self.operator_hook
         self.events.feedback = self.feedback_hook
-        self.settler.tell = self.events.emit
+        self.settler.tell = self.housekeeping.tell = self.events.emit
         self.directory.on_switched = self.events.note_channel
         self.directory.on_removed = self._channel_removed
         self.directory.on_resumed = self.wake

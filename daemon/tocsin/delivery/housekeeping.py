@@ -47,7 +47,8 @@ class Housekeeping:
         """`on_lane` is told of lanes where an expiry has made way for what waited behind it.
         `signs_all`: webhooks without a secret of their own are signed, too (PU-76). Webhooks go
         after `collect_unused_days` without use, device tokens of the gateway after
-        `forget_tokens_days`; of what is remembered `remembered` rows of a kind are kept."""
+        `forget_tokens_days`; of what is remembered `remembered` rows of a kind are kept.
+        `tell` makes an event of a dead letter (`Events.emit`)."""
         self._signs_all = signs_all
         self._unused = {
             ChannelType.WEBHOOKS: collect_unused_days * DAY,
@@ -62,6 +63,7 @@ class Housekeeping:
         self._metrics = metrics
         self._clock = clock
         self._on_lane = on_lane
+        self.tell: Callable[..., None] = log.warning
         self._next_ages = 0
         self._next_prune = clock() + PRUNE_EVERY
 
@@ -118,6 +120,15 @@ class Housekeeping:
         self._endings.tell_all(ended.pushes, Ending("expired", "expired"))
         for kind, count in ended.counts.items():
             self._metrics.deliveries[kind, "expired"].inc(count)
+        for letter in ended.buried:
+            self._metrics.dead_letters[letter.type].inc()
+            self.tell(
+                "delivery.dead",
+                notification_id=letter.notification_id,
+                channel_id=letter.channel_id,
+                attempts=letter.attempts,
+                reason="expired",
+            )
         for lane in ended.lanes:
             self._on_lane(lane)
         return sum(ended.counts.values())

@@ -359,17 +359,28 @@ class Lane:
     urgent_at: int | None = None
 
 
+@attrs.frozen
+class Buried:
+    """A delivery that has become a dead letter."""
+
+    type: ChannelType
+    notification_id: str
+    channel_id: str
+    attempts: int
+
+
 @attrs.frozen(eq=False)
 class Ended:
     """What ended without an attempt: deliveries per channel type, and their lanes; the channels
     that were removed by key, and their subscriptions per service; the gateway pushes among the
-    deliveries, by id."""
+    deliveries, by id; those that have become dead letters."""
 
     counts: dict[ChannelType, int]
     lanes: frozenset[str]
     channels: dict[int, ChannelType] = attrs.field(factory=dict)
     subscriptions: dict[str, int] = attrs.field(factory=dict)
     pushes: Mapping[int, Notification] = attrs.field(factory=dict)
+    buried: Sequence[Buried] = ()
 
 
 @attrs.frozen

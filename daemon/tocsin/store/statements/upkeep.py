@@ -6,7 +6,7 @@ import attrs
 
 from tocsin.model.channel import ChannelType
 from tocsin.store import rows
-from tocsin.store.records import REMEMBERED, Counts, Ended
+from tocsin.store.records import REMEMBERED, Buried, Counts, Ended
 from tocsin.store.schema import LEG_BITS, MAX_LEGS
 from tocsin.store.statements.deliverylog import log_ends
 from tocsin.store.statements.positions import count_dropped
@@ -75,15 +75,17 @@ def expire_deliveries(
     if not found:
         return Ended({}, frozenset())
     ids = as_json(id_ for (id_,) in found)
-    db.execute(
+    buried = db.execute(
         "INSERT OR REPLACE INTO dead_letter(delivery, channel, type, died_at, attempts, reason,"
         f" {rows.NOTIFICATION}) SELECT d.id, c.id, d.type, ?, d.attempts, 'expired',"
         f" {rows.NOTIFICATION_OF_N} FROM delivery AS d"
         f" JOIN notification AS n ON n.key = d.id >> {LEG_BITS}"
         " JOIN channel AS c ON c.key = d.channel"
-        f" WHERE d.attempts > 0 AND d.id {IN_LIST} AND d.type {IN_LIST} AND d.id NOT {IN_LIST}",
+        f" WHERE d.attempts > 0 AND d.id {IN_LIST} AND d.type {IN_LIST} AND d.id NOT {IN_LIST}"
+        " RETURNING type, id, channel, attempts",
         (now, ids, as_json(kind.value for kind in keep), as_json(spare)),
     )
+    letters = [Buried(ChannelType(type_), *rest) for type_, *rest in buried]
     pushes = gateway_pushes(db, ids)
     log_ends(db, ids, "expired", now)
     gone = fetch_all(
@@ -96,7 +98,8 @@ def expire_deliveries(
     forget_notifications(db, [row[0] for row in gone])
     count_dropped(db, [row[3] for row in gone if row[2] is None and row[5] is None])
     promote(db, {(row[3], row[4]) for row in gone if row[2] is not None}, now)
-    return attrs.evolve(ended_of((row[1], row[2]) for row in gone), pushes=pushes)
+    ended = ended_of((row[1], row[2]) for row in gone)
+    return attrs.evolve(ended, pushes=pushes, buried=letters)
 
 
 def probe(db: Database, now: int) -> None:
