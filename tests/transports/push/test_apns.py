@@ -88,7 +88,7 @@ async def test_what_is_nearly_over_is_not_sent(autojump_clock: MockClock) -> Non
         ([answer(400, "BadDeviceToken")], BAD_TOKEN),
         ([answer(403, "InvalidProviderToken")], PAUSED),
         ([NotSent("connect")], Deferred("connect")),
-        ([NotSent("not_sent")], Deferred("not_sent")),
+        ([NotSent("not_sent")], Deferred("not_sent", sign=Sign.NOTHING)),
         ([Unknown("timeout")], Deferred("unknown")),
         ([Unknown("cut")], Deferred("unknown")),
     ],

@@ -90,7 +90,9 @@ def is_late(notification: Notification, now: int) -> bool:
 def without_answer(result: NotSent | Unknown, notification: Notification, app: App) -> Outcome:
     """What it comes to that there is no complete answer."""
     if isinstance(result, NotSent):
-        return Deferred(result.reason)
+        # A server that sends us elsewhere, or has no stream free, does not fail (PU-52).
+        is_failure = result.reason == "connect"
+        return Deferred(result.reason, sign=Sign.FAILURE if is_failure else Sign.NOTHING)
     if app.fails_unknown(notification.root_key):
         return Refused("unknown_outcome", sign=Sign.FAILURE)
     return Deferred("unknown")
