@@ -10,6 +10,7 @@ import structlog
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.fakes import pushkeys
 from tests.fakes.daemon import (
     CHANNELS,
     CHAT,
@@ -346,6 +347,30 @@ async def test_stop(tmp_path: Path) -> None:
         await dial(public[0])
     async with daemon(tmp_path) as running:
         assert (await running.get(CHANNELS)).status == 200
+
+
+async def test_who_waits_for_a_push_is_answered_at_the_end(tmp_path: Path) -> None:
+    """What is stored and will be pushed after the restart is told so, although its caller would
+    have waited longer than the daemon lasts (PU-14, OP-12)."""
+    unreachable = {"provider": "apns", "team_id": "ABCDE12345", "key_id": "F6G7H8J9K0"}
+    unreachable |= {"private_key": pushkeys.p8(), "endpoint": "https://127.0.0.1:1"}
+    app = {"provider": "apns", "key": "k", "topic": "com.example"}
+    push = {"ack_deadline": 20.0, "keys": {"k": unreachable}, "apps": {"com.example": app}}
+    element = {"verb": "NotifyReprovision", "AppId": "com.example", "DeviceToken": "ab" * 32}
+    kind = [("Content-Type", "application/json")]
+    answers: list[Answer] = []
+    async with daemon(tmp_path, push=push) as running, trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            answers.append(await running.post("/pnm2/send", element, bearer=None, headers=kind))
+
+        nursery.start_soon(ask)
+        with trio.fail_after(10):
+            while not running.app.store.backlog:  # noqa: ASYNC110 - nobody tells
+                await trio.sleep(0.01)
+            running.app.stop()
+    [answer] = answers
+    assert (answer.status, answer.json["code"]) == (200, 200)
 
 
 async def test_one_daemon_per_store(tmp_path: Path) -> None:

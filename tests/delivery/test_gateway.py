@@ -455,6 +455,29 @@ async def test_requests_that_open_a_channel_together(tmp_path: Path) -> None:
         assert len(world.provider.attempts) == 10
 
 
+async def test_the_end_of_the_daemon(autojump_clock: trio.testing.MockClock) -> None:
+    """Who waits for what is not attempted any more is told at once that it is queued, which it is;
+    later ones are not waited for at all (PU-14, PU-8)."""
+    async with gateway_world() as world, trio.open_nursery() as nursery:
+        world.provider.script[TOKEN] = [Deferred("unavailable", 30, 503)]
+        answers: list[Reply] = []
+
+        async def ask() -> None:
+            answers.append(await world.send(text()))
+
+        nursery.start_soon(ask)
+        await trio.sleep(1)
+        world.queue.stop()
+        await world.queue.wait_idle()
+        world.gateway.stop_waiting()
+        await ask()
+        await trio.testing.wait_all_tasks_blocked()
+        assert answers == [QUEUED, QUEUED]
+        assert trio.current_time() == pytest.approx(1)
+        assert world.gateway.waiting == 0
+        assert await world.pending() == 2
+
+
 async def test_cancelled_while_it_waits(autojump_clock: trio.testing.MockClock) -> None:
     """The push goes on, and what becomes of it is told as feedback (PU-8, PU-17)."""
     async with gateway_world() as world:
