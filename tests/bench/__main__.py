@@ -13,7 +13,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import accept, fan_out, idle, pending, sends, sockets, webhooks
+from tests.bench import (
+    accept,
+    fan_out,
+    gateway,
+    idle,
+    pending,
+    pushes,
+    sends,
+    settling,
+    sockets,
+    webhooks,
+)
 from tests.bench.processes import compiled_floor
 from tests.bench.report import Figure, table
 from tests.bench.run import Run, syncs_per_second
@@ -22,8 +33,11 @@ TOOLS = "TOCSIN_LOADTOOLS"
 SUBJECTS: dict[str, Callable[[Run], list[Figure]]] = {
     "accept": accept.figures,
     "fan_out": fan_out.figures,
+    "gateway": gateway.figures,
     "idle": idle.figures,
     "pending": pending.figures,
+    "pushes": pushes.figures,
+    "settling": settling.figures,
     "sockets": sockets.figures,
     "webhooks": webhooks.figures,
 }
@@ -33,7 +47,7 @@ def main() -> None:
     """Parse the command line, measure, print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("subjects", nargs="*", choices=[[], *SUBJECTS], help="only these")
-    parser.add_argument("--quick", action="store_true", help="within 40 seconds, less exact")
+    parser.add_argument("--quick", action="store_true", help="within two minutes, less exact")
     parser.add_argument("--folder", help="where the stores are put, for another disk")
     wanted = parser.parse_args()
     _raise_descriptor_limit()
@@ -64,6 +78,7 @@ def _prepare(folder: Path, tools: Path | None, *, quick: bool) -> Run:
         crowd=1000,
         many=2000 if quick else 5000,
         idle=2000 if quick else 10_000,
+        pushes=100_000 if quick else 1_000_000,
         floor=floor,
         syncs=syncs_per_second(folder),
     )

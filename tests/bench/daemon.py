@@ -62,8 +62,7 @@ class Daemon:
 
     def resident_bytes(self) -> int:
         """Memory it holds."""
-        [line] = [line for line in self._proc("status").splitlines() if line.startswith("VmRSS")]
-        return int(line.split()[1]) * 1024
+        return resident_bytes(self.process.pid)
 
     def token(self, user: str, scope: str = "channels") -> str:
         """A token the daemon accepts."""
@@ -74,17 +73,25 @@ class Daemon:
         return Path(f"/proc/{self.process.pid}/{name}").read_text()
 
 
+def resident_bytes(process: int | str) -> int:
+    """Memory a process holds; `self` is this one."""
+    status = Path(f"/proc/{process}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) * 1024
+
+
 @contextlib.contextmanager
-def running(folder: Path, sockets: str = "") -> Iterator[Daemon]:
+def running(folder: Path, sockets: str = "", more: str = "") -> Iterator[Daemon]:
     """Start one and wait until it serves; ended and reaped at the end. Its folder is a new one,
     or has a store in it.
 
-    `sockets` are further lines of `[ws]`.
+    `sockets` are further lines of `[ws]`, `more` further sections.
     """
     folder.mkdir(exist_ok=True)
     secret = secrets.token_urlsafe(48)
     config = folder / "tocsin.toml"
-    config.write_text(CONFIGURATION.format(folder=folder, secret=secret, sockets=sockets))
+    text = CONFIGURATION.format(folder=folder, secret=secret, sockets=sockets)
+    config.write_text(text + more)
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen(

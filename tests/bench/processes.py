@@ -47,16 +47,16 @@ class Crowd:
         return self._ask(f"check {rounds}")
 
     def _ask(self, command: str) -> Received:
-        _tell(self._process, command)
-        return Received(**json.loads(_hear(self._process)))
+        tell(self._process, command)
+        return Received(**json.loads(hear(self._process)))
 
 
 @contextlib.contextmanager
 def crowd(port: int, paths: Sequence[str]) -> Iterator[Crowd]:
     """Clients on these paths, all connected; they are gone at the end."""
-    with _child("tests.bench.crowd") as process:
-        _tell(process, json.dumps({"port": port, "paths": list(paths)}))
-        yield Crowd(process, json.loads(_hear(process))["seconds"])
+    with child(*python("tests.bench.crowd")) as process:
+        tell(process, json.dumps({"port": port, "paths": list(paths)}))
+        yield Crowd(process, json.loads(hear(process))["seconds"])
 
 
 class Sink(Protocol):
@@ -72,7 +72,7 @@ class Sink(Protocol):
 def sink(tools: Path | None) -> Iterator[Sink]:
     """The one in C if there are such tools, else ours."""
     if tools is not None:
-        port = _free_port()
+        port = free_port()
         with subprocess.Popen(
             [tools / "sink", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         ) as process:
@@ -82,8 +82,8 @@ def sink(tools: Path | None) -> Iterator[Sink]:
             finally:
                 process.terminate()
         return
-    with _child("tests.bench.sink") as process:
-        yield PlainSink(process, int(_hear(process)))
+    with child(*python("tests.bench.sink")) as process:
+        yield PlainSink(process, int(hear(process)))
 
 
 class PlainSink:
@@ -95,8 +95,8 @@ class PlainSink:
 
     def count(self) -> tuple[int, float]:
         """See Sink."""
-        _tell(self._process, "count")
-        received, busy = _hear(self._process).split()
+        tell(self._process, "count")
+        received, busy = hear(self._process).split()
         return int(received), float(busy)
 
 
@@ -115,7 +115,7 @@ class CompiledSink:
 def compiled_floor(tools: Path, sockets: int, rounds: int) -> float:
     """Microseconds of processor time of a `send` in C, with the compiled crowd reading."""
     burst = ["--burst", str(rounds), "--burst-conns", str(sockets), "--burst-size", "200"]
-    port = str(_free_port())
+    port = str(free_port())
     with subprocess.Popen(
         [tools / "floor", *burst, port], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as floor:
@@ -128,31 +128,37 @@ def compiled_floor(tools: Path, sockets: int, rounds: int) -> float:
             floor.terminate()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """One the tools, which must be told, will most likely find free a moment later."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
 @contextlib.contextmanager
-def _child(module: str) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(
-        [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+def child(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with pipes to it, killed at the end."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             yield process
         finally:
             process.kill()
 
 
-def _tell(process: subprocess.Popen[bytes], line: str) -> None:
+def python(module: str, *arguments: str) -> tuple[str, ...]:
+    """The command that runs a module of ours."""
+    return sys.executable, "-m", module, *arguments
+
+
+def tell(process: subprocess.Popen[bytes], line: str) -> None:
+    """Write it a line."""
     if process.stdin is None:
         raise ValueError("no pipe")
     process.stdin.write(line.encode() + b"\n")
     process.stdin.flush()
 
 
-def _hear(process: subprocess.Popen[bytes]) -> str:
+def hear(process: subprocess.Popen[bytes]) -> str:
+    """The next line it writes."""
     return _line(process.stdout)
 
 

@@ -18,6 +18,7 @@ class Run:
 
     `seconds` of each measurement, `sockets` in the crowd of one-to-one traffic, `crowd` in that
     of a fan-out, `idle` that just stand there, `many` where the reactor is measured by itself.
+    `pushes` is how many are made to see what memory they leave.
     `floor` is the processor time of one bare `send` (microseconds), `syncs` how often in a second
     the disk makes a small write durable, one after the other.
     """
@@ -29,6 +30,7 @@ class Run:
     crowd: int
     many: int
     idle: int
+    pushes: int
     floor: float
     syncs: float
 
