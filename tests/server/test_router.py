@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tocsin.model.errors import RequestError
-from tocsin.server.router import ANY, Match, Router
+from tocsin.server.router import ANY, Match, Route, Router
 from tocsin.wire.request import Request
 from tocsin.wire.response import Response
 
@@ -109,3 +109,26 @@ def test_walking_all_routes(paths: set[tuple[str, ...]]) -> None:
     assert {(route.method, route.pattern) for route in routes.routes()} == added
     for path in paths:
         assert found(routes, *path)[0] == "/" + "/".join(path)
+
+
+def test_mounts() -> None:
+    """Whoever mounts a prefix gets everything at and below it, undecoded, and nothing beside."""
+    routes = Router()
+
+    def mount(_request: Request) -> Route:
+        raise NotImplementedError
+
+    routes.mount("/echo", mount)
+    for target in ("/echo", "/echo/", "/echo?a", "/echo//%zz/a?b/c", "/echo/%2F"):
+        assert routes.mounted(target) is mount
+    for target in ("/", "/echoes", "/ech", "/Echo", "/a/echo", "/%65cho", "echo"):
+        assert routes.mounted(target) is None
+
+
+@pytest.mark.parametrize("prefix", ["/echo", "/echo/a", "/", "echo", "/echo/", ""])
+def test_mounts_do_not_overlap(prefix: str) -> None:
+    """A prefix within another, or none at all, is a mistake found at once."""
+    routes = Router()
+    routes.mount("/echo", NotImplemented)
+    with pytest.raises(ValueError, match=r"taken|no prefix"):
+        routes.mount(prefix, NotImplemented)

@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.wire.response import CLOSE, KEEP_ALIVE, Response, Upgrade, render, render_upgrade
+from tocsin.wire.response import (
+    CLOSE,
+    KEEP_ALIVE,
+    LAST_CHUNK,
+    Response,
+    Upgrade,
+    chunk,
+    render,
+    render_streamed,
+    render_upgrade,
+)
 
 
 def parse(data: bytes, *, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
@@ -82,3 +92,29 @@ def test_endless_answer_head() -> None:
     """Another status than 101 starts an answer the adopter goes on with."""
     upgrade = Upgrade([("Transfer-Encoding", "chunked")], lambda *_: None, status=200)
     assert parse(render_upgrade(upgrade) + b"2\r\nhi\r\n0\r\n\r\n")[2] == b"hi"
+
+
+@pytest.mark.parametrize("data", [b"x", b"hello\r\n" * 1000])
+def test_streamed_answers(data: bytes) -> None:
+    """Chunks end with the last one; without them the answer ends with the stream."""
+    head = render_streamed(200, [("X-A", "b")], chunked=True, connection=b"")
+    status, headers, body = parse(head + chunk(data) + LAST_CHUNK)
+    assert (status, headers["x-a"], body) == (200, "b", data)
+    head = render_streamed(200, (), chunked=False, connection=CLOSE)
+    assert b"Transfer-Encoding" not in head
+    assert b"Connection: close\r\n" in head
+
+
+def test_not_modified_has_no_body() -> None:
+    """304 announces neither a length nor a type."""
+    data = render(Response(304, b"{}", [("ETag", '"a"')]))
+    assert data.startswith(b"HTTP/1.1 304")
+    assert b"Content-" not in data
+    assert data.endswith(b"\r\n\r\n")
+
+
+def test_what_may_be_cached() -> None:
+    """Nothing, unless the answer says so itself or leaves it to its headers."""
+    assert b"Cache-Control: no-store\r\n" in render(Response(200))
+    assert b"Cache-Control: private\r\n" in render(Response(200, cache_control="private"))
+    assert b"Cache-Control" not in render(Response(200, cache_control=None))
