@@ -32,6 +32,8 @@ shared_secret = "{secret}"
 rate = 0
 channels_per_user = 60000
 subscriptions_per_user = 60000
+buffer_count = 100000
+buffer_bytes = 100000000
 [ws]
 max_connections_per_user = 50000
 {sockets}
