@@ -62,6 +62,10 @@ def count_frame(metrics: Metrics, transport: str, frame: bytes) -> None:
     metrics.sockjs_frames[transport, FRAME_KINDS.get(frame[0], CLOSE)].inc()
 
 
+def _nobody() -> None:
+    """There is no session to be found any more."""
+
+
 class ResponseReceiver(ResponseWriter):
     """A `Receiver` over a link that is lent for one response."""
 
@@ -134,7 +138,9 @@ class ResponseReceiver(ResponseWriter):
         self._link = link
         if self._prelude:
             link.write(self._prelude)
-        self._session = self._find()
+        # The request behind it, headers and all, need not stay for as long as the response.
+        find, self._find = self._find, _nobody
+        self._session = find()
         if self._session is None:
             link.abort()
         else:
