@@ -232,6 +232,29 @@ async def test_order_within_a_call(autojump_clock: trio.testing.MockClock) -> No
         assert [one.at for one in world.provider.attempts] == pytest.approx([0, 0, 1], abs=0.2)
 
 
+async def test_a_call_does_not_wait_for_pushes_that_hang(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """However many are under way, some attempts are kept for what is urgent, and only some
+    (PU-36)."""
+    async with gateway_world() as world, trio.open_nursery() as nursery:
+        hanging = tokens(300)
+        world.provider.script.update({token: [9.0, 9.0] for token in hanging})
+
+        async def ask(verb: str, *to: str) -> None:
+            await world.ask(*(text(one, verb=verb, Selector=one, Id=one) for one in to))
+
+        nursery.start_soon(ask, "NotifyTextMessage", *hanging)
+        await trio.sleep(1)
+        assert len(world.provider.attempts) == 200
+        assert await world.send(text(OTHER_TOKEN, verb=MISSED, Selector="s", Id="c")) == SENT
+        assert trio.current_time() == pytest.approx(1)
+        nursery.start_soon(ask, MISSED, *hanging[:100])
+        await trio.sleep(1)
+        assert world.provider.verbs().count(MISSED) == 1 + 20
+        nursery.cancel_scope.cancel()
+
+
 async def test_reprovisioning_collapses(autojump_clock: trio.testing.MockClock) -> None:
     """A newer one for the same account replaces one that is not sent; its caller is told that it
     is queued (PU-12, PU-14)."""

@@ -23,12 +23,15 @@ class Lane:
     next has something for it (epoch ms, None: nothing), `urgent_at` something urgent; while
     `claiming`, what was heard since the claim began; `mark` tells claims apart. `blocked` is the
     reason it was last seen blocked for, `told` the one an operator was told (see `blocking`).
+    So many attempts as are `kept` may be under way beyond the width, for urgent ones alone: those
+    do not wait until others are answered (PU-36).
     """
 
     name: str
     full_width: int
     window: int
     gates: LaneGates | None = None
+    kept: int = 0
     due_at: int | None = None
     urgent_at: int | None = None
     claiming: bool = False
@@ -201,6 +204,18 @@ class Lane:
     def spare_workers(self, now: int) -> int:
         """How many more workers there is work and width for."""
         return min(self.most(now) - self.workers, len(self.hold))
+
+    def spare_kept(self, now: int) -> int:
+        """How many more there may be, whatever else is under way, for what is urgent."""
+        if not self.kept or self.is_probed or not self.most(now):
+            return 0
+        return min(self.width + self.kept - self.workers, self.hold.urgent)
+
+    @property
+    def is_overfull(self) -> bool:
+        """It has more workers than what is held next may have."""
+        kept = self.kept if self.hold.next_is_urgent else 0
+        return self.workers > self.width + kept
 
     @property
     def is_probed(self) -> bool:

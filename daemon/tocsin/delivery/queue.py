@@ -39,6 +39,7 @@ __all__ = ["DeliveryQueue", "Transport"]
 
 LEASE = 120_000
 MOST_CLAIMS = 64
+KEPT_SHARE = 10
 TURN = 16
 
 log = structlog.get_logger()
@@ -254,7 +255,8 @@ class DeliveryQueue:
         if lane is None:
             width = self._width(name)
             gates = None if self._gates is None else self._gates.of(name)
-            lane = Lane(name, width, max(self._window, 2 * width), gates)
+            kept = max(1, width // KEPT_SHARE) if self._kind is ChannelType.OMAPUSH else 0
+            lane = Lane(name, width, max(self._window, 2 * width), gates, kept)
             self._lanes[name] = lane
         return lane
 
@@ -310,8 +312,9 @@ class DeliveryQueue:
     def _start_workers(
         self, lane: Lane, now: int, nursery: trio.Nursery, *, is_urgent: bool
     ) -> None:
-        room = min(self._slots.share(lane.width) - lane.workers, self._slots.free(urgent=is_urgent))
-        for _ in range(min(lane.spare_workers(now), room)):
+        share = self._slots.share(lane.width) - lane.workers
+        spare = max(min(lane.spare_workers(now), share), lane.spare_kept(now))
+        for _ in range(min(spare, self._slots.free(urgent=is_urgent))):
             lane.workers += 1
             self._slots.busy += 1
             nursery.start_soon(self._work, lane)
@@ -358,11 +361,9 @@ class DeliveryQueue:
     def _should_yield(self, lane: Lane, done: int) -> bool:
         """This lane has been narrowed, or others wait for a slot: more urgently, or it has more
         than its share or had its turn, and nothing urgent."""
-        if not done:
-            return False
-        if lane.workers > lane.width:
+        if lane.is_overfull:
             return True
-        if not len(self._slots):
+        if not done or not len(self._slots):
             return False
         if self._slots.urgent_waits != lane.hold.next_is_urgent:
             return self._slots.urgent_waits
