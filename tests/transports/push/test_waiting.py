@@ -43,3 +43,10 @@ def test_who_leaves_is_forgotten() -> None:
     line.discard(second)
     assert line.first() is None
     assert not line
+
+
+def test_a_call_does_not_show_what_it_carries() -> None:
+    """SE-7: its headers have our token and the device's, wherever it may be shown."""
+    shown = repr(Call(b"bearer secret", b"private", Priority.NORMAL, 0.0, None))
+    assert "secret" not in shown
+    assert "private" not in shown

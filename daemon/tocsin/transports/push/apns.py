@@ -120,11 +120,11 @@ class _Try:
     sender: ApnsSender
     delivery: Delivery
     app: App
-    token: str
+    token: str = attrs.field(repr=False)
     deadline: float
     push: ApnsPush
     environment: str = attrs.field(init=False)
-    used: str = ""
+    used: str = attrs.field(default="", repr=False)
     before: Outcome | None = None
 
     def __attrs_post_init__(self) -> None:

@@ -46,8 +46,8 @@ class Call:
     last of them.
     """
 
-    block: bytes
-    body: bytes
+    block: bytes = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
     priority: Priority
     deadline: float
     _task: trio.lowlevel.Task | None

@@ -104,10 +104,10 @@ class _Try:
     sender: FcmSender
     delivery: Delivery
     app: App
-    token: str
+    token: str = attrs.field(repr=False)
     deadline: float
     push: FcmPush
-    used: str = ""
+    used: str = attrs.field(default="", repr=False)
 
     async def send(self) -> Verdict:
         """See `attempt.Try`."""
