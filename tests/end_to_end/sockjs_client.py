@@ -60,7 +60,7 @@ async def script_server(folder: Path) -> AsyncIterator[str]:
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = listeners[0].socket.getsockname()[1]
-        nursery.start_soon(trio.serve_listeners, answer, listeners)
+        await nursery.start(trio.serve_listeners, answer, listeners)
         yield f"http://127.0.0.1:{port}/sockjs.js"
         nursery.cancel_scope.cancel()
 
@@ -83,7 +83,7 @@ async def refusing_websockets(address: str) -> AsyncIterator[str]:
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         own = listeners[0].socket.getsockname()[1]
-        nursery.start_soon(trio.serve_listeners, relay, listeners)
+        await nursery.start(trio.serve_listeners, relay, listeners)
         yield f"127.0.0.1:{own}"
         nursery.cancel_scope.cancel()
 

@@ -6,7 +6,6 @@ Everything up to the authorization comes before the body is read. Answers that l
 the engine: see `receivers` and `websockets`.
 """
 
-import secrets
 import socket
 from typing import TYPE_CHECKING, Final
 
@@ -20,16 +19,17 @@ from tocsin.model.errors import (
 )
 from tocsin.server.loan import Loan, Streamed
 from tocsin.server.router import Route
+from tocsin.server.sockjs.answers import iframe_page, info_text, preflight
 from tocsin.server.sockjs.asked import SOCKETS, Asked, page_headers
+from tocsin.server.sockjs.framing import FRAMED, RAW
 from tocsin.server.sockjs.guard import refusal_body
 from tocsin.server.sockjs.receivers import FORMATS, ResponseReceiver
 from tocsin.server.sockjs.sending import hand_over, read_messages
 from tocsin.server.sockjs.session import Handover, Session
-from tocsin.server.sockjs.websockets import FRAMED, RAW
 from tocsin.wire import handshake
 from tocsin.wire.request import Request
 from tocsin.wire.response import NO_STORE, Response, Upgrade, header_lines
-from tocsin.wire.sockjs import cors, info, pages
+from tocsin.wire.sockjs import pages
 from tocsin.wire.sockjs.callback import callback_name
 from tocsin.wire.sockjs.cors import Header
 from tocsin.wire.sockjs.refusals import Refusal
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from tocsin.server.sockjs.service import Service
 
 PLAIN: Final = "text/plain; charset=UTF-8"
-HTML: Final = "text/html; charset=UTF-8"
 JSON: Final = "application/json; charset=UTF-8"
 SEND_BYTES: Final = 1_048_576
 SENDING: Final = frozenset({Kind.XHR_SEND, Kind.JSONP_SEND})
@@ -98,14 +97,14 @@ class Exchange:
     async def answer(self, _request: Request) -> Response | Upgrade | Streamed:
         """The answer to a request that passed `screen`, its body read."""
         if self._asked.is_preflight:
-            return self._preflight()
+            return preflight(self._asked, self._service)
         match self._asked.kind:
             case Kind.GREETING:
                 return self._response(200, pages.GREETING)
             case Kind.INFO:
-                return self._response(200, self._info(), JSON)
+                return self._response(200, info_text(self._asked, self._service), JSON)
             case Kind.IFRAME:
-                return self._iframe()
+                return iframe_page(self._asked, self._service)
             case Kind.WEBSOCKET | Kind.RAW_WEBSOCKET:
                 return self._websocket()
             case Kind.XHR_SEND | Kind.JSONP_SEND:
@@ -137,8 +136,6 @@ class Exchange:
         session = self._service.session(self._asked.session)
         return session if session is not None and session.key == self._key else None
 
-    # -- what needs no session ---------------------------------------------------------------
-
     def _response(
         self,
         status: int,
@@ -146,48 +143,14 @@ class Exchange:
         content_type: str = PLAIN,
         *,
         headers: tuple[Header, ...] = (),
-        is_kept: bool = False,
     ) -> Response:
         return Response(
             status,
             body,
             headers,
             content_type=content_type,
-            cache_control=None if self._asked.is_uncacheable or is_kept else NO_STORE,
+            cache_control=None if self._asked.is_uncacheable else NO_STORE,
         )
-
-    def _preflight(self) -> Response:
-        methods = METHODS[self._asked.kind] if self._asked.kind is not None else ()
-        headers = cors.preflight(methods, now=self._service.clock())
-        return self._response(204, b"", headers=headers, is_kept=True)
-
-    def _info(self) -> bytes:
-        settings = self._service.settings
-        base_url = settings.base_url
-        if base_url:
-            base_url = info.for_client(base_url, self._asked.query)
-        return info.info(
-            websocket="websocket" in self._service.transports,
-            cookie_needed=settings.jsessionid,
-            entropy=secrets.randbits(32),
-            base_url=base_url,
-        )
-
-    def _iframe(self) -> Response:
-        page = pages.iframe(self._service.settings.sockjs_url)
-        tag = pages.etag(page)
-        headers = (
-            *cors.cacheable(self._service.clock()),
-            ("ETag", tag),
-            *page_headers(self._service.allowed_origins),
-        )
-        known = self._request.headers.get("if-none-match", "")
-        is_known = known.strip() == "*" or tag in {
-            one.strip().removeprefix("W/") for one in known.split(",")
-        }
-        if is_known:
-            return self._response(304, b"", headers=headers, is_kept=True)
-        return self._response(200, page, HTML, headers=headers, is_kept=True)
 
     # -- WebSockets --------------------------------------------------------------------------
 

@@ -17,10 +17,11 @@ from tocsin.server.heartbeat import Ticking
 from tocsin.server.router import Route, Router
 from tocsin.server.sockjs.application import Application
 from tocsin.server.sockjs.exchange import Exchange
+from tocsin.server.sockjs.framing import Framing
 from tocsin.server.sockjs.guard import Guard
 from tocsin.server.sockjs.session import Session, SessionContext
 from tocsin.server.sockjs.settings import SockJsSettings
-from tocsin.server.sockjs.websockets import Framing, SocketContext, WebSocketSession, link_limits
+from tocsin.server.sockjs.websockets import SocketContext, WebSocketSession, link_limits
 from tocsin.wire.request import Request
 from tocsin.wire.sockjs.frames import SERVICE_RESTART
 

@@ -9,8 +9,8 @@ bound the connection closes (trap 3). What the client does not read waits in the
 to the bounds of the session's settings; past them the connection closes with 1013 (SJ-28).
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 import attrs
 
@@ -18,12 +18,12 @@ from tocsin.ops.metrics import Metrics
 from tocsin.server.handler import ConnectionLimits, Link
 from tocsin.server.heartbeat import Ticking
 from tocsin.server.sockjs.application import Application
+from tocsin.server.sockjs.framing import FRAMED, Framing
 from tocsin.server.sockjs.inbox import Inbox
 from tocsin.server.sockjs.receiver import STALLED
 from tocsin.server.sockjs.receivers import count_frame
 from tocsin.server.sockjs.session import SessionSettings
 from tocsin.wire.sockjs import frames
-from tocsin.wire.sockjs.receiving import websocket_messages
 from tocsin.wire.websocket import CloseCode, encode_text, is_sendable
 
 MESSAGE_BYTES: Final = 1_048_576
@@ -41,76 +41,6 @@ def link_limits(settings: SessionSettings) -> ConnectionLimits:
         frames_per_second=FRAMES_PER_SECOND,
         outbox_bytes=settings.outbox_bytes + LARGEST_FRAME,
     )
-
-
-class Framing(Protocol):
-    """What stands in the text messages of a WebSocket."""
-
-    @property
-    def transport(self) -> str: ...
-
-    def opening(self) -> bytes:
-        """The first message; empty for none."""
-
-    def heartbeat(self) -> bytes:
-        """What a page can see of a heartbeat; empty for nothing."""
-
-    def closing(self, code: int, reason: str) -> bytes:
-        """What comes before a Close frame. ValueError: a code no server says (SJ-35)."""
-
-    def texts(self, messages: Sequence[str]) -> list[bytes]:
-        """What messages are sent as."""
-
-    def messages(self, text: bytes) -> list[str] | None:
-        """What a client's text holds; None: broken framing."""
-
-
-class Framed:
-    """SockJS frames."""
-
-    transport = "websocket"
-
-    def opening(self) -> bytes:
-        return frames.OPEN
-
-    def heartbeat(self) -> bytes:
-        return frames.HEARTBEAT
-
-    def closing(self, code: int, reason: str) -> bytes:
-        return frames.close_frame(code, reason)
-
-    def texts(self, messages: Sequence[str]) -> list[bytes]:
-        return [frames.message_frame(map(frames.encode_message, messages))]
-
-    def messages(self, text: bytes) -> list[str] | None:
-        return websocket_messages(text)
-
-
-class Raw:
-    """A text is a message and nothing else is sent (SJ-34)."""
-
-    transport = "websocket-raw"
-
-    def opening(self) -> bytes:
-        return b""
-
-    def heartbeat(self) -> bytes:
-        return b""
-
-    def closing(self, code: int, reason: str) -> bytes:
-        frames.close_frame(code, reason)
-        return b""
-
-    def texts(self, messages: Sequence[str]) -> list[bytes]:
-        """A lone surrogate, which UTF-8 cannot say, becomes a question mark."""
-        return [message.encode(errors="replace") for message in messages]
-
-    def messages(self, text: bytes) -> list[str] | None:
-        return [text.decode()]
-
-
-FRAMED: Final[Framing] = Framed()
-RAW: Final[Framing] = Raw()
 
 
 @attrs.frozen
