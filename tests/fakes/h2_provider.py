@@ -22,6 +22,7 @@ from tocsin.model.notification import Priority
 from tocsin.transports.push.call import Result
 from tocsin.transports.push.pool import Http2Pool
 from tocsin.transports.push.tls import ConnectError, Origin
+from tocsin.wire.http2.frames import END_HEADERS, PUSH_PROMISE, frame
 from tocsin.wire.http2.headers import encode
 
 ORIGIN = Origin("push.example")
@@ -107,6 +108,10 @@ class ProviderConnection:
         """The connection is gone."""
         self.is_closed = True
         await trio.aclose_forcefully(self._stream)
+
+    async def violate(self) -> None:
+        """A frame that no server may send: PUSH_PROMISE."""
+        await self._stream.send_all(frame(PUSH_PROMISE, END_HEADERS, 1, bytes(4)))
 
     async def flush(self) -> None:
         data = self.server.outgoing()

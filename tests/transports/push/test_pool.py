@@ -1,7 +1,9 @@
 """Tests of the pool: which request goes over which connection, and what becomes of it."""
 
 import math
+import ssl
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import trio
@@ -12,6 +14,7 @@ from tests.fakes.h2_provider import FIXED, Provider, Request, echo, pool_to, poo
 from tocsin.model.notification import Priority
 from tocsin.transports.push.call import NotSent, Result, Unknown
 from tocsin.transports.push.pool import Http2Pool, PoolStatistics
+from tocsin.transports.push.tls import Origin
 from tocsin.wire.http2.events import Answer
 
 URGENT, NORMAL, LOW = Priority.URGENT, Priority.NORMAL, Priority.LOW
@@ -690,4 +693,46 @@ async def test_settings_that_come_too_late(autojump_clock: trio.testing.MockCloc
         await posts.start("/2")
         await trio.sleep(5)
         assert posts.statuses == {"/1": 200, "/2": 200}
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_taken_back_is_not_written_after_all(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """PU-62: a request that goes to another connection, since it was not sent when the first one
+    ended, does not go out on that, too, when the server reads again."""
+    async with trio.open_nursery() as nursery:
+        provider, reads = Provider(nursery), trio.Event()
+        streams: list[trio.StapledStream[Any, Any]] = []
+
+        async def answer(request: Request) -> None:
+            if not reads.is_set():
+                await request.answer()
+
+        provider.on_request = answer
+
+        async def dial(origin: Origin, context: ssl.SSLContext) -> trio.abc.Stream:
+            stream = await provider.dial(origin, context)
+            assert isinstance(stream, trio.StapledStream)
+            streams.append(stream)
+            return stream
+
+        async def held_up() -> None:
+            await reads.wait()
+            await pump()
+
+        pool = pool_to(provider, dial=dial)
+        nursery.start_soon(pool.run)  # noqa: ASYNC113 - posts wait for it
+        posts = Posts(nursery, pool)
+        await posts.start("/1")
+        sending = streams[0].send_stream
+        pump = sending.send_all_hook
+        sending.send_all_hook = held_up
+        await posts.start("/2", "/3")
+        await provider.connections[0].violate()
+        await trio.sleep(0.5)
+        reads.set()
+        await trio.sleep(5)
+        assert posts.statuses == {"/1": 200, "/2": "unknown: cut", "/3": 200}
+        assert open_paths(provider.requests).count("/3") == 1
         nursery.cancel_scope.cancel()

@@ -290,6 +290,8 @@ class Http2Link:
         self.leave()
         for call in sent:
             call.settle(Unknown(reason))
+        if unsent:
+            self._http.drop()
         self._owner.take_back(unsent)
         self._owner.on_room()
         self._end_if_empty()

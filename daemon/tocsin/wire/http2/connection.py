@@ -114,6 +114,11 @@ class Http2Connection:
         if not self._receiver.is_broken:
             self._sender.out += frame(PING, 0, 0, payload)
 
+    def drop(self) -> None:
+        """Never hand out what waits in `outgoing`, but for the GOAWAY of a broken connection: the
+        requests there are made over another one. Nothing but `close` may follow."""
+        self._sender.out[:] = self._receiver.farewell
+
     def close(self, code: int = ErrorCode.NO_ERROR) -> None:
         """Say GOAWAY; no new requests from here. Open streams may still be answered."""
         self._receiver.is_leaving = True

@@ -70,6 +70,7 @@ class Receiver:
         "_streams",
         "_uncredited",
         "acknowledgements",
+        "farewell",
         "is_broken",
         "is_leaving",
         "is_ready",
@@ -86,6 +87,7 @@ class Receiver:
         self._uncredited = 0
         self._last_id = GREATEST
         self.acknowledgements = 0
+        self.farewell = b""
         self.is_ready = False
         self.is_leaving = False
         self.is_broken = False
@@ -104,7 +106,8 @@ class Receiver:
                     self._handle(kind, flags, stream_id, payload)
         except ConnectionViolation as violation:
             self.is_broken = self.is_leaving = True
-            self._write(goaway(violation.code))
+            self.farewell = goaway(violation.code)
+            self._write(self.farewell)
             self._events.append(Broken(violation.code, violation.reason))
         return self._events
 
