@@ -148,7 +148,7 @@ async def test_lanes(tmp_path: Path) -> None:
         await run(running, "lanes", "resume", name)
         assert lines(await run(running, "lanes", "list", "--blocked", "--json")) == []
         refused = await run(running, "lanes", "resume", name, status=1)
-        assert refused.stderr == "Error: 404 No valid addresses provided in message part lane\n"
+        assert refused.stderr == "Error: 404 There is no such lane.\n"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from tests.fakes.stores import (
 from tocsin.model.channel import Channel, ChannelState, ChannelType
 from tocsin.model.notification import Priority
 from tocsin.store.interface import Store
-from tocsin.store.records import Acceptance, Rescheduled, Settlements
+from tocsin.store.records import Acceptance, Held, Rescheduled, Settlements
 from tocsin.store.sqlite import SqliteStore
 
 WEBHOOKS, SOCKETS = ChannelType.WEBHOOKS, ChannelType.WEBSOCKETS
@@ -314,6 +314,32 @@ async def test_one_queue_takes_up_nothing_of_another(store: Store) -> None:
     await store.release_claims(ChannelType.OMAPUSH, T0)
     assert [lane.name for lane in await store.lanes()] == [phone.lane]
     assert await claimed_ids(store) == []
+
+
+async def test_hastened(store: Store) -> None:
+    """What waits for its next attempt in one lane is due; what waits for a receipt, and what is of
+    another lane, waits on."""
+    hook, other, phone = webhook_channel(), webhook_channel("v", "https://o:443"), device_channel()
+    await add(store, hook, other, phone)
+    await accept(store, (notification("a"), [hook, other]))
+    again = [
+        Rescheduled(one.id, T0 + 60_000, attempts=1, unanswered=0)
+        for lane in (HOOK, "https://o:443")
+        for one in await claim(store, lane)
+    ]
+    await store.settle(Settlements(rescheduled=again), now=T0)
+    held = Acceptance()
+    held.add(notification("b"), [socket_channel(), phone])
+    first, later = held.deliveries[0]
+    held.held.append(Held([first], [later], T0 + 10_000))
+    await store.accept(held, Reports())
+    for lane in (HOOK, phone.lane or ""):
+        await store.hasten(lane, T0 + 1)
+    assert {lane.name: lane.due_at for lane in await store.lanes()} == {
+        HOOK: T0 + 1,
+        "https://o:443": T0 + 60_000,
+        phone.lane: T0 + 10_000,
+    }
 
 
 async def test_a_start_does_not_resume(store: Store) -> None:

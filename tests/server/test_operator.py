@@ -319,3 +319,23 @@ async def test_events_reach_the_operators_webhook(tmp_path: Path) -> None:
         assert orjson.loads(first.body)["type"] == "daemon.ready"
         assert first.headers["webhook-signature"].startswith("v1,")
         nursery.cancel_scope.cancel()
+
+
+async def test_a_channel_whose_far_side_is_blocked_is_throttled(tmp_path: Path) -> None:
+    """As long as nothing is attempted; suspended is suspended (CH-75)."""
+    async with daemon(tmp_path) as running:
+        channel = await running.open_webhook("http://127.0.0.1:65535/hook")
+        path = f"/channels/{channel['resourceURL'].rpartition('/')[2]}"
+        lane = f"/lanes/{quote('http://127.0.0.1:65535', safe='')}"
+
+        async def state() -> str:
+            return str((await get(running, path))["channel"]["state"])
+
+        assert await state() == "active"
+        await ask(running, "POST", f"{lane}/pause")
+        assert await state() == "throttled"
+        await ask(running, "POST", f"{path}/suspend")
+        assert await state() == "suspended"
+        await ask(running, "POST", f"{lane}/resume")
+        await ask(running, "POST", f"{path}/resume")
+        assert await state() == "active"

@@ -205,7 +205,14 @@ def admin_server(
 ) -> HttpServer:
     """Health and metrics, for loopback; and the operator API, for tokens with scope `admin`."""
     router = Router()
-    OperatorFace(parts.store, parts.directory, parts.sessions, _lanes(parts)).add_routes(router)
+    OperatorFace(
+        parts.store,
+        parts.directory,
+        parts.sessions,
+        _lanes(parts),
+        hasten=parts.hasten,
+        clock=parts.clock,
+    ).add_routes(router)
     OperatorLogFace(parts.log, parts.letters).add_routes(router)
     OperatorPushFace(parts.pushing.apps, parts.pushing.devices).add_routes(router)
     AdminFace(metrics, failing=failing, status=status, version=__version__).add_routes(router)

@@ -58,7 +58,7 @@ class Parts:
         rng: random.Random,
     ) -> None:
         self._metrics = metrics
-        self._clock = clock
+        self.clock = clock
         self.store = store
         self.services = service_registry(config.services)
         self.events = Events(metrics=metrics, clock=clock)
@@ -196,6 +196,11 @@ class Parts:
         """There is something new in the store for a lane."""
         self.queues[type_of_lane(lane)].wake(lane, urgent)
 
+    async def hasten(self, lane: str) -> None:
+        """What waits in a lane for its next attempt is tried at once."""
+        await self.store.hasten(lane, self.clock())
+        self.wake(lane)
+
     def _event_hook(self, user: str, webhook: Webhook | None) -> EventHook:
         return EventHook(
             user,
@@ -203,7 +208,7 @@ class Parts:
             self.directory,
             self.ingest.store,
             metrics=self._metrics,
-            clock=self._clock,
+            clock=self.clock,
         )
 
     def _webhook(self, url: str | None, secret: str | None = None) -> Webhook | None:

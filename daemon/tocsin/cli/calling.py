@@ -48,6 +48,8 @@ def explained(answer: httpx.Response, listener: str) -> str:
         text: str = error["text"]
         for number, variable in enumerate(error["variables"], 1):
             text = text.replace(f"%{number}", str(variable))
+        if error["messageId"] == "SVC0004":
+            text = f"There is no such {' '.join(error['variables']).removesuffix('Id')}."
         return printable(f"{answer.status_code} {text}")
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"{answer.status_code} {answer.reason_phrase}: not the {listener} of a tocsin?"

@@ -60,6 +60,8 @@ class Events:
     def __init__(self, *, metrics: Metrics, clock: Callable[[], int]) -> None:
         self._metrics = metrics
         self._clock = clock
+        # Bound once, a call below the level does nothing at all.
+        self._log = log.bind()
         self._store_failing = False
         self.hook: EventHook | None = None
         self.feedback: EventHook | None = None
@@ -71,13 +73,21 @@ class Events:
         shown = {name: value for name, value in fields.items() if name != "token"}
         if "token" in fields:
             shown["token_hash"] = fingerprint(str(fields["token"]))
-        _log(name, shown)
+        self._tell_log(name, shown)
         self._metrics.operator_events[name].inc()
         now = self._clock()
         if self.hook is not None and name not in FREQUENT:
             self.hook.offer(name, now, shown)
         if self.feedback is not None and name in FED_BACK:
             self.feedback.offer(name, now, fields)
+
+    def _tell_log(self, name: str, fields: Mapping[str, object]) -> None:
+        if name in FREQUENT:
+            self._log.debug(name, **fields)
+        elif name in ALARMING:
+            log.warning(name, **fields)
+        else:
+            log.info(name, **fields)
 
     def note_store(self, failing: str | None) -> None:
         """Tell whether the store fails, when that has changed."""
@@ -99,12 +109,3 @@ class Events:
             channel_type=channel.type.value,
             lane=channel.lane,
         )
-
-
-def _log(name: str, fields: Mapping[str, object]) -> None:
-    if name in FREQUENT:
-        log.debug(name, **fields)
-    elif name in ALARMING:
-        log.warning(name, **fields)
-    else:
-        log.info(name, **fields)

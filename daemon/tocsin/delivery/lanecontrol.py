@@ -33,6 +33,9 @@ class LaneControl(Protocol):
     def lane_statuses(self) -> list[LaneStatus]:
         """Every lane that has work, is busy or is blocked."""
 
+    def blocked(self, name: str) -> str | None:
+        """Why nothing is attempted there now, None while it flows."""
+
     def pause(self, name: str) -> None:
         """Attempt nothing more there, reason `paused`, until it is resumed, over restarts too;
         attempts under way go on. A lane nobody has heard of is paused all the same."""

@@ -1,6 +1,6 @@
 """The operator API: channels and lanes (operations.md, OP-3, OP-18). Admin listener only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -32,12 +32,18 @@ class OperatorFace:
         directory: Directory,
         sessions: Sessions,
         lanes: Mapping[ChannelType, LaneControl],
+        *,
+        hasten: Callable[[str], Awaitable[None]],
+        clock: Callable[[], int],
     ) -> None:
-        """`lanes` has the queue that serves each type's."""
+        """`lanes` has the queue that serves each type's. `hasten(lane)` makes due what waits there
+        for its next attempt."""
         self._archive = archive
         self._directory = directory
         self._sessions = sessions
         self._lanes = lanes
+        self._hasten = hasten
+        self._clock = clock
 
     def add_routes(self, router: Router) -> None:
         """Declare the routes."""
@@ -112,7 +118,18 @@ class OperatorFace:
         return stored if account is None else account.channels.get(stored.id, stored)
 
     def _view(self, channel: Channel) -> Members:
-        return channel_view(channel, connected=self._sessions.of(channel) is not None)
+        return channel_view(
+            channel,
+            connected=self._sessions.of(channel) is not None,
+            throttled=self._is_throttled(channel),
+        )
+
+    def _is_throttled(self, channel: Channel) -> bool:
+        """Its deliveries wait for its far side, or for all that is behind its lane (CH-75)."""
+        control = self._lanes.get(channel.type)
+        if control is None or channel.lane is None:
+            return False
+        return channel.held_until > self._clock() or control.blocked(channel.lane) is not None
 
     # -- lanes -----------------------------------------------------------------------------
 
@@ -139,9 +156,11 @@ class OperatorFace:
         return Response(204)
 
     async def resume_lane(self, request: Request) -> Response:
-        """POST: what blocks it does so no longer."""
-        if not self._control(request).resume(request.path_values["lane"]):
+        """POST: what blocks it does so no longer, and what waits there is tried at once."""
+        lane = request.path_values["lane"]
+        if not self._control(request).resume(lane):
             raise not_found("lane")
+        await self._hasten(lane)
         return Response(204)
 
     def _control(self, request: Request) -> LaneControl:

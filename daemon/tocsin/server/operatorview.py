@@ -22,14 +22,15 @@ from tocsin.wire.push.app import App
 Members = dict[str, Any]
 
 
-def channel_view(channel: Channel, *, connected: bool) -> Members:
-    """A channel; its device token and its webhook's secrets only as whether they are there."""
+def channel_view(channel: Channel, *, connected: bool, throttled: bool = False) -> Members:
+    """A channel; its device token and its webhook's secrets only as whether they are there.
+    `throttled`: nothing is attempted for now, though it is not suspended."""
     webhook, device = channel.webhook, channel.device
     return _present(
         id=channel.id,
         user=_owner(channel.user),
         type=channel.type.value,
-        state=channel.state.name.lower(),
+        state="throttled" if throttled and not channel.state else channel.state.name.lower(),
         connected=connected if channel.type.is_polled else None,
         created_at=channel.created_at,
         expires_at=channel.expires_at,

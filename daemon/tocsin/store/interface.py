@@ -219,6 +219,9 @@ class Store(Protocol):
         """What was claimed of this type of channel, by a dead process perhaps, is due now; before
         any claim."""
 
+    async def hasten(self, lane: str, now: int) -> None:
+        """What waits in a lane for its next attempt is due now; held deliveries stay held."""
+
     async def settle(self, settlements: Settlements, *, now: int) -> Settled:
         """Write what became of deliveries with lanes."""
 

@@ -458,6 +458,10 @@ class SqliteStore(SqliteUpkeep):
         """See `Store.release_claims`."""
         await self._perform(lambda db: statements.release_claims(db, kind, now))
 
+    async def hasten(self, lane: str, now: int) -> None:
+        """See `Store.hasten`."""
+        await self._perform(lambda db: statements.hasten(db, lane, now), durable=False)
+
     async def settle(self, settlements: Settlements, *, now: int) -> Settled:
         """See `Store.settle`."""
 

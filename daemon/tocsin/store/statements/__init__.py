@@ -38,7 +38,7 @@ from tocsin.store.statements.devices import (
 )
 from tocsin.store.statements.escalation import escalate, held_rows
 from tocsin.store.statements.intake import Inserted, Numbered, delivery_row, insert, next_keys
-from tocsin.store.statements.lanes import claim, lanes, release_claims, settle
+from tocsin.store.statements.lanes import claim, hasten, lanes, release_claims, settle
 from tocsin.store.statements.memos import recall, remember
 from tocsin.store.statements.overview import all_channels, lane_backlogs, owners
 from tocsin.store.statements.positions import read_position, resume, settle_upto
@@ -88,6 +88,7 @@ __all__ = [
     "finish_polled",
     "forget",
     "grant_grace",
+    "hasten",
     "held_rows",
     "insert",
     "lane_backlogs",
