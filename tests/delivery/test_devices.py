@@ -285,6 +285,7 @@ async def test_what_was_known_before_the_registration_is_stale(
     assert await it.results() == [
         ("deferred", "stale"),
         ("deferred", "stale"),
+        ("gone", "token_removed"),
         ("gone", old.reason),
     ]
 

@@ -28,7 +28,7 @@ from tocsin.model.services import STANDARD, Services
 from tocsin.model.subscription import Subscription
 from tocsin.ops.metrics import Metrics
 from tocsin.store.interface import Store
-from tocsin.store.records import Ended, Takeover
+from tocsin.store.records import Ended, LogEnd, Takeover
 
 __all__ = ["Account", "Directory"]
 
@@ -245,7 +245,9 @@ class Directory(DeviceChannels):
             if channel.key in result.channels:
                 self.on_removed(channel)
 
-        await self._store.remove_channel(channel, removed)
+        reason = "channel_deleted" if outcome == "refused" else "channel_expired"
+        end = LogEnd(self._clock(), outcome, reason)
+        await self._store.remove_channel(channel, removed, end=end)
         return ended
 
     # -- subscriptions ---------------------------------------------------------------------

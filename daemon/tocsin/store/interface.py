@@ -25,6 +25,7 @@ from tocsin.store.records import (
     Counts,
     Ended,
     Lane,
+    LogEnd,
     Position,
     Removal,
     RemovedDevice,
@@ -81,9 +82,13 @@ class Store(Protocol):
         """Store what a channel is now: lifetime, clock, secrets, device, echoed members, use."""
 
     async def remove_channel(
-        self, channel: Channel, on_done: Callable[[Ended | None, StoreError | None], None]
+        self,
+        channel: Channel,
+        on_done: Callable[[Ended | None, StoreError | None], None],
+        *,
+        end: LogEnd | None = None,
     ) -> None:
-        """Remove a channel, its subscriptions and its deliveries."""
+        """Remove a channel, its subscriptions and its deliveries, which the log tells as `end`."""
 
     async def add_subscription(
         self,

@@ -297,7 +297,8 @@ class Attempt:
     """One line of the delivery log: an attempt, or the end of a delivery without one.
 
     `result` is `delivered`, `deferred`, `refused`, `gone` or `crashed`; of an end without an
-    attempt `expired`, `overflow`, `collapsed` or `cancelled`, then `latency_ms` is None. Of a
+    attempt `expired`, `overflow`, `collapsed` or `cancelled`, or, with its channel, `refused`,
+    `expired` or `gone`; then `latency_ms` is None. Of a
     client that comes to us the receipt is logged, with the time since the notification was
     accepted. `reason` of a delivered one tells its part in an escalation: `escalated` where it was
     held back first, `direct` where it was not; of a cancelled one `receipted`. `number` counts the
@@ -357,6 +358,15 @@ class Lane:
     name: str
     due_at: int
     urgent_at: int | None = None
+
+
+@attrs.frozen
+class LogEnd:
+    """What the delivery log says of deliveries that end together, without an attempt."""
+
+    at: int
+    result: str
+    reason: str | None = None
 
 
 @attrs.frozen

@@ -21,6 +21,7 @@ from tocsin.store.records import (
     Claim,
     Ended,
     Lane,
+    LogEnd,
     Position,
     Removal,
     RemovedDevice,
@@ -208,11 +209,13 @@ class SqliteStore(SqliteUpkeep):
             durable=False,
         )
 
-    async def remove_channel(self, channel: Channel, on_done: Done[Ended]) -> None:
+    async def remove_channel(
+        self, channel: Channel, on_done: Done[Ended], *, end: LogEnd | None = None
+    ) -> None:
         """See `Store.remove_channel`."""
         key = channel.key
         await self._perform(
-            lambda db: statements.remove_channel(db, key), self._counting_ended(on_done)
+            lambda db: statements.remove_channel(db, key, end), self._counting_ended(on_done)
         )
 
     async def remove_devices(

@@ -11,7 +11,8 @@ import orjson
 from tocsin.model.channel import ChannelType, Device
 from tocsin.model.subscription import Subscription
 from tocsin.store import rows
-from tocsin.store.records import AccountRecord, Ended
+from tocsin.store.records import AccountRecord, Ended, LogEnd
+from tocsin.store.statements.deliverylog import log_end_of_channel
 from tocsin.store.statements.pushes import gateway_pushes_of, take_back_results
 from tocsin.store.statements.sql import (
     DUE,
@@ -148,8 +149,10 @@ def grant_grace(db: Database, until: int) -> None:
     db.execute("UPDATE channel SET expires_at = ?1 WHERE expires_at < ?1", (until,))
 
 
-def remove_channel(db: Database, key: int) -> Ended:
-    """Delete a channel, its subscriptions and its deliveries."""
+def remove_channel(db: Database, key: int, end: LogEnd | None = None) -> Ended:
+    """Delete a channel, its subscriptions and its deliveries, which the log tells as `end`."""
+    if end is not None:
+        log_end_of_channel(db, key, end)
     services = Counter(
         service
         for (service,) in db.execute(

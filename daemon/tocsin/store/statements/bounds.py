@@ -87,12 +87,12 @@ def trim(
     pushes: dict[int, Notification] = {}
     replaced = _replaced(db, collapsing, spare) + _withdrawn(db, withdrawing, spare)
     gone = dict.fromkeys(replaced, "collapsed")
-    pushes |= _log_pushes(db, replaced, "collapsed", now)
+    pushes |= _log_ends(db, replaced, "collapsed", now)
     ended.update((kind, "collapsed") for kind, _ in _remove(db, replaced, now))
     rooms: dict[int, tuple[int, int]] = {}
     for key in set(crowded):
         excess, rooms[key] = _excess(db, key, spare, *bounds)
-        pushes |= _log_pushes(db, excess, "overflow", now)
+        pushes |= _log_ends(db, excess, "overflow", now)
         removed = _remove(db, excess, now)
         ended.update((kind, "overflow") for kind, _ in removed)
         count_dropped(db, [channel for _, channel in removed])
@@ -121,13 +121,14 @@ def _withdrawn(db: Database, ids: Iterable[int], spare: str) -> list[int]:
     return [id_ for (id_,) in found]
 
 
-def _log_pushes(db: Database, ids: Sequence[int], result: str, now: int) -> dict[int, Notification]:
-    """The gateway pushes among these; a line in the delivery log says what became of each: their
-    callers were or will be told (PU-15)."""
-    pushes = gateway_pushes(db, as_json(ids)) if ids else {}
-    if pushes:
-        log_ends(db, as_json(pushes), result, now)
-    return pushes
+def _log_ends(db: Database, ids: Sequence[int], result: str, now: int) -> dict[int, Notification]:
+    """The gateway pushes among these, whose callers are told; a line in the delivery log says what
+    became of each of all."""
+    if not ids:
+        return {}
+    listed = as_json(ids)
+    log_ends(db, listed, result, now)
+    return gateway_pushes(db, listed)
 
 
 def _replaced(db: Database, collapsing: Iterable[Collapse], spare: str) -> list[int]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tocsin.model.channel import ChannelType
 from tocsin.store import rows
 from tocsin.store.archive import LogQuery, Page, Pending
-from tocsin.store.records import Attempt
+from tocsin.store.records import Attempt, LogEnd
 from tocsin.store.schema import LEG_BITS, MAX_LEGS
 from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all
 
@@ -53,6 +53,18 @@ def log_ends(db: Database, ids: str, result: str, now: int, *, reason: str | Non
         f" JOIN channel AS c ON c.key = d.channel WHERE d.id {IN_LIST}",
         (now, result, reason, ids),
     )
+
+
+def log_end_of_channel(db: Database, channel_key: int, end: LogEnd) -> None:
+    """Append that all deliveries of a channel, still stored, end without an attempt."""
+    for lane in ("NULL", "NOT NULL"):
+        db.execute(
+            f"INSERT INTO attempt({ATTEMPT}) SELECT d.id, n.id, n.user, c.id, d.type, ?2,"
+            " d.attempts, ?3, NULL, NULL, ?4, NULL FROM delivery AS d"
+            f" JOIN notification AS n ON n.key = d.id >> {LEG_BITS}"
+            f" JOIN channel AS c ON c.key = d.channel WHERE d.channel = ?1 AND d.lane IS {lane}",
+            (channel_key, end.at, end.result, end.reason),
+        )
 
 
 def log_receipts(db: Database, ids: str, now: int) -> None:

@@ -9,7 +9,7 @@ import orjson
 from tocsin.model.channel import ChannelType, Device
 from tocsin.model.subscription import Subscription
 from tocsin.store import rows
-from tocsin.store.records import Ended, Removal, RemovedDevice
+from tocsin.store.records import Ended, LogEnd, Removal, RemovedDevice
 from tocsin.store.statements.accounts import add_channel, add_subscription, remove_channel
 from tocsin.store.statements.pushes import GONE, note_results
 from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all
@@ -29,7 +29,7 @@ def remove_devices(db: Database, keys: Sequence[int], removal: Removal) -> Ended
     pushes: dict[int, Notification] = {}
     for key in keys:
         record = _record(db, key)
-        ended = remove_channel(db, key)
+        ended = remove_channel(db, key, LogEnd(removal.at, "gone", "token_removed"))
         if record is not None:
             _keep(db, record, removal, list(ended.pushes))
         note_results(db, [(id_, GONE) for id_ in ended.pushes])

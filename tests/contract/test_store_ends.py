@@ -1,10 +1,11 @@
-"""The rules of `tocsin.store.interface`: what a client's receipt leaves behind."""
+"""The rules of `tocsin.store.interface`: what ends without an attempt leaves a line in the log."""
 
-from tests.fakes.deliveries import T0, notification, socket_channel
+import attrs
+from tests.fakes.deliveries import T0, notification, socket_channel, webhook_channel
 from tests.fakes.stores import Reports, accept, add
 
 from tocsin.store.archive import LogQuery
-from tocsin.store.records import Resumption
+from tocsin.store.records import Acceptance, LogEnd, Resumption
 from tocsin.store.sqlite import SqliteStore
 
 
@@ -45,3 +46,33 @@ async def test_what_a_client_turns_out_to_have_is_logged(store: SqliteStore) -> 
     await store.barrier()
     assert reports.results == [1]
     assert await log_of(store) == [("a", "delivered", 9, None)]
+
+
+async def test_what_ends_with_its_channel_is_logged(store: SqliteStore) -> None:
+    """Written or not, with a lane or without: with the word its channel ended with (CH-21)."""
+    channel, hook = socket_channel(), webhook_channel()
+    await add(store, channel, hook)
+    ids = await accept(store, *((notification(id_), [channel, hook]) for id_ in ("a", "b")))
+    store.mark_written(channel, [(ids[0], 1)])
+    for one in (channel, hook):
+        end = LogEnd(T0 + 3, "refused", "channel_deleted")
+        await store.remove_channel(one, Reports().both, end=end)
+    assert sorted(await log_of(store)) == [
+        (id_, "refused", None, "channel_deleted") for id_ in ("a", "a", "b", "b")
+    ]
+
+
+async def test_what_makes_way_is_logged(store: SqliteStore) -> None:
+    """What was replaced and what was too much, of any channel."""
+    channel, hook = socket_channel(), webhook_channel()
+    await add(store, channel, hook)
+    for id_, key in (("a", "k"), ("b", "k"), ("c", None)):
+        acceptance = Acceptance(bounds=(1, 1 << 20))
+        acceptance.add(attrs.evolve(notification(id_), collapse_key=key), [channel, hook])
+        acceptance.collapsing = acceptance.deliveries[0] if key is not None else []
+        acceptance.crowded = {one.key: one for one in (channel, hook)}
+        await store.accept(acceptance, Reports())
+    assert sorted(await log_of(store)) == [
+        *[("a", "collapsed", None, None)] * 2,
+        *[("b", "overflow", None, None)] * 2,
+    ]
