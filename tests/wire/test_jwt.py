@@ -29,6 +29,7 @@ from tocsin.wire.jwt import (
     TokenError,
     UnknownKeyError,
     mint,
+    named,
     verify,
 )
 
@@ -379,3 +380,30 @@ def test_minted_token_is_decodable_and_verifies() -> None:
         token, SECRET, algorithms=["HS256"], options={"verify_exp": False, "verify_iat": False}
     )
     assert claims == {"sub": "alice", "scope": "publish", "iat": NOW, "exp": NOW + 60}
+
+
+def test_what_a_token_is_revoked_by() -> None:
+    """SE-3: its id, and without one a hash of what is signed, the same for whoever verifies it and
+    for whoever does not; its expiry as far as it tells."""
+    for token in (signed("HS256", jti="t1"), signed("ES256"), signed("HS256", jti="x" * 200)):
+        principal, name = check(token), named(token)
+        assert (name.token_id, name.expires_at) == (principal.token_id, NOW + 3600)
+        assert (
+            principal.digest == hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()[:32]
+        )
+    assert named(hs256({"alg": "HS256"}, {})).expires_at is None
+
+
+@pytest.mark.parametrize(
+    "token", ["", "opaque", "a.b.c", "x" * (TOKEN_BYTES + 1), hs256({"alg": "HS256"}, {"exp": "x"})]
+)
+def test_what_has_no_name(token: str) -> None:
+    """SE-3: what can be no signed token has none to be revoked by."""
+    with pytest.raises(InvalidTokenError):
+        named(token)
+
+
+def test_when_a_token_was_issued() -> None:
+    """MS-12: as it says, if it does."""
+    assert check(signed("HS256", iat=NOW - 5)).issued_at == NOW - 5
+    assert check(signed("HS256")).issued_at is None

@@ -12,7 +12,9 @@ class Principal:
     """A verified token's user, scopes and producer.
 
     `token_id` names the token in rate limits and revocations and is safe to log; `expires_at`
-    is epoch seconds. `project` is the one the token may act for (CH-96).
+    is epoch seconds. `project` is the one the token may act for (CH-96). `digest` is a hash of the
+    token, by which it is known whatever it calls itself; `issued_at` is epoch seconds, None if it
+    does not say.
     """
 
     user: str
@@ -22,6 +24,8 @@ class Principal:
     token_id: str
     expires_at: float
     project: str | None = None
+    digest: str = ""
+    issued_at: float | None = None
 
     def may(self, scope: str) -> bool:
         """Whether the token carries this scope; `admin` covers `channels`."""
