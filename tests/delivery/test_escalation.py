@@ -442,7 +442,7 @@ async def test_the_log_tells_why(autojump_clock: MockClock, phones: Phones) -> N
         LogQuery(channel_id=push.id), before=None, limit=9, look=99
     )
     assert [(one.notification_id, one.result, one.reason) for one in reversed(page.items)] == [
-        ("a", "delivered", None),
+        ("a", "delivered", "direct"),
         ("c", "cancelled", "receipted"),
         ("b", "delivered", "escalated"),
     ]

@@ -289,10 +289,19 @@ class Settler:
                 result,
                 None if seconds is None else int(seconds * 1000),
                 None if outcome is None else outcome.status,
-                _reason(claimed, outcome),
+                self._reason(claimed, outcome),
                 None if outcome is None else outcome.excerpt or None,
             )
         )
+
+    def _reason(self, claimed: Claimed, outcome: Outcome | None) -> str | None:
+        """Why it failed; of a leg that did not, its part in an escalation."""
+        if not isinstance(outcome, Delivered):
+            return None if outcome is None else outcome.reason
+        if claimed.is_escalated:
+            return "escalated"
+        escalates = self._kind is ChannelType.OMAPUSH and not claimed.notification.is_gateway_push
+        return "direct" if escalates else None
 
     def _again(self, claimed: Claimed, due_at: int, *, unanswered: int) -> None:
         self._gathered.rescheduled.append(
@@ -358,13 +367,6 @@ class Settler:
         self._metrics.deliveries[self._kind, outcome].inc()
         latency = (self._clock() - claimed.notification.accepted_at) / 1000
         self._metrics.delivery_latency[self._kind].observe(latency)
-
-
-def _reason(claimed: Claimed, outcome: Outcome | None) -> str | None:
-    """Why it failed; of one that did not, why it was made so late."""
-    if isinstance(outcome, Delivered):
-        return "escalated" if claimed.is_escalated else None
-    return None if outcome is None else outcome.reason
 
 
 def _nobody(_lane: str, _due_at: int | None, _urgent_at: int | None) -> None:
