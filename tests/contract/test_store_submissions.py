@@ -219,6 +219,27 @@ async def test_what_a_cancelled_caller_submitted_is_remembered(store: Store) -> 
     assert await repeats(store, ("a", [hook], A)) == {0: 1}
 
 
+async def test_an_answer_is_taken_back(store: Store) -> None:
+    """The next one with the key is tried anew; a stranger's answer stays; what is remembered is
+    counted (PU-15, CH-114)."""
+    for key in (7, 17):
+        await store.accept(Acceptance(submitted=submitted(key)), Reports())
+    for key, proof in ((7, 9), (7, 8), (7, 8)):
+        await store.forget_submission(key, proof)
+    assert await store.find_submission(7, 8) is None
+    assert await store.find_submission(17, 8) is not None
+    assert store.remembered["submission"] == 1
+
+
+async def test_a_cancelled_caller_takes_his_answer_back(store: Store) -> None:
+    """Who comes next finds none, since his question is asked later (PU-15)."""
+    await store.accept(Acceptance(submitted=submitted()), Reports())
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await store.forget_submission(7, 8)
+    assert await store.find_submission(7, 8) is None
+
+
 async def test_what_is_old_enough_is_forgotten(store: Store) -> None:
     """Identities and answers from before the time, at most so many of each (CH-114, CH-115)."""
     made = [batch((str(n), [], Identity(n, n, n)), at=T0 + n) for n in range(4)]

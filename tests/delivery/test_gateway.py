@@ -570,7 +570,8 @@ async def ask_once(world: GatewayWorld, *elements: object) -> tuple[list[Reply],
 async def test_answers_are_remembered(
     autojump_clock: trio.testing.MockClock, act: Outcome | float, reply: Reply
 ) -> None:
-    """As they were given, whatever they are (PU-19, CH-114)."""
+    """As they were given, whatever they are; so is a 500 with any other reply beside it (PU-19,
+    CH-114)."""
     async with gateway_world() as world:
         await world.prove(APP)
         world.provider.script[TOKEN] = [act]
@@ -588,6 +589,53 @@ async def test_an_answer_of_mistakes_is_remembered(
     async with gateway_world() as world:
         assert await ask_once(world, None) == ([NOT_AN_OBJECT], None)
         assert await ask_once(world) == ([], Endpoint.MULTISEND.render([NOT_AN_OBJECT]))
+
+
+async def test_a_failure_is_not_remembered(autojump_clock: trio.testing.MockClock) -> None:
+    """The same key pushes again, and what that comes to is remembered (PU-15, PU-19)."""
+    async with gateway_world() as world:
+        world.provider.script[TOKEN] = [Refused("bad_request", 400)] * 2
+        for answer in ([FAILED], [FAILED], [SENT]):
+            assert await ask_once(world, text()) == (answer, None)
+        assert await ask_once(world, text()) == ([], Endpoint.MULTISEND.render([SENT]))
+        assert len(world.provider.attempts) == 3
+
+
+async def test_a_list_of_failures_and_repeats_is_not_remembered(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A repeat is known by its Id and sends nothing the next time either; one whose first push
+    fails while it waits is a failure like any other (PU-15, PU-19)."""
+    async with gateway_world() as world:
+        await world.send(text(OTHER_TOKEN, Id="known"))
+        refused = Refused("bad_request", 400)
+        world.provider.script[TOKEN] = [refused, refused]
+        elements = [text(Id="new"), text(Id="new"), text(OTHER_TOKEN, Id="known")]
+        for answer in ([FAILED, FAILED, SENT], [FAILED, FAILED, SENT], [SENT, SENT, SENT]):
+            assert await ask_once(world, *elements) == (answer, None)
+        assert await ask_once(world, *elements) == ([], Endpoint.MULTISEND.render([SENT] * 3))
+        assert len(world.provider.attempts) == 4
+
+
+async def test_repeats_alone_are_remembered(autojump_clock: trio.testing.MockClock) -> None:
+    """Nothing failed: the key has its answer for as long as any other (CH-114)."""
+    async with gateway_world() as world:
+        await world.send(text(Id="known"))
+        assert await ask_once(world, text(Id="known")) == ([SENT], None)
+        assert await ask_once(world) == ([], Endpoint.MULTISEND.render([SENT]))
+
+
+async def test_a_failure_that_cannot_be_forgotten(tmp_path: Path) -> None:
+    """It is answered all the same; a repeat is told what stood first (CH-114)."""
+    path = str(tmp_path / "store.db")
+    async with gateway_world(store=SqliteStore(StoreSettings(path=path))) as world:
+        world.provider.script[TOKEN] = [Refused("bad_request", 400)]
+        fault = Fault(path)
+        fault.begin("submission")
+        assert await ask_once(world, text()) == ([FAILED], None)
+        fault.end()
+        fault.close()
+        assert await ask_once(world, text()) == ([], Endpoint.MULTISEND.render([QUEUED]))
 
 
 async def test_an_answer_that_was_never_given(autojump_clock: trio.testing.MockClock) -> None:

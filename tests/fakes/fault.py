@@ -14,6 +14,7 @@ WRITES = {
     "probe": ("INSERT", "UPDATE"),
     "memo": ("INSERT", "DELETE"),
     "removed": ("INSERT", "DELETE"),
+    "submission": ("DELETE",),
 }
 
 

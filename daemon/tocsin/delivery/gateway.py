@@ -5,7 +5,7 @@ its commit, before any of them is handed over, so that no ending is missed.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -29,7 +29,7 @@ from tocsin.ops.metrics import Metrics
 from tocsin.store.interface import Store
 from tocsin.store.records import Acceptance, PushIdentity, Submitted
 from tocsin.wire.push.element import Push, call_key
-from tocsin.wire.push.pnm2 import Endpoint, Reply
+from tocsin.wire.push.pnm2 import FAILED, Endpoint, Reply
 from tocsin.wire.push.verbs import ANSWERED_ELSEWHERE, INCOMING_CALL, MISSED_CALL
 
 ENDS_A_CALL: Final = frozenset({MISSED_CALL, ANSWERED_ELSEWHERE})
@@ -92,6 +92,11 @@ class Gateway:
 
         On return all that is queued is durable, and what could be waited for has been (PU-14). The
         answer to a `submission` is remembered: as it stands with the pushes, then as it is given.
+        Where nothing but failures, `code` 500, came of what was not a repeat, it is forgotten, and
+        the same key sends again (PU-15, PU-19). A list with any other reply is remembered with its
+        500s, for the key would send the rest twice: those are sent again under another one, where
+        their Ids keep the others from being doubled. After a crash, or if the store fails, the
+        answer stands as it was with the pushes: queued.
         Raises 503 with nothing stored when the backlog is full or the store cannot take them.
         Cancellation ends the waiting: what was handed to the store is delivered all the same.
         """
@@ -100,13 +105,16 @@ class Gateway:
         replies = Replies(self._waiting, known, gone=asked.endpoint.gone)
         first = replies.finish()
         try:
-            await self._accept(asked, known, replies)
+            repeats = await self._accept(asked, known, replies)
             await replies.wait(deadline)
         finally:
             replies.close()
         answer = replies.finish()
-        if asked.submission is not None and answer != first:
-            await self._remember(asked, asked.submission, answer)
+        if asked.submission is not None:
+            if _has_failed(answer, repeats):
+                await self._forget(asked.submission)
+            elif answer != first:
+                await self._remember(asked, asked.submission, answer)
         return answer
 
     def _known(self, element: Push | Reply, endpoint: Endpoint) -> Reply | None:
@@ -114,15 +122,17 @@ class Gateway:
             return element
         return endpoint.gone if self._is_dead(element.app.id, element.token) else None
 
-    async def _accept(self, asked: Asked, known: Sequence[Reply | None], replies: Replies) -> None:
-        """Store what has no reply yet."""
+    async def _accept(
+        self, asked: Asked, known: Sequence[Reply | None], replies: Replies
+    ) -> Collection[int]:
+        """Store what has no reply yet; the positions of repeats among that."""
         pushes = {
             position: one
             for position, one in enumerate(asked.elements)
             if isinstance(one, Push) and known[position] is None
         }
         if not pushes and asked.submission is None:
-            return
+            return ()
         accounts = await self._directory.accounts([one.user for one in pushes.values()])
         withdrawing = await self._calls_ended_by(pushes)
         # Nothing is awaited from here on until the store has it: nobody may remove the channels.
@@ -145,6 +155,7 @@ class Gateway:
             self._channels.settle(acceptance, accounts, error)
             raise
         self._metrics.push_selector_missing.inc(sum(p.lacks_selector for p in pushes.values()))
+        return {position for place, position in enumerate(pushes) if place in acceptance.firsts}
 
     def _add(
         self, acceptance: Acceptance, push: Push, account: Account, *, now: int, producer: str
@@ -195,6 +206,20 @@ class Gateway:
             await self._ingest.store(final)
         except RequestError as error:
             log.warning("push.answer_not_remembered", reason=error.label)
+
+    async def _forget(self, submission: Submission) -> None:
+        """Without this the answer as it first stood is given again."""
+        try:
+            await self._store.forget_submission(submission.key, submission.proof)
+        except StoreError as error:
+            log.warning("push.answer_not_forgotten", reason=str(error))
+
+
+def _has_failed(answer: Sequence[Reply], repeats: Collection[int]) -> bool:
+    """Whether something failed, and all did but repeats, which send nothing the next time
+    either."""
+    failed = [reply.code == FAILED.code for reply in answer]
+    return any(failed) and all(one or place in repeats for place, one in enumerate(failed))
 
 
 def _submitted(

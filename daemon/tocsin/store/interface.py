@@ -272,6 +272,9 @@ class Store(Protocol):
     async def find_submission(self, key: int, proof: int) -> StoredAnswer | None:
         """The remembered answer to a submission."""
 
+    async def forget_submission(self, key: int, proof: int) -> None:
+        """Drop the answer to a submission, if there is one. Durable on return."""
+
     async def forget_submissions(self, before: int, *, keep: int, limit: int) -> int:
         """Forget identities, submissions and pushes from before, and of each the oldest beyond
         `keep`, at most `limit` of each; how many."""

@@ -39,6 +39,15 @@ class SqliteMemory(SqliteArchive):
             lambda db: statements.find_submission(db, key, proof), durable=False
         )
 
+    async def forget_submission(self, key: int, proof: int) -> None:
+        """See `Store.forget_submission`."""
+
+        def done(gone: int | None, error: StoreError | None) -> None:
+            if gone is not None and error is None:
+                self.remembered["submission"] -= gone
+
+        await self._perform(lambda db: statements.forget_submission(db, key, proof), done)
+
     async def forget_submissions(self, before: int, *, keep: int, limit: int) -> int:
         """See `Store.forget_submissions`."""
         return await self._forget(SUBMITTED, before, keep=keep, limit=limit)

@@ -49,7 +49,7 @@ from tocsin.store.statements.sockets import (
     mark_written,
     waiting,
 )
-from tocsin.store.statements.submissions import find_submission, forget
+from tocsin.store.statements.submissions import find_submission, forget, forget_submission
 from tocsin.store.statements.takeovers import take_over
 from tocsin.store.statements.upkeep import (
     count_by_type,
@@ -87,6 +87,7 @@ __all__ = [
     "find_submission",
     "finish_polled",
     "forget",
+    "forget_submission",
     "grant_grace",
     "hasten",
     "held_rows",

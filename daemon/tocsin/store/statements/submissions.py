@@ -78,6 +78,12 @@ def find_submission(db: Database, key: int, proof: int) -> StoredAnswer | None:
     return StoredAnswer(content, status, zlib.decompress(body) if packed else body, notification)
 
 
+def forget_submission(db: Database, key: int, proof: int) -> int:
+    """Delete the answer, unless it is a stranger's with the same key; how many rows went."""
+    db.execute("DELETE FROM submission WHERE key = ? AND proof = ?", (key, proof))
+    return int(db.changes())
+
+
 def forget(db: Database, table: str, before: int, *, excess: int, limit: int) -> int:
     """Delete from a table of `REMEMBERED` what is from before, and else the oldest `excess`; at
     most `limit` rows."""
