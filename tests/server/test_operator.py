@@ -239,6 +239,25 @@ async def test_lanes(tmp_path: Path) -> None:
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("name", ["nonsense", "apns/", "x/app", "http://h/path", "ftp://h", "//h"])
+async def test_what_is_no_lane(tmp_path: Path, name: str) -> None:
+    """Cannot be paused: nobody would ever come by it."""
+    async with daemon(tmp_path) as running:
+        for word in ("pause", "resume"):
+            answer = await ask(running, "POST", f"/lanes/{quote(name, safe='')}/{word}")
+            assert answer.refusal == (400, "SVC0002", ["lane"])
+
+
+async def test_any_spelling_of_a_lane(tmp_path: Path) -> None:
+    """Is the one that deliveries know it by."""
+    async with daemon(tmp_path) as running:
+        for spelled in ("HTTPS://Hook.Example/", "https://hook.example:443"):
+            path = f"/lanes/{quote(spelled, safe='')}"
+            assert (await ask(running, "POST", f"{path}/pause")).status == 204
+            [lane] = (await get(running, "/lanes"))["lanes"]
+            assert lane["name"] == "https://hook.example:443"
+
+
 async def test_lanes_of_phones(tmp_path: Path) -> None:
     """They are an app each; paused and resumed like a webhook's, also before anybody pushed."""
     async with daemon(tmp_path) as running:

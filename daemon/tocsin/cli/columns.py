@@ -8,7 +8,9 @@ import click
 import orjson
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-TIMES = frozenset({"at", "died_at", "due_at", "created_at", "expires_at", "accepted_at"})
+TIMES = frozenset(
+    {"at", "died_at", "due_at", "created_at", "expires_at", "accepted_at", "failing_since"}
+)
 WIDEST = 60
 
 

@@ -10,7 +10,7 @@ from tocsin.delivery.lanecontrol import LaneControl, LaneStatus
 from tocsin.delivery.sessions import Sessions
 from tocsin.model.channel import Channel, ChannelType, type_of_lane
 from tocsin.model.errors import invalid, not_found
-from tocsin.server.operatorquery import before_of, channel_type_of, limit_of
+from tocsin.server.operatorquery import before_of, channel_type_of, lane_of, limit_of
 from tocsin.server.operatorview import Members, channel_view, lane_view, subscription_view
 from tocsin.server.router import Router
 from tocsin.store.archive import Archive
@@ -152,23 +152,21 @@ class OperatorFace:
 
     async def pause_lane(self, request: Request) -> Response:
         """POST: nothing more is attempted there until it is resumed."""
-        self._control(request).pause(request.path_values["lane"])
+        lane = lane_of(request.path_values["lane"])
+        self._control(lane).pause(lane)
         return Response(204)
 
     async def resume_lane(self, request: Request) -> Response:
         """POST: what blocks it does so no longer, and what waits there is tried at once."""
-        lane = request.path_values["lane"]
-        if not self._control(request).resume(lane):
+        lane = lane_of(request.path_values["lane"])
+        if not self._control(lane).resume(lane):
             raise not_found("lane")
         await self._hasten(lane)
         return Response(204)
 
-    def _control(self, request: Request) -> LaneControl:
+    def _control(self, lane: str) -> LaneControl:
         """Who serves lanes of this kind."""
-        control = self._lanes.get(type_of_lane(request.path_values["lane"]))
-        if control is None:
-            raise not_found("lane")
-        return control
+        return self._lanes[type_of_lane(lane)]
 
     async def _lane_views(self, lanes: Sequence[LaneStatus]) -> list[Members]:
         backlogs = await self._archive.lane_backlogs(

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 
 from tocsin.model.channel import BY_LOWER_NAME, ChannelType
 from tocsin.model.errors import invalid, not_one_of
 from tocsin.store.archive import LetterQuery, LogQuery, Place
+from tocsin.wire.devicetoken import PROVIDERS
+from tocsin.wire.endpoint import normal_host, parse_url
 from tocsin.wire.rfc3339 import epoch_ms
 
 MOST = 500
@@ -108,6 +111,24 @@ def since_of(body: object) -> int:
     if unknown := set(body) - {"since"}:
         raise invalid(min(unknown))
     return _instant(body.get("since"))
+
+
+def lane_of(text: str) -> str:
+    """The name of a lane as it is written here, from any spelling: a scheme, host and port, or a
+    provider and an app."""
+    if "://" not in text:
+        provider, _, app = text.partition("/")
+        if provider not in PROVIDERS or not app:
+            raise invalid("lane")
+        return text
+    try:
+        host = normal_host(urlsplit(text).hostname or "")
+        endpoint = parse_url(text, allow_http={host})
+    except ValueError:
+        raise invalid("lane") from None
+    if endpoint.target != "/":
+        raise invalid("lane")
+    return endpoint.origin
 
 
 def delivery_id_of(text: str) -> int | None:
