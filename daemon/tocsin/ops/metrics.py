@@ -53,6 +53,7 @@ SOCKJS_REFUSALS = (
     *("unknown_path", "method", "origin_denied", "session", "closing", "body", "callback"),
     *("too_large", "full", "drain", "upgrade", "token_missing", "token_invalid"),
     *("token_expired", "scope_missing", "invalid_value", "rate_limited", "no_keys"),
+    "introspection",
 )
 CLOSE_CODES = (1000, 1001, 1002, 1003, 1006, 1007, 1008, 1009, 1011, 1012, 4401)
 RESUMES = ("fresh", "replayed", "recovered", "gap")
@@ -64,7 +65,10 @@ REJECTIONS = (
 AUTH_FAILURES = (
     *("token_missing", "token_invalid", "token_expired", "scope_missing", "user_mismatch"),
     *("origin_denied", "invalid_client", "invalid_grant", "slow_down", "no_keys"),
+    "introspection",
 )
+REVOKED_BY = ("token", "jti", "user", "client")
+INTROSPECTED = ("active", "inactive", "failed", "full")
 CONNECTION_REFUSALS = ("connections", "connections_per_address", "drain", "descriptors")
 RATE_LIMITED = ("token", "address", "producer")
 METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD")
@@ -124,6 +128,7 @@ class Metrics:
         self._push()
         self._sockjs()
         self._http()
+        self._tokens()
         self._health()
 
     def sample(self, sampler: Callable[[], None]) -> None:
@@ -306,6 +311,17 @@ class Metrics:
         )
         self.rate_limited = self._counters(
             "rate_limited", "Requests refused for their rate.", by=RATE_LIMITED
+        )
+
+    def _tokens(self) -> None:
+        self.revocations = self._counters(
+            "revocations", "Times that tokens were revoked, by what was named.", by=REVOKED_BY
+        )
+        self.revocations_kept = self._gauge("revocations_kept", "Revocations in force.")
+        self.introspections = self._counters(
+            "introspections",
+            "Tokens that their issuer was asked about, or could not be.",
+            result=INTROSPECTED,
         )
 
     def _health(self) -> None:
