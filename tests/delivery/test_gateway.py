@@ -255,6 +255,32 @@ async def test_a_call_does_not_wait_for_pushes_that_hang(
         nursery.cancel_scope.cancel()
 
 
+async def test_a_call_does_not_wait_for_apps_that_hang(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Some slots are kept for what is urgent, whoever has the others, and only some; when that is
+    over, the rest goes on (PU-36)."""
+    async with gateway_world(slots=40) as world, trio.open_nursery() as nursery:
+        hanging = tokens(60)
+        world.provider.script.update({token: [9.0] for token in hanging})
+        nursery.start_soon(world.ask, *map(text, hanging))
+        await trio.sleep(1)
+        assert len(world.provider.attempts) == 36
+        for number in range(10):
+            world.provider.script[OTHER_TOKEN] = [0.1]
+            assert await world.send(call(DeviceToken=OTHER_TOKEN, Id=f"call-{number}")) == SENT
+        assert trio.current_time() == pytest.approx(2, abs=0.1)
+        assert len(world.provider.attempts) == 36 + 10
+        callees = tokens(80)[60:]
+        world.provider.script.update({token: [1.0] for token in callees})
+        nursery.start_soon(world.ask, *(call(DeviceToken=one, Id=one) for one in callees))
+        await trio.sleep(0.5)
+        assert len(world.provider.attempts) == 36 + 10 + 4
+        await trio.sleep(20)
+        assert len(world.provider.attempts) == 60 + 10 + 20
+        assert await world.pending() == 0
+
+
 async def test_reprovisioning_collapses(autojump_clock: trio.testing.MockClock) -> None:
     """A newer one for the same account replaces one that is not sent; its caller is told that it
     is queued (PU-12, PU-14)."""

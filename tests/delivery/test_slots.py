@@ -24,6 +24,27 @@ def test_a_share_shrinks_and_never_ends(total: int, width: int) -> None:
     assert min(shares) >= 1
 
 
+@given(
+    total=st.integers(1, 50),
+    kept=st.integers(0, 20),
+    line=st.integers(0, 60),
+    held=st.integers(0, 60),
+)
+def test_some_are_kept_for_urgent_ones(total: int, kept: int, line: int, held: int) -> None:
+    """Nobody gets more than there are; what is not urgent leaves the kept ones free, and those
+    that urgent lanes stand in line for; what is held and urgent may have them all (PU-36)."""
+    slots = Slots(total, kept)
+    for number in range(line):
+        slots.wait(str(number), urgent=True)
+    for slots.busy in range(total + 1):
+        rest = total - slots.busy
+        assert slots.free(urgent=False) == max(0, rest - max(kept, line))
+        assert slots.free(urgent=True, held=held) == max(0, min(rest, max(rest - kept, held)))
+        assert slots.are_taken(urgent=True) is (rest == 0)
+        assert slots.are_taken(urgent=False) is (rest <= kept)
+        assert slots.are_overdrawn is (rest < kept)
+
+
 @pytest.mark.parametrize("hanging", [1, 40, 100])
 async def test_many_hanging_lanes_leave_room_for_a_healthy_one(
     hanging: int, autojump_clock: MockClock, nursery: trio.Nursery

@@ -88,6 +88,7 @@ class GatewayWorld:
     push: PushSettings = attrs.field(factory=lambda: PushSettings(apps=SETTINGS))
     limits: DeliveryLimits = attrs.field(factory=DeliveryLimits)
     settings: DeliverySettings = EXACT
+    slots: int = 2000
     provider: Provider = attrs.field(factory=Provider)
     metrics: Metrics = attrs.field(factory=Metrics)
     clock: Callable[[], int] = attrs.field(factory=lambda: Clock.start(wall=lambda: T0 / 1000))
@@ -130,7 +131,7 @@ class GatewayWorld:
             self.settler,
             settings=self.settings,
             width=lambda _lane: 200,
-            slots=2000,
+            slots=self.slots,
             events=events,
             **common,
         )

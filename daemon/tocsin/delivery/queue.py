@@ -67,13 +67,15 @@ class DeliveryQueue:
         clock: Callable[[], int],
         gates: Gates | None = None,
     ) -> None:
-        """`width` says how many attempts a lane has under way at most, `slots` all lanes."""
+        """`width` says how many attempts a lane has under way at most, `slots` all lanes. Of
+        pushes a tenth of either is kept for urgent ones (PU-36)."""
         self._kind = kind
+        self._keeps_some = kind is ChannelType.OMAPUSH
         self._store = store
         self._settler = settler
         self._window = settings.lane_window
         self._width = width
-        self._slots = Slots(slots)
+        self._slots = Slots(slots, slots // KEPT_SHARE if self._keeps_some else 0)
         self._claims = 0
         self._clock = clock
         self._gates = gates
@@ -255,7 +257,7 @@ class DeliveryQueue:
         if lane is None:
             width = self._width(name)
             gates = None if self._gates is None else self._gates.of(name)
-            kept = max(1, width // KEPT_SHARE) if self._kind is ChannelType.OMAPUSH else 0
+            kept = max(1, width // KEPT_SHARE) if self._keeps_some else 0
             lane = Lane(name, width, max(self._window, 2 * width), gates, kept)
             self._lanes[name] = lane
         return lane
@@ -263,7 +265,8 @@ class DeliveryQueue:
     def _serve_waiting(self, nursery: trio.Nursery) -> None:
         """Something is free: those that have waited longest come first."""
         for _ in range(len(self._slots)):
-            if self._slots.are_taken or self._claims >= MOST_CLAIMS:
+            is_urgent = self._slots.urgent_waits
+            if self._slots.are_taken(urgent=is_urgent) or self._claims >= MOST_CLAIMS:
                 return
             self._serve(self._slots.next(), nursery)
 
@@ -300,7 +303,7 @@ class DeliveryQueue:
             return False
         if self._slots.are_scarce:
             limit = min(limit, 2 * self._slots.share(lane.width))
-        if self._slots.are_taken and not lane.workers:
+        if self._slots.are_taken(urgent=False) and not lane.workers:
             if not urgent:
                 return False
             limit = 0
@@ -314,7 +317,7 @@ class DeliveryQueue:
     ) -> None:
         share = self._slots.share(lane.width) - lane.workers
         spare = max(min(lane.spare_workers(now), share), lane.spare_kept(now))
-        for _ in range(min(spare, self._slots.free(urgent=is_urgent))):
+        for _ in range(min(spare, self._slots.free(urgent=is_urgent, held=lane.hold.urgent))):
             lane.workers += 1
             self._slots.busy += 1
             nursery.start_soon(self._work, lane)
@@ -359,9 +362,9 @@ class DeliveryQueue:
             self._agenda.mark(lane.name)
 
     def _should_yield(self, lane: Lane, done: int) -> bool:
-        """This lane has been narrowed, or others wait for a slot: more urgently, or it has more
-        than its share or had its turn, and nothing urgent."""
-        if lane.is_overfull:
+        """This lane has been narrowed, its slot is kept for something urgent, or others wait for
+        one: more urgently, or it has more than its share or had its turn, and nothing urgent."""
+        if lane.is_overfull or (self._slots.are_overdrawn and not lane.hold.next_is_urgent):
             return True
         if not done or not len(self._slots):
             return False

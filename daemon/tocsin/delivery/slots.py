@@ -5,6 +5,8 @@ shrinks as slots become scarce: its full width while half of them are free, a qu
 three quarters are taken, then one. With 1,024 slots and a width of 8, 448 lanes may hang before
 a healthy one has to wait for the end of an attempt.
 
+Some slots may be kept: whatever hangs, only something urgent takes them.
+
 Lanes that find none free wait in line; those with something urgent stand in one of their own,
 which is served first.
 """
@@ -13,8 +15,10 @@ which is served first.
 class Slots:
     """Counts attempts under way; decides who may start another, and who is next."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, kept: int = 0) -> None:
+        """`kept` of them are for urgent ones alone."""
         self.total = total
+        self.kept = kept
         self.busy = 0
         self._waiting: dict[str, None] = {}
         self._urgent: dict[str, None] = {}
@@ -32,20 +36,27 @@ class Slots:
             return width
         return max(1, width // 4) if 4 * self.busy < 3 * self.total else 1
 
-    def free(self, *, urgent: bool) -> int:
-        """How many may be taken now; those that urgent ones wait for are theirs."""
+    def free(self, *, urgent: bool, held: int = 0) -> int:
+        """How many a lane may take now, `urgent` if it has something urgent, of which it holds so
+        many; those that urgent ones wait for are theirs, and the kept ones are for what is held."""
         free = self.total - self.busy
-        return free if urgent else max(0, free - len(self._urgent))
+        if not urgent:
+            return max(0, free - max(self.kept, len(self._urgent)))
+        return max(0, min(free, max(free - self.kept, held)))
 
     @property
     def are_scarce(self) -> bool:
         """A lane should not take more than it can start."""
         return 2 * self.busy >= self.total
 
+    def are_taken(self, *, urgent: bool) -> bool:
+        """Nobody may start another now, or nobody who has nothing urgent."""
+        return self.busy >= (self.total if urgent else self.total - self.kept)
+
     @property
-    def are_taken(self) -> bool:
-        """Nobody may start another now."""
-        return self.busy >= self.total
+    def are_overdrawn(self) -> bool:
+        """Some of the kept ones are taken: what is not urgent should not go on."""
+        return self.busy > self.total - self.kept
 
     # -- the line ----------------------------------------------------------------------------
 
