@@ -30,7 +30,7 @@ from tests.fakes.stores import (
 from tocsin.model.channel import Channel, ChannelState, ChannelType
 from tocsin.model.notification import Priority
 from tocsin.store.interface import Store
-from tocsin.store.records import Acceptance, Held, Rescheduled, Settlements
+from tocsin.store.records import Acceptance, Held, Rescheduled, Settled, Settlements
 from tocsin.store.sqlite import SqliteStore
 
 WEBHOOKS, SOCKETS = ChannelType.WEBHOOKS, ChannelType.WEBSOCKETS
@@ -302,6 +302,24 @@ async def test_resuming_does_not_give_out_what_is_under_way(store: Store) -> Non
     assert await claimed_ids(store) == []
     await store.settle(Settlements(finished=[under_way.id]), now=T0)
     assert await claimed_ids(store) == ["b"]
+
+
+async def test_what_a_cancelled_caller_settles(store: Store) -> None:
+    """It is written, and told once, as if he still waited."""
+    hook = webhook_channel()
+    await add(store, hook)
+    [id_] = await accept(store, (notification("a"), [hook]))
+    await claim(store)
+    reports = Reports()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await store.settle(Settlements(finished=[id_]), reports.both, now=T0)
+    await store.barrier()
+    assert reports.errors == [None]
+    [settled] = reports.results
+    assert isinstance(settled, Settled)
+    assert (settled.ended, settled.lanes) == ({WEBHOOKS: 1}, {HOOK: None})
+    assert store.backlog == 0
 
 
 async def test_one_queue_takes_up_nothing_of_another(store: Store) -> None:

@@ -15,6 +15,7 @@ from tocsin.delivery import settler as settler_module
 from tocsin.model.channel import Channel, ChannelState
 from tocsin.model.errors import StoreError
 from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused
+from tocsin.store.jobs import Done
 from tocsin.store.records import Attempt, Claimed, Settled, Settlements
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
@@ -26,7 +27,8 @@ DOWN = Deferred("HTTP 500")
 
 
 class Shaky(SqliteStore):
-    """Settling and suspending fail, or wait, as the test says."""
+    """Settling and suspending fail, or wait, as the test says; `is_slow`: of what was to be
+    settled the test itself says what became."""
 
     def __init__(self, path: str) -> None:
         super().__init__(StoreSettings(path=path), threaded=False)
@@ -34,12 +36,24 @@ class Shaky(SqliteStore):
         self.gate: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
         self.calls: list[int] = []
         self.written: list[list[Attempt]] = []
+        self.is_slow = False
+        self.under_way: list[Done[Settled]] = []
 
-    async def settle(self, settlements: Settlements, *, now: int) -> Settled:
+    async def settle(
+        self, settlements: Settlements, on_done: Done[Settled] | None = None, *, now: int
+    ) -> Settled:
+        assert on_done is not None
         self.calls.append(len(settlements) - len(settlements.attempts))
-        await self._shake()
+        if self.is_slow:
+            self.under_way.append(on_done)
+            await trio.sleep_forever()
+        if self.failures:
+            on_done(None, StoreError("busy"))
+            await self._shake()
         self.written.append(settlements.attempts)
-        return await super().settle(settlements, now=now)
+        settled = await super().settle(settlements, on_done, now=now)
+        await self._shake()
+        return settled
 
     async def suspend_channel(self, channel: Channel) -> None:
         await self._shake()
@@ -163,6 +177,62 @@ async def test_cancelled_at_any_await_it_loses_nothing(
         await store.resume_channel(channel, Reports(), now=world.clock())
         [again] = (await store.claim(HOOK, now=world.clock(), limit=9, provisional=0)).deliveries
         assert again.attempts == 2
+    else:
+        assert (store.backlog, store.calls) == (0, [1])
+
+
+async def test_cancelled_during_its_commit_it_takes_note_of_that(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    """Who waits for room has it, lanes are told when they are next due: the commit goes on without
+    whoever waited for it (OP-10)."""
+    path = tmp_path / "store.db"
+    world = World(store=SqliteStore(StoreSettings(path=str(path))))
+    await nursery.start(world.store.run)
+    await world.hook()
+    done, again = await claimed(world, "a", "b")
+    channel = await the_channel(world)
+    told: list[str] = []
+    world.settler.on_due = lambda lane, _due_at, _urgent_at: told.append(lane)
+    judge(world, done, channel, OK)
+    judge(world, again, channel, DOWN)
+    fault = Fault(path)
+    with fault.held_up():
+        async with trio.open_nursery() as first:
+            first.start_soon(world.settler.flush)
+            await wait_all_tasks_blocked()
+            first.cancel_scope.cancel()
+        assert told == []
+    fault.close()
+    await world.store.barrier()
+    assert told == [HOOK]
+    assert world.store.backlog == 1
+
+
+async def test_cancelled_during_a_commit_that_fails_it_writes_that_again(
+    world: World, store: Shaky, nursery: trio.Nursery
+) -> None:
+    """Whoever has taken its place does, along with what was judged since, and needs nothing new to
+    be judged for it (OP-10)."""
+    first_one, second_one = await claimed(world, "a", "b")
+    channel = await the_channel(world)
+    judge(world, first_one, channel, OK)
+    store.is_slow = True
+    async with trio.open_nursery() as first:
+        first.start_soon(world.settler.run, CountingProgress())
+        await wait_all_tasks_blocked()
+        first.cancel_scope.cancel()
+    store.is_slow = False
+    nursery.start_soon(world.settler.run, CountingProgress())
+    await wait_all_tasks_blocked()
+    judge(world, second_one, channel, OK)
+    await wait_all_tasks_blocked()
+    assert store.backlog == 1
+    [on_done] = store.under_way
+    on_done(None, StoreError("the disk is on fire"))
+    await wait_all_tasks_blocked()
+    assert store.backlog == 0
+    assert store.calls == [1, 1, 1]
 
 
 async def test_a_suspension_that_fails_is_made_up_for(

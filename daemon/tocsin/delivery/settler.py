@@ -5,7 +5,7 @@ does decides whether it leaves a dead letter (push.md, PU-15).
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 import attrs
@@ -24,7 +24,7 @@ from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused, Si
 from tocsin.ops.metrics import Metrics
 from tocsin.ops.service import Progress
 from tocsin.store.interface import Store
-from tocsin.store.records import Attempt, Claimed, DeadLetter, Rescheduled, Settlements
+from tocsin.store.records import Attempt, Claimed, DeadLetter, Rescheduled, Settled, Settlements
 
 MOST_GATHERED = 4096
 PAUSE_AFTER_FAILURE = 1.0
@@ -160,7 +160,8 @@ class Settler:
     async def _write(self) -> bool:
         """Write everything gathered; False, with nothing lost, when the store fails.
 
-        Cancelled, what was not yet handed to the store is still gathered.
+        Cancelled, what was not yet handed to the store is still gathered, and so is what was if
+        its commit fails: what became of that is noted whether or not anybody waits.
         """
         while self._gathered or self._suspended or self._removals.has_work:
             try:
@@ -197,13 +198,20 @@ class Settler:
         marked, self._marked = self._marked, {}
         # As it is now: a channel may have been resumed since it was marked.
         batch.failing = {key: channel.failing_since for key, channel in marked.items()}
-        try:
-            settled = await self._store.settle(batch, now=self._clock())
-        except StoreError:
-            self._put_back(batch)
-            self._telling = telling + self._telling
-            self._marked = marked | self._marked
-            raise
+
+        def done(settled: Settled | None, error: StoreError | None) -> None:
+            if settled is None or error is not None:
+                self._put_back(batch)
+                self._telling = telling + self._telling
+                self._marked = marked | self._marked
+                # Whoever runs by now has not seen the failure.
+                self._work.set()
+            else:
+                self._settled(settled, telling)
+
+        await self._store.settle(batch, done, now=self._clock())
+
+    def _settled(self, settled: Settled, telling: Sequence[tuple[Claimed, Ending]]) -> None:
         self._room.set()
         self._room = trio.Event()
         for lane, due_at in settled.lanes.items():

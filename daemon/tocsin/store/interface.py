@@ -227,7 +227,13 @@ class Store(Protocol):
     async def hasten(self, lane: str, now: int) -> None:
         """What waits in a lane for its next attempt is due now; held deliveries stay held."""
 
-    async def settle(self, settlements: Settlements, *, now: int) -> Settled:
+    async def settle(
+        self,
+        settlements: Settlements,
+        on_done: Callable[[Settled | None, StoreError | None], None] | None = None,
+        *,
+        now: int,
+    ) -> Settled:
         """Write what became of deliveries with lanes."""
 
     def settle_lazily(

@@ -465,12 +465,16 @@ class SqliteStore(SqliteUpkeep):
         """See `Store.hasten`."""
         await self._perform(lambda db: statements.hasten(db, lane, now), durable=False)
 
-    async def settle(self, settlements: Settlements, *, now: int) -> Settled:
+    async def settle(
+        self, settlements: Settlements, on_done: Done[Settled] | None = None, *, now: int
+    ) -> Settled:
         """See `Store.settle`."""
 
         def done(settled: Settled | None, error: StoreError | None) -> None:
             if settled is not None and error is None:
                 self.pending.subtract(settled.ended)
+            if on_done is not None:
+                on_done(settled, error)
 
         return await self._perform(
             lambda db: statements.settle(db, settlements, now=now),
