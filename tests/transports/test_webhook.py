@@ -33,7 +33,9 @@ from tocsin.model.delivery import Delivery
 from tocsin.model.notification import Notification, Priority
 from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused, Sign, Word
 from tocsin.ops.metrics import Metrics
-from tocsin.transports.guard import AddressGuard, SocketAddress
+from tocsin.transports.guard import AddressGuard
+from tocsin.transports.lookups import Lookups, SocketAddress
+from tocsin.transports.patience import Patience
 from tocsin.transports.pool import PoolStatistics
 from tocsin.transports.settings import HostSettings, WebhookSettings
 from tocsin.transports.webhook import USER_AGENT, WebhookTransport
@@ -97,7 +99,7 @@ def real_transport(
             raise socket.gaierror
         return [(socket.AF_INET, (names[host.replace(".", "_")], port))]
 
-    guard = AddressGuard(settings, resolve=resolve)
+    guard = AddressGuard(settings, lookups=Lookups(resolve))
     return WebhookTransport(settings, guard=guard, **CLOCKS, ssl_context=ssl_context)
 
 
@@ -109,7 +111,7 @@ def signature_of(request: Received, key: bytes) -> str:
 
 
 async def test_a_webhook_over_real_sockets(nursery: trio.Nursery) -> None:
-    """CH-82, PU-67: signed, authorized, byte for byte; the second one over the same connection."""
+    """CH-82, PU-67, PU-78: signed, authorized, byte for byte; the second one over the same connection."""
     receiver = await start(nursery)
     transport = real_transport()
     hook = channel(
@@ -280,7 +282,7 @@ async def test_a_receiver_that_does_not_read(
     ours, _theirs = trio.testing.lockstep_stream_pair()
 
     class Deaf(MemoryDialler):
-        async def __call__(self, _endpoint: Endpoint) -> MemoryConnection:
+        async def __call__(self, _endpoint: Endpoint, _patience: Patience) -> MemoryConnection:
             await trio.lowlevel.checkpoint()
             return MemoryConnection(ours)
 
@@ -296,9 +298,9 @@ async def test_what_expires_before_the_write_is_not_written(
     that is no attempt, and costs no connection."""
 
     class Slow(MemoryDialler):
-        async def __call__(self, endpoint: Endpoint) -> MemoryConnection:
+        async def __call__(self, endpoint: Endpoint, patience: Patience) -> MemoryConnection:
             await trio.sleep(2)
-            return await super().__call__(endpoint)
+            return await super().__call__(endpoint, patience)
 
     dialler, clock = Slow(nursery), [-9 if kept else 0]
     clocks = {**CLOCKS, "clock": lambda: clock[0] + int(trio.current_time())}
@@ -359,7 +361,7 @@ async def test_broken_while_it_is_written(nursery: trio.Nursery) -> None:
     """CH-83: a connection that breaks before the request was out is not unanswered."""
 
     class Cutting(MemoryDialler):
-        async def __call__(self, _endpoint: Endpoint) -> MemoryConnection:
+        async def __call__(self, _endpoint: Endpoint, _patience: Patience) -> MemoryConnection:
             ours, theirs = trio.testing.memory_stream_pair()
             await theirs.aclose()
             return MemoryConnection(ours)
@@ -373,7 +375,7 @@ async def test_connecting_has_a_timeout_of_its_own(
     """PU-68: 5 s for name, connection and TLS, whatever the total is."""
 
     class Hanging(MemoryDialler):
-        async def __call__(self, _endpoint: Endpoint) -> MemoryConnection:
+        async def __call__(self, _endpoint: Endpoint, _patience: Patience) -> MemoryConnection:
             await trio.sleep_forever()
             raise AssertionError
 
