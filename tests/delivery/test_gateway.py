@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from tests.fakes.deliveries import device_channel, notification
 from tests.fakes.fault import Fault
 from tests.fakes.gatewayapps import ANDROID, APP, OTHER_TOKEN, SETTINGS, TOKEN, VOIP, call, text
 from tests.fakes.gatewayworld import GatewayWorld, gateway_world
@@ -166,6 +167,33 @@ async def test_the_bound_of_waiting(autojump_clock: trio.testing.MockClock) -> N
         assert len(world.late) == 2
     async with gateway_world(push=settings(max_waiting=0)) as world:
         assert await world.send(text()) == QUEUED
+
+
+async def test_a_token_that_changed_during_the_attempt(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """What the provider says of the old one is no word on the new one, be it given in the same
+    millisecond; that gets the push (PU-25, PU-50)."""
+    async with gateway_world() as world:
+        await world.prove(APP)
+        account = await world.directory.account("alice")
+        registered = device_channel("alice", TOKEN, app=APP, now=world.clock())
+        channel = await world.directory.open_channel(account, registered)
+        now = world.clock()
+
+        async def change() -> Outcome:
+            anew = device_channel("alice", OTHER_TOKEN, app=APP, now=now)
+            assert await world.directory.open_channel(account, anew) is channel
+            return UNREGISTERED
+
+        world.provider.script[TOKEN] = [change]
+        acceptance = Acceptance()
+        acceptance.add(notification("n", user="alice", accepted_at=now), [channel])
+        await world.ingest.store(acceptance)
+        await trio.sleep(2)
+        assert account.channels == {channel.id: channel}
+        assert [one.token for one in world.provider.attempts[1:]] == [TOKEN, OTHER_TOKEN]
+        assert world.sample("deliveries_total", type="OMAPush", outcome="delivered") == 2
 
 
 async def test_dead_tokens(autojump_clock: trio.testing.MockClock) -> None:

@@ -115,9 +115,24 @@ class Attempts:
         delivery = Delivery(
             claimed.id, claimed.notification, channel, claimed.attempts, claimed.unanswered
         )
+        device = channel.device
         try:
             outcome = await self._transport.attempt(delivery)
         except Exception:  # the fence around one delivery
             log.exception("delivery.crashed", notification_id=claimed.notification.id)
             return Deferred("internal", sign=Sign.NOTHING), "crashed"
+        if isinstance(outcome, Gone) and channel.device is not device:
+            outcome = _stale(outcome)
         return outcome, RESULTS[type(outcome)]
+
+
+def _stale(outcome: Gone) -> Outcome:
+    """It was said of a token that has been given anew during the attempt, which no comparison of
+    times would tell for sure (PU-50)."""
+    return Deferred(
+        "stale",
+        status=outcome.status,
+        sign=Sign.CONTACT,
+        words=outcome.words,
+        excerpt=outcome.excerpt,
+    )
