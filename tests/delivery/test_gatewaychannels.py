@@ -109,7 +109,8 @@ def test_one_that_was_removed_meanwhile_is_not_put_back() -> None:
 
 
 def test_use_is_noted_once_a_day() -> None:
-    """With the first push of a day; a refusal costs no more than that day (PU-23)."""
+    """With the first push of a day, and with the next where the store has refused that, however
+    often it is told (PU-23)."""
     bench = Bench()
     channel, first = bench.open()
     bench.settle(first)
@@ -121,6 +122,14 @@ def test_use_is_noted_once_a_day() -> None:
     assert bench.open()[1].opening == []
     bench.settle(renewing, REFUSED)
     assert bench.account.channels == {channel.id: channel}
+    bench.now += 1
+    _, again = bench.open()
+    assert (again.opening, channel.used_at) == ([channel], bench.now)
+    bench.settle(renewing, REFUSED)
+    bench.settle(again)
+    bench.settle(again, REFUSED)
+    assert bench.open()[1].opening == []
+    assert channel.used_at == bench.now
 
 
 def test_a_new_one_is_known_to_be_empty() -> None:

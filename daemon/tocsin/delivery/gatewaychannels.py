@@ -28,6 +28,8 @@ class GatewayChannels:
         self._metrics = metrics
         self._clock = clock
         self._unconfirmed: dict[Channel, set[Acceptance]] = {}
+        # Who writes down that a channel is in use, and since when that was known before.
+        self._renewing: dict[Channel, tuple[Acceptance, int | None]] = {}
 
     def __len__(self) -> int:
         """How many are not known to be stored."""
@@ -43,6 +45,7 @@ class GatewayChannels:
                 under_way.add(acceptance)
                 acceptance.opening.append(channel)
         elif (now := self._clock()) - (channel.used_at or 0) >= USE_EVERY:
+            self._renewing[channel] = (acceptance, channel.used_at)
             channel.used_at = now
             acceptance.opening.append(channel)
         return channel
@@ -51,11 +54,13 @@ class GatewayChannels:
         self, acceptance: Acceptance, accounts: Iterable[Account], error: TocsinError | None
     ) -> None:
         """The acceptance was stored, or was not: channels that no other one may still store are
-        taken back then. `accounts` are those whose channels it opened."""
+        taken back then, and the next push writes down their use. `accounts` are those whose
+        channels it opened."""
         of_user = {account.user: account for account in accounts} if error is not None else {}
         for channel in acceptance.opening:
             under_way = self._unconfirmed.get(channel)
             if under_way is None:
+                self._settle_use(channel, acceptance, error)
                 continue
             under_way.discard(acceptance)
             if error is None:
@@ -64,6 +69,15 @@ class GatewayChannels:
                 del self._unconfirmed[channel]
                 of_user[channel.user].channels.pop(channel.id, None)
         self._metrics.channels[ChannelType.OMAPUSH].inc(len(acceptance.opened))
+
+    def _settle_use(
+        self, channel: Channel, acceptance: Acceptance, error: TocsinError | None
+    ) -> None:
+        by, used_at = self._renewing.get(channel, (None, None))
+        if by is acceptance:
+            del self._renewing[channel]
+            if error is not None:
+                channel.used_at = used_at
 
     def _make(self, account: Account, device: Device) -> Channel:
         now = self._clock()
