@@ -238,11 +238,10 @@ class SqliteStore(SqliteUpkeep):
             one.channel.key = 0
             self._give_key(one.channel)
         found = [(rows.channel_row(one.channel), one.subscriptions) for one in removed]
-        records = [one.key for one in removed]
 
         def restore(db: apsw.Connection) -> int:
             statements.restore_devices(db, found)
-            return statements.drop_records(db, records)
+            return statements.drop_records(db, [one.key for one in removed])
 
         def done(dropped: int | None, error: StoreError | None) -> None:
             if dropped is not None and error is None:
