@@ -5,11 +5,12 @@ from collections.abc import Callable
 import attrs
 import pytest
 import trio
+from tests.fakes.revocations import revocations
 from tests.fakes.tokens import NOW, SECRET, jwks, public_jwk, signed
 
 from tocsin.model.errors import RequestError, StartupError
 from tocsin.model.principal import Principal
-from tocsin.server.auth import Authenticator, AuthSettings, TokenCache, check, key_source
+from tocsin.server.auth import Authenticator, AuthSettings, check, key_source
 from tocsin.server.issuer import BuiltinSettings
 from tocsin.server.jwks import FixedKeys, RemoteKeys
 from tocsin.wire.jwk import KeySet, public_keys, shared_secret
@@ -56,7 +57,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 def authenticator(clock: Clock) -> Authenticator:
-    return Authenticator(SETTINGS, key_source(SETTINGS), now=clock)
+    return Authenticator(
+        SETTINGS, key_source(SETTINGS), revocations=revocations(now=clock), now=clock
+    )
 
 
 async def bearer(authenticator: Authenticator, token: str, grace: float = 0) -> Principal:
@@ -132,7 +135,9 @@ async def test_settings_reach_the_rules(clock: Clock) -> None:
         default_scopes=["push"],
         shared_secret=SECRET,
     )
-    authenticator = Authenticator(settings, key_source(settings), now=clock)
+    authenticator = Authenticator(
+        settings, key_source(settings), revocations=revocations(now=clock), now=clock
+    )
     good = signed("HS256", iss="us", aud="tocsin", uid="bob")
     principal = await bearer(authenticator, good)
     assert (principal.user, principal.scopes) == ("bob", {"push"})
@@ -171,7 +176,7 @@ async def test_refusals_are_not_cached(authenticator: Authenticator, clock: Cloc
 async def test_unknown_key_refreshes_once(clock: Clock) -> None:
     """CH-11: a token with a new key is accepted after one refresh, a made-up one is invalid."""
     provider = Provider(key_set("1"), newer=key_set("1", "2"))
-    authenticator = Authenticator(SETTINGS, provider, now=clock)
+    authenticator = Authenticator(SETTINGS, provider, revocations=revocations(now=clock), now=clock)
     assert (await bearer(authenticator, signed("EdDSA", "2"))).user == "alice"
     assert provider.refreshes == 1
     assert (await refused(authenticator, query_token=signed("EdDSA", "3"))).label == "token_invalid"
@@ -181,7 +186,7 @@ async def test_unknown_key_refreshes_once(clock: Clock) -> None:
 async def test_no_keys_at_all(clock: Clock) -> None:
     """CH-11: no set was ever fetched: 503 with Retry-After, never let in unchecked."""
     provider = Provider(KeySet(shared_secret(SECRET)), ready=False)
-    authenticator = Authenticator(SETTINGS, provider, now=clock)
+    authenticator = Authenticator(SETTINGS, provider, revocations=revocations(now=clock), now=clock)
     error = await refused(authenticator, query_token=signed("EdDSA"))
     assert (error.status, error.message_id, error.label) == (503, "SVC1000", "no_keys")
     assert dict(error.headers)["Retry-After"] == "5"
@@ -210,32 +215,6 @@ async def test_grace_covers_expiry_only(authenticator: Authenticator) -> None:
             await bearer(authenticator, token, grace=1000)
 
 
-def entry(cache: TokenCache, token: str, now: float) -> Principal:
-    principal = Principal(token, frozenset(), "", "", token, 0)
-    cache.put(token, principal, now, expires_at=1000)
-    return principal
-
-
-def test_cache_is_bounded() -> None:
-    """SE-5: a full cache drops the token that was used least recently."""
-    cache = TokenCache(2, 300)
-    for token in ("a", "b"):
-        entry(cache, token, 0)
-    assert cache.get("a", 1)
-    entry(cache, "c", 2)
-    assert len(cache) == 2
-    assert cache.get("b", 3) is None
-    assert cache.get("a", 3)
-
-
-def test_cache_distrusts_a_clock_set_back() -> None:
-    """SE-12: an entry from the future is dropped, not kept for longer than it should be."""
-    cache = TokenCache(2, 300)
-    entry(cache, "a", 100)
-    assert cache.get("a", 99) is None
-    assert len(cache) == 0
-
-
 @pytest.mark.parametrize(
     ("settings", "path"),
     [
@@ -259,7 +238,7 @@ def test_settings_that_cannot_work(settings: Callable[[], AuthSettings], path: s
     with pytest.raises(StartupError, match=path):
         key_source(settings())
     with pytest.raises(StartupError, match=path):
-        Authenticator(settings(), FixedKeys(KeySet()))
+        Authenticator(settings(), FixedKeys(KeySet()), revocations=revocations())
 
 
 def test_sources_of_keys() -> None:

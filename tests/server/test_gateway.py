@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.fakes.gatewayapps import APP, APPS, OTHER_TOKEN, TOKEN, VOIP, call, text
 from tests.fakes.gatewayworld import GatewayWorld, gateway_world
 from tests.fakes.http_client import Answer, Client, Front, serving
+from tests.fakes.revocations import revocations
 from tests.fakes.tokens import NOW, SECRET, signed
 
 from tocsin.delivery.settings import DeliveryLimits
@@ -107,7 +108,8 @@ async def gateway(*, rate: float = 0, **members: Any) -> AsyncIterator[Served]:
     """`members` are those of the world; `rate` is in elements a second and caller."""
     async with gateway_world(**members) as world:
         keys = FixedKeys(KeySet(shared_secret(SECRET), ()))
-        tokens = Authenticator(AuthSettings(shared_secret=SECRET), keys, now=lambda: NOW)
+        settings = AuthSettings(shared_secret=SECRET)
+        tokens = Authenticator(settings, keys, revocations=revocations(), now=lambda: NOW)
         router = Router()
         face = GatewayFace(
             world.gateway,

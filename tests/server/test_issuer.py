@@ -8,6 +8,7 @@ import jwt
 import orjson
 import pytest
 import trio
+from tests.fakes.revocations import revocations
 from tests.fakes.tokens import NOW, SECRET
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -109,7 +110,9 @@ async def test_our_own_tokens_are_accepted(form: Mapping[str, str]) -> None:
     """CH-11, CH-14: both tokens verify here, neither may do what the other may not."""
     issuer = builtin_issuer(SETTINGS, now=lambda: NOW)
     answer = orjson.loads((await post(issuer, {**form, "scope": "channels"})).body)
-    authenticator = Authenticator(SETTINGS, key_source(SETTINGS), now=lambda: NOW)
+    authenticator = Authenticator(
+        SETTINGS, key_source(SETTINGS), revocations=revocations(), now=lambda: NOW
+    )
     for name in ("access_token", "id_token"):
         principal = await authenticator.authenticate(
             authorization=f"Bearer {answer[name]}", query_token=None

@@ -24,6 +24,7 @@ from tocsin.server.newchannel import ChannelMaker
 from tocsin.server.operator import OperatorFace
 from tocsin.server.operatorlog import OperatorLogFace
 from tocsin.server.operatorpush import OperatorPushFace
+from tocsin.server.operatortokens import OperatorTokenFace
 from tocsin.server.peers import Networks, Proxies
 from tocsin.server.publish import PublishFace
 from tocsin.server.reporter import ReporterFace
@@ -50,7 +51,7 @@ def public_server(
 ) -> HttpServer:
     """REST and the sockets' handshakes, in every dialect (CH-1)."""
     router = Router()
-    tokens = Authenticator(config.auth, keys)
+    tokens = _authenticator(config, parts, keys)
     callbacks = CallbackFace(
         parts.directory,
         parts.ingest,
@@ -186,12 +187,17 @@ def _add_dialect(
         parts.reactor,
         parts.context,
         tokens=tokens,
+        revocations=parts.revocations,
         cors=Cors(config.cors),
         is_draining=is_draining,
     ).add_routes(router, dialect.prefix)
-    LongPollFace(parts.directory, parts.polls, config.longpoll, is_draining=is_draining).add_routes(
-        router, dialect.prefix
-    )
+    LongPollFace(
+        parts.directory,
+        parts.polls,
+        config.longpoll,
+        revocations=parts.revocations,
+        is_draining=is_draining,
+    ).add_routes(router, dialect.prefix)
 
 
 def admin_server(
@@ -216,7 +222,8 @@ def admin_server(
     OperatorLogFace(parts.log, parts.letters).add_routes(router)
     OperatorPushFace(parts.pushing.apps, parts.pushing.devices).add_routes(router)
     AdminFace(metrics, failing=failing, status=status, version=__version__).add_routes(router)
-    tokens = Authenticator(config.auth, keys)
+    tokens = _authenticator(config, parts, keys)
+    OperatorTokenFace(parts.revocations, tokens).add_routes(router)
     return _server(config, router, _authorize(tokens, 0), metrics, public=False)
 
 
@@ -244,6 +251,13 @@ def _server(
         ),
         on_request=requests.answered,
         on_error=requests.crashed,
+    )
+
+
+def _authenticator(config: Config, parts: Parts, keys: KeySource) -> Authenticator:
+    """What is revoked, and who is asked, is the same for both servers."""
+    return Authenticator(
+        config.auth, keys, revocations=parts.revocations, introspector=parts.introspector
     )
 
 

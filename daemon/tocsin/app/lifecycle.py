@@ -151,11 +151,12 @@ class App:
 
     async def _take_up(self) -> None:
         """Clocks that ran out while the daemon was down get a moment more (CH-44); what was known
-        of device tokens is known again."""
+        of device tokens and of revoked ones is known again."""
         grace = self.config.channels.restart_grace * 1000
         try:
             await self.store.grant_grace(self._clock() + grace)
             await self._parts.pushing.devices.load()
+            await self._parts.revocations.load()
         except StoreError as error:
             raise StartupError(f"store {self.config.store.path}: {error}") from error
 
@@ -169,6 +170,7 @@ class App:
             "push_transport": parts.pushing.transport.run,
             "handover": parts.handover.run,
             "housekeeping": parts.housekeeping.run,
+            "revocations": parts.revocations.run,
             "deliverylog": parts.log.run,
             "operator_hook": parts.operator_hook.run,
             "feedback_hook": parts.feedback_hook.run,
@@ -302,6 +304,7 @@ class App:
                 await self._parts.settler.flush()
                 await self._parts.pushing.settler.flush()
                 await self._parts.pushing.devices.catch_up()
+                await self._parts.revocations.flush()
                 self._parts.sessions.flush()
                 self.store.extend_channels(self._parts.directory.clocks())
                 await self.store.barrier()

@@ -20,6 +20,7 @@ from tocsin.delivery.handover import Handover
 from tocsin.delivery.housekeeping import Housekeeping
 from tocsin.delivery.ingest import Ingest
 from tocsin.delivery.queue import DeliveryQueue
+from tocsin.delivery.revocations import Revocations
 from tocsin.delivery.sessions import Sessions
 from tocsin.delivery.settler import Settler
 from tocsin.delivery.submissions import Submissions
@@ -29,6 +30,7 @@ from tocsin.ops.metrics import Metrics
 from tocsin.server.engine import AnyEngine
 from tocsin.server.handler import Link
 from tocsin.server.heartbeat import Wheel
+from tocsin.server.introspection import IntrospectionSettings, Introspector
 from tocsin.server.pollsession import PollContext
 from tocsin.server.reactor import Reactor
 from tocsin.server.services import service_registry
@@ -38,6 +40,7 @@ from tocsin.server.websocket import WsSettings
 from tocsin.store.sqlite import SqliteStore
 from tocsin.transports.guard import AddressGuard
 from tocsin.transports.webhook import WebhookTransport
+from tocsin.wire.claims import LEEWAY
 
 CLOSING = 2.0
 DAY = 86_400_000
@@ -62,6 +65,14 @@ class Parts:
         self.store = store
         self.services = service_registry(config.services)
         self.events = Events(metrics=metrics, clock=clock)
+        self.revocations = Revocations(
+            store,
+            config.auth.revocations,
+            slack=LEEWAY + config.ws.expired_token_grace,
+            metrics=metrics,
+            clock=clock,
+        )
+        self.introspector = token_introspector(config.auth.introspection, metrics)
         self.sessions = Sessions(store, metrics=metrics, clock=clock)
         self.directory = Directory(
             store,
@@ -229,6 +240,11 @@ class Parts:
         session = self.sessions.of(channel)
         if session is not None:
             session.end(1000)
+
+
+def token_introspector(settings: IntrospectionSettings, metrics: Metrics) -> Introspector | None:
+    """Who asks about tokens, where there is somebody to be asked."""
+    return None if settings.url is None else Introspector(settings, metrics=metrics)
 
 
 def websocket_engine(settings: WsSettings) -> AnyEngine:

@@ -3,99 +3,46 @@
     token in the cache                          -> Principal, without waiting, about 1 us
     else wire/jwt verifies it with the keys at hand
         names a key that is not at hand         -> the keys are refreshed, once more
-        valid, expired, invalid                 -> Principal (cached), 401, 401
+    or its issuer is asked                      -> 503 if nobody answers
+        valid, expired, invalid, revoked        -> Principal (cached), 401, 401, 401
 
 Scopes, users and what they may touch are checked by those who know the route.
 """
 
-import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 import attrs
 import structlog
 import trio
 
+from tocsin.delivery.revocations import Revocations
 from tocsin.model import errors
 from tocsin.model.errors import StartupError
-from tocsin.model.option import option, section
-from tocsin.model.principal import SCOPES, Principal
-from tocsin.server import issuer
-from tocsin.server.issuer import BuiltinSettings, Issuer, not_empty
+from tocsin.model.principal import Principal
+from tocsin.server.authsettings import AuthSettings, check
+from tocsin.server.introspection import Introspector
+from tocsin.server.issuer import Issuer
 from tocsin.server.jwks import FixedKeys, KeySource, RemoteKeys, read_key_file
+from tocsin.server.tokencache import TokenCache
+from tocsin.wire.introspection import described, named_opaque, scopes_left
 from tocsin.wire.jwk import KeySet, shared_secret
-from tocsin.wire.jwt import ExpiredTokenError, Rules, TokenError, UnknownKeyError, verify
+from tocsin.wire.jwt import (
+    ExpiredTokenError,
+    InvalidTokenError,
+    Rules,
+    TokenError,
+    TokenName,
+    UnknownKeyError,
+    named,
+    verify,
+)
+
+__all__ = ["AuthSettings", "Authenticator", "builtin_issuer", "check", "key_source"]
 
 NO_KEYS_RETRY = 5
 
 log = structlog.get_logger(__name__)
-
-
-@attrs.frozen
-class AuthSettings:
-    """`[auth]`"""
-
-    issuer: str | None = option(None, "The `iss` every token must have.")
-    audience: str | None = option(None, "The `aud` every token must have, alone or in a list.")
-    user_claim: str = option(
-        "preferred_username", "The claim that names the user; without it `sub` does."
-    )
-    project_claim: str = option(
-        "project", "The claim that names the project whose portal subscriptions a token may make."
-    )
-    default_scopes: list[str] = option(
-        ["channels"], "Scopes of a token that has none of ours.", choices=SCOPES, check=not_empty
-    )
-    shared_secret: str | None = option(
-        None, "Secret of tokens signed with HS256, 32 bytes or more.", secret=True
-    )
-    jwks_file: str | None = option(None, "File with a JWK set (RS256, ES256, EdDSA).")
-    jwks_url: str | None = option(None, "Address of a JWK set, instead of a file.")
-    jwks_refresh: float = option(
-        3600, "Seconds between fetches of the set when nothing asks for one.", minimum=60
-    )
-    cache_size: int = option(
-        10_000, "Verified tokens kept; beyond it the least recently used goes.", minimum=1
-    )
-    cache_seconds: float = option(
-        300, "Seconds until a kept token is verified anew.", minimum=0, maximum=3600
-    )
-    builtin: BuiltinSettings = section(BuiltinSettings, "Tokens from our own endpoint.")
-
-
-def check(settings: AuthSettings) -> list[str]:
-    """What is wrong with these settings as a whole, one line each, with the option's path."""
-    problems = []
-    sources = (settings.shared_secret, settings.jwks_file, settings.jwks_url)
-    if not any(sources):
-        problems.append("auth: set jwks_url, jwks_file or shared_secret, or no token can be valid")
-    if settings.jwks_file and settings.jwks_url:
-        problems.append("auth.jwks_file: cannot stand next to auth.jwks_url")
-    if settings.jwks_url and not _is_address(settings.jwks_url):
-        problems.append("auth.jwks_url: must be an http or https address")
-    if settings.shared_secret and (problem := _secret_problem(settings.shared_secret)):
-        problems.append(f"auth.shared_secret: {problem}")
-    if settings.builtin.enabled and not settings.shared_secret:
-        problems.append("auth.builtin.enabled: needs auth.shared_secret")
-    return problems + issuer.check(settings.builtin)
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _secret_problem(secret: str) -> str | None:
-    try:
-        shared_secret(secret)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 def key_source(settings: AuthSettings) -> FixedKeys | RemoteKeys:
@@ -124,14 +71,29 @@ def builtin_issuer(settings: AuthSettings, *, now: Callable[[], float] = time.ti
 
 
 class Authenticator:
-    """Verifies tokens; `now` is the wall clock in epoch seconds."""
+    """Judges tokens; `now` is the wall clock in epoch seconds.
+
+    What is revoked is shared by all there are: whoever asks next is refused. `introspector` is
+    there where the settings have an address to ask.
+    """
 
     def __init__(
-        self, settings: AuthSettings, keys: KeySource, *, now: Callable[[], float] = time.time
+        self,
+        settings: AuthSettings,
+        keys: KeySource,
+        *,
+        revocations: Revocations,
+        introspector: Introspector | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         if problems := check(settings):
             raise StartupError("; ".join(problems))
         self._keys = keys
+        self._has_keys = settings.has_keys
+        self._asks_again = settings.introspection.introspect_jwt
+        self._asked_cache = settings.introspection.cache
+        self._introspector = introspector
+        self._revocations = revocations
         self._now = now
         self._rules = Rules(
             issuer=settings.issuer,
@@ -145,11 +107,13 @@ class Authenticator:
     async def authenticate(
         self, *, authorization: str | None, query_token: str | None, grace: float = 0
     ) -> Principal:
-        """The principal of a request's token, else a `RequestError` of CH-13 or 503 `no_keys`.
+        """The principal of a request's token, else a `RequestError` of CH-13 or a 503: `no_keys`,
+        or `introspection` where nobody could be asked.
 
         `query_token` is the `access_token` of the query, for routes that take it there, else
-        None. With `grace`, a token that expired no longer ago than so many seconds passes too:
-        see `expired`. Waits only when a token's key is not at hand; safe to cancel.
+        None. With `grace`, a signed token that expired no longer ago than so many seconds passes
+        too: see `expired`. Waits only when a token's key is not at hand, or to ask about it; safe
+        to cancel.
         """
         token = _presented(authorization, query_token)
         try:
@@ -160,8 +124,23 @@ class Authenticator:
         return principal
 
     def cached(self, token: str) -> Principal | None:
-        """The principal of a token that was verified lately."""
-        return self._cache.get(token, self._now())
+        """The principal of a token that was accepted lately, and was not revoked since."""
+        principal = self._cache.get(token, self._now())
+        return None if principal is None or self._revocations.covers(principal) else principal
+
+    def named(self, token: str) -> TokenName:
+        """What a token is revoked by; `InvalidTokenError` for what can be no token of ours.
+        Nothing of it is verified."""
+        try:
+            return named(token)
+        except InvalidTokenError:
+            if self._introspector is None:
+                raise
+            return named_opaque(token)
+
+    def is_introspected(self, token: str) -> bool:
+        """Whether a token's issuer is asked about it, so that it can change its mind."""
+        return self._introspector is not None and (self._asks_again or self._is_opaque(token))
 
     def expired(self, principal: Principal) -> bool:
         """Whether only `grace` let this principal pass; CH-61 wants its `sub` compared then."""
@@ -173,6 +152,43 @@ class Authenticator:
 
     async def _verified(self, token: str, grace: float) -> Principal:
         await trio.lowlevel.checkpoint()  # a crowd of new tokens takes turns with everybody else
+        if self._introspector is not None and self.is_introspected(token):
+            principal = await self._asked(self._introspector, token, grace)
+            until = min(principal.expires_at, self._now() + self._asked_cache)
+        else:
+            principal = await self._signed(token, grace)
+            until = principal.expires_at + self._rules.leeway
+        principal = self._revocations.dated(principal)
+        if self._revocations.covers(principal):
+            raise InvalidTokenError("revoked")
+        if not self.expired(principal):
+            self._cache.put(token, principal, self._now(), expires_at=until)
+        return principal
+
+    async def _asked(self, introspector: Introspector, token: str, grace: float) -> Principal:
+        """What the issuer of a token says of it; of a signed one, whether it still stands by it."""
+        opaque = self._is_opaque(token)
+        name = self.named(token)
+        principal = None if opaque else await self._signed(token, grace)
+        claims = await introspector.ask(token)
+        if claims is None:
+            raise InvalidTokenError("not active")
+        if principal is None:
+            return described(claims, name, now=self._now(), rules=self._rules)
+        scopes = scopes_left(principal, claims, self._rules.default_scopes)
+        return attrs.evolve(principal, scopes=scopes)
+
+    def _is_opaque(self, token: str) -> bool:
+        """Whether there is nothing in it that could be verified here."""
+        if not self._has_keys:
+            return True
+        try:
+            named(token)
+        except InvalidTokenError:
+            return True
+        return False
+
+    async def _signed(self, token: str, grace: float) -> Principal:
         try:
             return self._verify(token, grace)
         except UnknownKeyError:
@@ -182,58 +198,12 @@ class Authenticator:
         return self._verify(token, grace)
 
     def _verify(self, token: str, grace: float) -> Principal:
-        now = self._now()
         try:
-            principal = verify(token, self._keys.keys, now=now, rules=self._rules)
+            return verify(token, self._keys.keys, now=self._now(), rules=self._rules)
         except ExpiredTokenError as error:
             if error.expired_by > grace:
                 raise
             return error.principal
-        expires_at = principal.expires_at + self._rules.leeway
-        self._cache.put(token, principal, now, expires_at=expires_at)
-        return principal
-
-
-class TokenCache:
-    """Verified tokens by a digest: at most `size`, none older than `seconds` or expired.
-
-    Full: the least recently used one goes; it costs a verification when it comes back. An entry
-    from the future, seen after the clock was set back, does not count either.
-    """
-
-    def __init__(self, size: int, seconds: float) -> None:
-        self._size = size
-        self._seconds = seconds
-        self._entries: OrderedDict[bytes, tuple[float, float, Principal]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def get(self, token: str, now: float) -> Principal | None:
-        """The principal, if it is still good."""
-        key = _digest(token)
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        since, until, principal = entry
-        if not since <= now < until:
-            del self._entries[key]
-            return None
-        self._entries.move_to_end(key)
-        return principal
-
-    def put(self, token: str, principal: Principal, now: float, *, expires_at: float) -> None:
-        """Keeps a principal, no longer than until `expires_at`."""
-        key = _digest(token)
-        self._entries[key] = (now, min(expires_at, now + self._seconds), principal)
-        self._entries.move_to_end(key)
-        if len(self._entries) > self._size:
-            self._entries.popitem(last=False)
-
-
-def _digest(token: str) -> bytes:
-    """A tenth of the token's size, and nothing that could be used."""
-    return hashlib.blake2b(token.encode("utf-8", "surrogatepass"), digest_size=20).digest()
 
 
 def _presented(authorization: str | None, query_token: str | None) -> str:

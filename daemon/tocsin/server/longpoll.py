@@ -3,12 +3,15 @@
 from collections.abc import Callable
 
 import attrs
+import trio
 
 from tocsin.delivery.directory import Account, Directory
+from tocsin.delivery.revocations import Revocations
 from tocsin.model.channel import Channel, ChannelType
-from tocsin.model.errors import StoreError, invalid, not_found, unavailable
+from tocsin.model.errors import StoreError, invalid, not_found, unauthorized, unavailable
 from tocsin.model.option import option
-from tocsin.server.pollsession import PollContext, PollSession
+from tocsin.model.principal import Principal
+from tocsin.server.pollsession import Batch, PollContext, PollSession
 from tocsin.server.resuming import judge_since
 from tocsin.server.router import Router
 from tocsin.wire.longpoll import POSITION, check_body, notification_list
@@ -33,6 +36,17 @@ class LongPollSettings:
     )
 
 
+class _HeldPoll:
+    """A poll as the bearer of its token."""
+
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+
+    def token_revoked(self) -> None:
+        """It is not to be answered."""
+        self.scope.cancel()
+
+
 class LongPollFace:
     """Polls of all channels."""
 
@@ -42,11 +56,13 @@ class LongPollFace:
         context: PollContext,
         settings: LongPollSettings,
         *,
+        revocations: Revocations,
         is_draining: Callable[[], bool],
     ) -> None:
         self._directory = directory
         self._context = context
         self._settings = settings
+        self._revocations = revocations
         self._is_draining = is_draining
 
     def add_routes(self, router: Router, prefix: str) -> None:
@@ -66,7 +82,8 @@ class LongPollFace:
     async def poll(self, request: Request) -> Response:
         """Held until there is something to deliver; the empty list when the time is over.
 
-        While draining it is not held. A client that hangs up takes nothing with it (CH-68).
+        While draining it is not held. A client that hangs up takes nothing with it (CH-68), nor
+        does one whose token is revoked: that one gets 401.
         """
         account = await self._directory.account(request.path_values["user"])
         channel = account.channel(request.path_values["channelId"], self._context.clock())
@@ -74,9 +91,9 @@ class LongPollFace:
             raise not_found("channelId")
         check_body(request)
         claim = _claim(request, channel)
-        hold = 0 if self._is_draining() else self._settings.hold
         try:
-            batch = await self._session(account, channel).poll(claim, hold=hold)
+            session = self._session(account, channel)
+            batch = await self._batch(session, claim, request.principal)
         except StoreError:
             raise unavailable("store", retry_after=1) from None
         return Response(
@@ -85,6 +102,28 @@ class LongPollFace:
             headers=((POSITION, position(channel.epoch, batch.position)), READABLE),
             receipt=batch.receipt,
         )
+
+    async def _batch(
+        self, session: PollSession, claim: int | None, principal: Principal | None
+    ) -> Batch:
+        """What the poll is answered; raises 401 as soon as its token is void."""
+        if principal is None:
+            raise unauthorized("token_missing")
+        held = _HeldPoll()
+        if not self._revocations.bear(principal, held):
+            raise unauthorized("token_invalid")
+        try:
+            with held.scope:
+                batch = await session.poll(claim, hold=self._hold)
+        finally:
+            self._revocations.let_go(principal, held)
+        if held.scope.cancel_called:
+            raise unauthorized("token_invalid")
+        return batch
+
+    @property
+    def _hold(self) -> float:
+        return 0 if self._is_draining() else self._settings.hold
 
     def _session(self, account: Account, channel: Channel) -> PollSession:
         session = self._context.sessions.of(channel)

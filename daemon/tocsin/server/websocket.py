@@ -7,6 +7,7 @@ import attrs
 import trio
 
 from tocsin.delivery.directory import Account, Directory
+from tocsin.delivery.revocations import Revocations
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import (
     RequestError,
@@ -25,7 +26,7 @@ from tocsin.server.engine import AnyEngine
 from tocsin.server.handler import ConnectionLimits
 from tocsin.server.resuming import judge_since
 from tocsin.server.router import Router
-from tocsin.server.session import NotificationSession, SessionContext
+from tocsin.server.session import TOKEN_OVER, NotificationSession, SessionContext
 from tocsin.wire.handshake import Refusal, answer
 from tocsin.wire.position import Claim
 from tocsin.wire.request import Request
@@ -88,6 +89,32 @@ class _Accepted:
     since: Claim | None
     cut_at: float | None
     keep_lease: KeepLease | None
+    principal: Principal
+
+
+class _Bearer:
+    """A socket as the bearer of the token that opened it, and what is given back at its end."""
+
+    __slots__ = ("_principal", "_release", "_revocations", "session")
+
+    def __init__(
+        self, revocations: Revocations, principal: Principal, release: Callable[[], None]
+    ) -> None:
+        self._revocations = revocations
+        self._principal = principal
+        self._release = release
+        self.session: NotificationSession | None = None
+
+    def token_revoked(self) -> None:
+        """Close 4401."""
+        if self.session is not None:
+            self.session.end(TOKEN_OVER)
+
+    def closed(self) -> None:
+        """The socket is gone."""
+        self.session = None
+        self._revocations.let_go(self._principal, self)
+        self._release()
 
 
 class WebSocketFace:
@@ -100,11 +127,13 @@ class WebSocketFace:
         context: SessionContext,
         *,
         tokens: Authenticator,
+        revocations: Revocations,
         cors: Cors,
         is_draining: Callable[[], bool],
     ) -> None:
         self._directory = directory
         self._tokens = tokens
+        self._revocations = revocations
         self._reactor = reactor
         self._context = context
         self._cors = cors
@@ -129,13 +158,16 @@ class WebSocketFace:
 
     async def upgrade(self, request: Request) -> Upgrade:
         """Judge the handshake; the session begins when the 101 has been written."""
+        principal = request.principal
+        if principal is None:
+            raise unauthorized("token_missing")
         if not self._cors.allows(request.headers.get("origin")):
             raise forbidden("origin_denied")
         account = await self._directory.account(request.path_values["user"])
         channel = account.channel(request.path_values["channelId"], self._context.clock())
         if channel is None or channel.type is not ChannelType.WEBSOCKETS:
             raise not_found("channelId")
-        self._check_token(request.principal, channel)
+        self._check_token(principal, channel)
         accept = answer(request.method, request.headers, http_version=request.http_version)
         if isinstance(accept, Refusal):
             raise _refused(accept)
@@ -143,7 +175,7 @@ class WebSocketFace:
         claim = judge_since(since, channel) if since is not None else None
         self._check_room(channel)
         accepted = _Accepted(
-            account, channel, claim, self._cut_at(request.principal), request.keep_lease
+            account, channel, claim, self._cut_at(principal), request.keep_lease, principal
         )
         headers = (
             ("Upgrade", "websocket"),
@@ -152,17 +184,15 @@ class WebSocketFace:
         )
         return Upgrade(headers, lambda sock, left: self._begin(accepted, sock, left))
 
-    def _check_token(self, principal: Principal | None, channel: Channel) -> None:
+    def _check_token(self, principal: Principal, channel: Channel) -> None:
         """One that has expired, but not for long, only opens what it has made (CH-61)."""
-        if principal is None or not self._tokens.expired(principal):
-            return
-        if principal.subject != channel.creator:
+        if self._tokens.expired(principal) and principal.subject != channel.creator:
             raise unauthorized("token_expired")
 
-    def _cut_at(self, principal: Principal | None) -> float | None:
+    def _cut_at(self, principal: Principal) -> float | None:
         """When the token is over that an open socket must not outlive, `trio.current_time()`."""
         settings = self._context.settings
-        if principal is None or not settings.cut_on_token_expiry:
+        if not settings.cut_on_token_expiry:
             return None
         left = self._tokens.seconds_left(principal)
         if left <= 0:
@@ -185,22 +215,27 @@ class WebSocketFace:
     def _begin(self, accepted: _Accepted, sock: socket.socket, received: bytes) -> None:
         account, channel = accepted.account, accepted.channel
         release = accepted.keep_lease() if accepted.keep_lease is not None else _nothing
+        bearer = _Bearer(self._revocations, accepted.principal, release)
         session = NotificationSession(
             self._context,
             account,
             channel,
             since=accepted.since,
             cut_at=accepted.cut_at,
-            on_closed=release,
+            on_closed=bearer.closed,
         )
+        bearer.session = session
+        is_valid = self._revocations.bear(accepted.principal, bearer)
         try:
             self._reactor.adopt(sock, session, self._limits, received=received)
         except (trio.ClosedResourceError, OSError):
-            release()
+            bearer.closed()
             sock.close()
             return
         # What happened while the 101 was on its way: the client is told on the socket.
-        if account.channels.get(channel.id) is not channel:
+        if not is_valid:
+            session.end(TOKEN_OVER)
+        elif account.channels.get(channel.id) is not channel:
             session.end(1000)
         elif self._is_draining():
             session.end(1012)
