@@ -1,4 +1,4 @@
-"""`tocsin token create` and `tocsin token hash`: tokens and hashes without a daemon (OP-3)."""
+"""`tocsin token`: tokens and hashes without a daemon, and what a daemon is to refuse (OP-3)."""
 
 import os
 import secrets
@@ -8,6 +8,7 @@ from typing import TextIO
 
 import click
 
+from tocsin.cli.revoking import revocations, revoke
 from tocsin.config import ConfigError, load
 from tocsin.model.principal import SCOPES
 from tocsin.server.auth import AuthSettings
@@ -20,7 +21,11 @@ SALT_BYTES = 16
 
 @click.group()
 def token() -> None:
-    """Make tokens, and hashes of secrets for the token endpoint."""
+    """Make tokens, revoke them, and make hashes of secrets for the token endpoint."""
+
+
+token.add_command(revoke)
+token.add_command(revocations)
 
 
 @token.command()
