@@ -8,6 +8,7 @@ import trio.testing
 from tests.fakes.receiver import Receiver
 
 from tocsin.transports.dial import RECEIVE_SIZE, ConnectionLostError
+from tocsin.transports.patience import Patience
 from tocsin.wire.endpoint import Endpoint
 
 
@@ -46,7 +47,7 @@ class MemoryDialler:
     receiver: Receiver = attrs.field(factory=Receiver)
     made: list[MemoryConnection] = attrs.field(factory=list)
 
-    async def __call__(self, _endpoint: Endpoint) -> MemoryConnection:
+    async def __call__(self, _endpoint: Endpoint, _patience: Patience) -> MemoryConnection:
         await trio.lowlevel.checkpoint()
         ours, theirs = trio.testing.memory_stream_pair()
         self.nursery.start_soon(self.receiver.serve, theirs)

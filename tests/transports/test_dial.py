@@ -13,7 +13,10 @@ import trustme
 from tests.fakes.receiver import Receiver, start
 
 from tocsin.transports.dial import Connection, ConnectionLostError, dial
-from tocsin.transports.guard import AddressGuard, NotConnectedError, SocketAddress
+from tocsin.transports.guard import AddressGuard
+from tocsin.transports.lookups import Lookups, SocketAddress
+from tocsin.transports.notconnected import NotConnectedError
+from tocsin.transports.patience import UNLIMITED
 from tocsin.transports.settings import WebhookSettings
 from tocsin.wire.endpoint import Endpoint, parse_url
 
@@ -43,7 +46,11 @@ def guard_to(*addresses: tuple[str, int]) -> AddressGuard:
     def resolve(_host: str, _port: int) -> Sequence[SocketAddress]:
         return [(socket.AF_INET, address) for address in addresses]
 
-    return AddressGuard(WebhookSettings(allow_networks=["127.0.0.0/8"]), resolve=resolve)
+    return AddressGuard(WebhookSettings(allow_networks=["127.0.0.0/8"]), lookups=Lookups(resolve))
+
+
+async def connect(to: Endpoint, guard: AddressGuard, context: ssl.SSLContext) -> Connection:
+    return await dial(to, UNLIMITED, guard=guard, ssl_context=context)
 
 
 @pytest.fixture
@@ -75,7 +82,7 @@ async def test_plain_connections(nursery: trio.Nursery) -> None:
     """PU-67: bytes go and come, and an idle socket is quiet until the far side says something."""
     receiver = await start(nursery)
     guard = guard_to(("127.0.0.1", receiver.port))
-    connection = await dial(endpoint(receiver.port, scheme="http"), guard, trusting())
+    connection = await connect(endpoint(receiver.port, scheme="http"), guard, trusting())
     assert connection.is_quiet()
     assert await answer_over(connection) == b"HTTP/1.1 200"
     assert connection.is_quiet()
@@ -86,7 +93,7 @@ async def test_a_large_request_is_sent_whole(nursery: trio.Nursery) -> None:
     """PU-68: what does not fit into the socket at once follows as there is room."""
     receiver = await start(nursery)
     guard = guard_to(("127.0.0.1", receiver.port))
-    connection = await dial(endpoint(receiver.port, scheme="http"), guard, trusting())
+    connection = await connect(endpoint(receiver.port, scheme="http"), guard, trusting())
     body = bytes(8_000_000)
     head = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body)
     await connection.send_all(head + body)
@@ -100,7 +107,7 @@ async def test_broken_connections_have_one_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         guard = guard_to(("127.0.0.1", port))
-        connection = await dial(endpoint(port, scheme="http"), guard, trusting())
+        connection = await connect(endpoint(port, scheme="http"), guard, trusting())
         accepted, _ = listener.accept()
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         accepted.close()
@@ -117,7 +124,7 @@ async def connected(
 ) -> tuple[Receiver, Connection]:
     receiver = await start(nursery, ssl_context=serving(certificate))
     guard = guard_to(("127.0.0.1", receiver.port))
-    return receiver, await dial(endpoint(receiver.port, host=host), guard, trusting())
+    return receiver, await connect(endpoint(receiver.port, host=host), guard, trusting())
 
 
 async def test_tls_with_the_right_name(nursery: trio.Nursery) -> None:
@@ -136,7 +143,7 @@ async def test_the_name_is_told_to_the_server(nursery: trio.Nursery, host: str) 
     context.sni_callback = lambda _sock, name, _context: told.append(name)
     receiver = await start(nursery, ssl_context=context)
     guard = guard_to(("127.0.0.1", receiver.port))
-    connection = await dial(endpoint(receiver.port, host=host), guard, trusting())
+    connection = await connect(endpoint(receiver.port, host=host), guard, trusting())
     assert await answer_over(connection) == b"HTTP/1.1 200"
     assert told == ([host] if host == "a.example" else [None])
     connection.close()
@@ -175,7 +182,7 @@ async def test_tls_to_a_plain_port(nursery: trio.Nursery) -> None:
     nursery.start_soon(trio.serve_listeners, greet, listeners)
     port = listeners[0].socket.getsockname()[1]
     with pytest.raises(NotConnectedError) as caught:
-        await dial(endpoint(port), guard_to(("127.0.0.1", port)), trusting())
+        await connect(endpoint(port), guard_to(("127.0.0.1", port)), trusting())
     assert caught.value.reason == "tls"
 
 
@@ -183,7 +190,9 @@ async def test_nobody_listens(dead_port: int) -> None:
     """CH-83: refused by all addresses, one or several, is a failure to connect."""
     for addresses in ([("127.0.0.1", dead_port)], [("127.0.0.1", dead_port)] * 3):
         with pytest.raises(NotConnectedError) as caught:
-            await dial(endpoint(1024), guard_to(*addresses, ("127.0.0.2", dead_port)), trusting())
+            await connect(
+                endpoint(1024), guard_to(*addresses, ("127.0.0.2", dead_port)), trusting()
+            )
         assert caught.value.reason == "connect"
 
 
@@ -191,7 +200,7 @@ async def test_the_next_address_after_a_failure(nursery: trio.Nursery, dead_port
     """PU-72: an address that refuses does not stop the next one."""
     receiver = await start(nursery)
     guard = guard_to(("127.0.0.1", dead_port), ("127.0.0.1", receiver.port))
-    connection = await dial(endpoint(1024, scheme="http"), guard, trusting())
+    connection = await connect(endpoint(1024, scheme="http"), guard, trusting())
     assert await answer_over(connection) == b"HTTP/1.1 200"
     connection.close()
 
@@ -200,7 +209,7 @@ async def test_the_next_address_after_a_while(nursery: trio.Nursery, deaf_port: 
     """PU-72: an address that hangs holds up the next one for 250 ms, not for a timeout."""
     receiver = await start(nursery)
     guard = guard_to(("127.0.0.1", deaf_port), ("127.0.0.1", receiver.port))
-    connection = await dial(endpoint(1024, scheme="http"), guard, trusting())
+    connection = await connect(endpoint(1024, scheme="http"), guard, trusting())
     assert await answer_over(connection) == b"HTTP/1.1 200"
     connection.close()
 
@@ -217,7 +226,7 @@ async def test_cancelled_while_connecting(
     before = open_files()
     for addresses in ([deaf], [deaf, dead]):
         with trio.move_on_after(5) as scope:
-            await dial(endpoint(1024), guard_to(*addresses), trusting())
+            await connect(endpoint(1024), guard_to(*addresses), trusting())
         assert scope.cancelled_caught
     assert open_files() == before
 
@@ -228,6 +237,6 @@ async def test_cancelled_in_the_handshake(autojump_clock: trio.testing.MockClock
         port = listener.getsockname()[1]
         before = open_files()
         with trio.move_on_after(5) as scope:
-            await dial(endpoint(port), guard_to(("127.0.0.1", port)), trusting())
+            await connect(endpoint(port), guard_to(("127.0.0.1", port)), trusting())
         assert scope.cancelled_caught
         assert open_files() == before

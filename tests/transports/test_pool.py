@@ -5,7 +5,8 @@ import pytest
 import trio
 import trio.testing
 
-from tocsin.transports.guard import NotConnectedError
+from tocsin.transports.notconnected import NotConnectedError
+from tocsin.transports.patience import Patience
 from tocsin.transports.pool import ConnectionPool, Link, PoolStatistics
 from tocsin.wire.endpoint import Endpoint, parse_url
 
@@ -33,7 +34,7 @@ class Wire:
         self.closed = True
 
 
-async def dial(_endpoint: Endpoint) -> Wire:
+async def dial(_endpoint: Endpoint, _patience: Patience) -> Wire:
     await trio.lowlevel.checkpoint()
     return Wire()
 
@@ -142,7 +143,7 @@ async def test_with_all_in_use_a_new_one_waits(give_back: str) -> None:
 async def test_a_failed_or_cancelled_connect_gives_its_room_back() -> None:
     """PU-67: the books are right after an error and after a cancellation."""
 
-    async def refuse(endpoint: Endpoint) -> Wire:
+    async def refuse(endpoint: Endpoint, _patience: Patience) -> Wire:
         if endpoint is A:
             raise NotConnectedError("connect")
         await trio.sleep_forever()

@@ -15,6 +15,7 @@ import trio.testing
 import trustme
 from structlog.testing import capture_logs
 from tests.fakes.memory_connection import MemoryConnection, MemoryDialler
+from tests.fakes.names import VirtualNames
 from tests.fakes.receiver import (
     Answer,
     Received,
@@ -164,7 +165,7 @@ async def test_a_name_that_changes_after_creation_gains_nothing(nursery: trio.Nu
         return [(socket.AF_INET, (answers.pop(0), port))]
 
     settings = WebhookSettings(allow_http=["a.example"])
-    guard = AddressGuard(settings, resolve=rebinding)
+    guard = AddressGuard(settings, lookups=Lookups(rebinding))
     transport = WebhookTransport(settings, guard=guard, **CLOCKS)
     url = f"http://a.example:{receiver.port}/"
     await guard.judge(url)
@@ -383,6 +384,51 @@ async def test_connecting_has_a_timeout_of_its_own(
     assert await transport.attempt(HOOK) == Deferred("timeout")
     assert trio.current_time() == pytest.approx(5)
     assert transport.statistics() == PoolStatistics(open=0, idle=0)
+
+
+async def test_no_thread_to_look_a_name_up_is_not_the_receivers_failure(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Isolation, CH-83: who hangs has failed; who finds no thread because of that has not, and
+    who waits for one a little is still served, however slowly it answers then."""
+    names = VirtualNames(nursery)
+    guard = AddressGuard(LOCAL, lookups=names.lookups(threads=2))
+    names.takes["a.example"] = 9.0
+
+    class Looking(MemoryDialler):
+        async def __call__(self, endpoint: Endpoint, patience: Patience) -> MemoryConnection:
+            await guard.addresses(endpoint.host, endpoint.port, patience)
+            return await super().__call__(endpoint, patience)
+
+    async def answer_late(stream: trio.abc.Stream, received: Received) -> bool:
+        await trio.sleep(14)
+        return await ok(stream, received)
+
+    dialler = Looking(nursery)
+    dialler.receiver.answers.append(answer_late)
+    transport = WebhookTransport(LOCAL, guard=guard, **CLOCKS, connect=dialler)
+    healthy = delivery_to(channel("https://b.example/hook"))
+    nursery.start_soon(transport.attempt, HOOK)
+    await trio.testing.wait_all_tasks_blocked()
+    assert await transport.attempt(healthy) == Deferred("lookups", sign=Sign.NOTHING)
+    assert trio.current_time() == pytest.approx(5)
+    assert await transport.attempt(healthy) == Delivered(200)
+    assert trio.current_time() == pytest.approx(23, abs=0.1)
+    assert transport.statistics().open == 1
+
+
+async def test_no_room_for_a_connection_is_not_the_receivers_failure(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    """PU-67, isolation: with all sockets at receivers that hang."""
+    dialler = MemoryDialler(nursery)
+    dialler.receiver.answers.append(silence)
+    settings = attrs.evolve(LOCAL, max_sockets=1)
+    transport = transport_over(dialler, settings)
+    nursery.start_soon(transport.attempt, HOOK)
+    await trio.testing.wait_all_tasks_blocked()
+    healthy = delivery_to(channel("https://b.example/hook"))
+    assert await transport.attempt(healthy) == Deferred("sockets", sign=Sign.NOTHING)
 
 
 async def test_cancelled_in_the_middle(nursery: trio.Nursery) -> None:

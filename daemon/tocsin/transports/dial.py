@@ -13,7 +13,10 @@ from typing import Protocol
 import trio
 
 from tocsin.model.errors import TocsinError
-from tocsin.transports.guard import AddressGuard, NotConnectedError, SocketAddress
+from tocsin.transports.guard import AddressGuard
+from tocsin.transports.lookups import SocketAddress
+from tocsin.transports.notconnected import NotConnectedError
+from tocsin.transports.patience import Patience
 from tocsin.wire.endpoint import Endpoint
 
 RECEIVE_SIZE = 8_192
@@ -44,13 +47,15 @@ class Connection(Protocol):
         """Close now, without farewell."""
 
 
-async def dial(endpoint: Endpoint, guard: AddressGuard, ssl_context: ssl.SSLContext) -> Connection:
+async def dial(
+    endpoint: Endpoint, patience: Patience, *, guard: AddressGuard, ssl_context: ssl.SSLContext
+) -> Connection:
     """Resolve, judge, connect, and with `https` shake hands; raises NotConnectedError.
 
     The certificate must be for the name in the URL, whatever the address. Leaves nothing open
     when it fails or is cancelled.
     """
-    sock = await _connect_any(await guard.addresses(endpoint.host, endpoint.port))
+    sock = await _connect_any(await guard.addresses(endpoint.host, endpoint.port, patience))
     if endpoint.scheme == "http":
         return PlainConnection(sock)
     return await TlsConnection.over(sock, endpoint.host, ssl_context)

@@ -2,7 +2,7 @@
 
 Taking one is decided synchronously: an idle connection that is young, rested and quiet, the
 one used last first. Opening one is awaited. At `max_sockets` the connection idle longest makes
-room; when none is idle the caller waits for one to be given back, within its own deadline.
+room; when none is idle the caller waits for one to be given back, a little.
 """
 
 from collections import deque
@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from tocsin.transports.dial import Connection
+from tocsin.transports.patience import UNLIMITED, Patience
 from tocsin.wire.endpoint import Endpoint
 from tocsin.wire.http1client import AnswerReader
 
@@ -19,7 +20,7 @@ IDLE_SECONDS = 30.0
 AGE_SECONDS = 300.0
 SWEEP_SECONDS = 5.0
 
-Dial = Callable[[Endpoint], Awaitable[Connection]]
+Dial = Callable[[Endpoint, Patience], Awaitable[Connection]]
 
 
 @attrs.define(eq=False)
@@ -71,18 +72,18 @@ class ConnectionPool:
             self.discard(link)
         return None
 
-    async def connect(self, endpoint: Endpoint) -> Link:
-        """A new connection; raises NotConnectedError.
+    async def connect(self, endpoint: Endpoint, patience: Patience = UNLIMITED) -> Link:
+        """A new connection; raises NotConnectedError, OwnLimitError when there is no room for it.
 
         Cancelled or failed, it leaves nothing open.
         """
-        while self._open >= self._max:
-            if not self._discard_oldest():
-                await self._room.park()
+        if self._open >= self._max and not self._discard_oldest():
+            with patience.waiting("sockets"):
+                await self._wait_room()
         self._open += 1
         link = None
         try:
-            connection = await self._dial(endpoint)
+            connection = await self._dial(endpoint, patience)
             link = Link(connection, endpoint.origin, trio.current_time())
         finally:
             if link is None:
@@ -127,6 +128,10 @@ class ConnectionPool:
     @staticmethod
     def _is_fresh(link: Link, now: float) -> bool:
         return now - link.idle_since < IDLE_SECONDS and now - link.opened_at < AGE_SECONDS
+
+    async def _wait_room(self) -> None:
+        while self._open >= self._max and not self._discard_oldest():
+            await self._room.park()
 
     def _discard_oldest(self) -> bool:
         for link in self._idle:

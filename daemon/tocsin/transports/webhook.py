@@ -16,8 +16,10 @@ from tocsin.model.errors import TocsinError
 from tocsin.model.outcome import Deferred, Outcome, Sign
 from tocsin.ops.metrics import Metrics
 from tocsin.transports.dial import ConnectionLostError, dial
-from tocsin.transports.guard import AddressGuard, NotConnectedError
+from tocsin.transports.guard import AddressGuard
+from tocsin.transports.notconnected import NotConnectedError, OwnLimitError
 from tocsin.transports.notices import Hourly
+from tocsin.transports.patience import Patience
 from tocsin.transports.pool import ConnectionPool, Dial, Link, PoolStatistics
 from tocsin.transports.settings import WebhookSettings
 from tocsin.wire.endpoint import Endpoint
@@ -50,14 +52,17 @@ class _Prepared:
 
 @attrs.define(eq=False)
 class _Call:
-    """One request on its way: how far it has come, also when it is cut off."""
+    """One request on its way: how far it has come, also when it is cut off. What stopped it is
+    `ours`, if the far side has no part in it."""
 
     endpoint: Endpoint
     request: bytes
     expires_at: int
+    limit: trio.CancelScope
     written: bool = False
     answer: AnswerReader | None = None
     trouble: str | None = None
+    ours: bool = False
 
     def start_again(self) -> None:
         """Nothing has been sent yet, as far as the next connection is concerned."""
@@ -101,7 +106,9 @@ class WebhookTransport:
     async def attempt(self, delivery: Delivery) -> Outcome:
         """One attempt, within total_timeout. Cancelled, it closes the connection it used.
 
-        What has expired is not written, however long it took to connect.
+        While it is us who let it wait, for a socket or a thread that looks the name up, the time
+        stands still; if that lasts, nothing is held against the far side. What has expired is not
+        written, however long it took to connect.
         """
         now = self._wall()
         try:
@@ -115,8 +122,8 @@ class WebhookTransport:
             timestamp=now // 1000,
             body=notification.body,
         )
-        call = _Call(prepared.endpoint, request, notification.expires_at)
-        with trio.move_on_after(prepared.timeout):
+        with trio.move_on_after(prepared.timeout) as limit:
+            call = _Call(prepared.endpoint, request, notification.expires_at, limit)
             await self._carry_out(call)
         if call.trouble == "blocked_address":
             self._note_blocked(delivery.channel, call.endpoint)
@@ -191,6 +198,7 @@ class WebhookTransport:
             await self._send(call)
         except (NotConnectedError, BadAnswerError, TooLateError) as error:
             call.trouble = error.reason
+            call.ours = isinstance(error, OwnLimitError | TooLateError)
 
     async def _send(self, call: _Call) -> None:
         """Send and read, over a kept connection if there is one that lives."""
@@ -201,11 +209,11 @@ class WebhookTransport:
                 return
             # The far side gave it up between two requests: once more, on a new one.
             call.start_again()
-        await self._exchange(await self._connect(call.endpoint), call)
+        await self._exchange(await self._connect(call), call)
 
-    async def _connect(self, endpoint: Endpoint) -> Link:
-        with trio.move_on_after(self._settings.connect_timeout):
-            return await self._pool.connect(endpoint)
+    async def _connect(self, call: _Call) -> Link:
+        with trio.move_on_after(self._settings.connect_timeout) as limit:
+            return await self._pool.connect(call.endpoint, Patience(call.limit, limit))
         raise NotConnectedError("timeout")
 
     async def _exchange(self, link: Link, call: _Call) -> None:
@@ -242,7 +250,7 @@ class WebhookTransport:
                 excerpt=answer.body,
             )
         if call.trouble is not None:
-            sign = Sign.NOTHING if call.trouble == TooLateError.reason else Sign.FAILURE
+            sign = Sign.NOTHING if call.ours else Sign.FAILURE
             return Deferred(call.trouble, sign=sign)
         if call.written:
             return Deferred("unanswered", unanswered=True)
