@@ -2,7 +2,7 @@
 
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -142,12 +142,11 @@ async def test_an_open_socket_that_has_outlived_its_token(tmp_path: Path) -> Non
         await trio.aclose_forcefully(socket.stream)
 
 
-async def test_revoked_while_the_101_is_on_its_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """SE-3: a socket that begins after its token was revoked is closed 4401 at once."""
-    async with daemon(tmp_path) as running:
-        channel = await running.open_channel()
+@pytest.fixture
+def revoking_late(monkeypatch: pytest.MonkeyPatch) -> Callable[[Daemon], None]:
+    """Has a token revoked right behind the check that it is valid."""
+
+    def begin(running: Daemon) -> None:
         directory = running.app._parts.directory
         account = directory.account
 
@@ -156,9 +155,32 @@ async def test_revoked_while_the_101_is_on_its_way(
             return await account(user)
 
         monkeypatch.setattr(directory, "account", revoking)
+
+    return begin
+
+
+async def test_revoked_while_the_101_is_on_its_way(
+    tmp_path: Path, revoking_late: Callable[[Daemon], None]
+) -> None:
+    """SE-3: a socket that begins after its token was revoked is closed 4401 at once."""
+    async with daemon(tmp_path) as running:
+        channel = await running.open_channel()
+        revoking_late(running)
         socket = await connect(running, channel, token(**MINE))
         assert await socket.closed() == 4401
         await trio.aclose_forcefully(socket.stream)
+
+
+async def test_revoked_before_a_poll_is_held(
+    tmp_path: Path, revoking_late: Callable[[Daemon], None]
+) -> None:
+    """SE-3: it is not held, and the channel has no client by it."""
+    async with daemon(tmp_path) as running:
+        channel = await running.open_channel(channelType="LongPolling")
+        revoking_late(running)
+        target = channel["channelData"]["channelURL"]
+        assert (await running.get(target, bearer=token(**MINE))).refusal == INVALID
+        assert len(running.app._parts.sessions) == 0
 
 
 async def test_every_route_refuses_a_revoked_token(tmp_path: Path) -> None:

@@ -92,8 +92,7 @@ class LongPollFace:
         check_body(request)
         claim = _claim(request, channel)
         try:
-            session = self._session(account, channel)
-            batch = await self._batch(session, claim, request.principal)
+            batch = await self._batch(account, channel, claim, request.principal)
         except StoreError:
             raise unavailable("store", retry_after=1) from None
         return Response(
@@ -104,7 +103,7 @@ class LongPollFace:
         )
 
     async def _batch(
-        self, session: PollSession, claim: int | None, principal: Principal | None
+        self, account: Account, channel: Channel, claim: int | None, principal: Principal | None
     ) -> Batch:
         """What the poll is answered; raises 401 as soon as its token is void."""
         if principal is None:
@@ -114,6 +113,7 @@ class LongPollFace:
             raise unauthorized("token_invalid")
         try:
             with held.scope:
+                session = self._session(account, channel)
                 batch = await session.poll(claim, hold=self._hold)
         finally:
             self._revocations.let_go(principal, held)
