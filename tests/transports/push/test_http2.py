@@ -110,23 +110,32 @@ async def hang_up_soon(provider: Provider) -> None:
 
 
 class Throttled(trio.abc.Stream):
-    """A stream that, once it is told, takes so many bytes more and then blocks until it is cut."""
+    """A stream that, once it is told, takes so many bytes more and then blocks until it is cut, or
+    flows again."""
 
     def __init__(self, inner: trio.abc.Stream) -> None:
         self.takes = 1 << 30
         self._inner = inner
-        self._is_cut = trio.Event()
+        self._goes_on = trio.Event()
+        self._is_cut = False
 
     def cut(self) -> None:
-        self._is_cut.set()
+        self._is_cut = True
+        self._goes_on.set()
+
+    def flow(self) -> None:
+        self.takes = 1 << 30
+        self._goes_on.set()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         part = bytes(data[: self.takes])
         self.takes -= len(part)
         await self._inner.send_all(part)
         if len(part) < len(data):
-            await self._is_cut.wait()
-            raise trio.BrokenResourceError
+            await self._goes_on.wait()
+            if self._is_cut:
+                raise trio.BrokenResourceError
+            await self._inner.send_all(data[len(part) :])
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._inner.wait_send_all_might_not_block()
@@ -199,6 +208,35 @@ async def test_a_server_that_does_not_read(autojump_clock: trio.testing.MockCloc
         assert isinstance(await post(pool), Answer)
         await trio.sleep(60)
         assert pool.statistics() == PoolStatistics(1, streams=0, waiting=0, goaways=0)
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_expires_unsent_is_not_sent_later(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """PU-62: a server that reads again gets the end of what was handed over, and of nothing that
+    its caller was told was not sent."""
+    async with trio.open_nursery() as nursery:
+        provider = ThrottledProvider(nursery)
+        pool = pool_to(provider)
+        nursery.start_soon(pool.run)
+        assert isinstance(await post(pool), Answer)
+        provider.requests.clear()
+        [stream] = provider.streams
+        stream.takes = 0
+        results = {}
+
+        async def one(path: str) -> None:
+            results[path] = await post(pool, path, seconds=5)
+
+        for path in ("/1", "/2"):
+            nursery.start_soon(one, path)
+            await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(5.1)
+        assert results == {"/1": Unknown("timeout"), "/2": NotSent("not_sent")}
+        stream.flow()
+        await trio.testing.wait_all_tasks_blocked()
+        assert [one.path for one in provider.requests if one.seen.is_complete] == ["/1"]
         nursery.cancel_scope.cancel()
 
 

@@ -109,6 +109,46 @@ def test_a_cancelled_body_frees_what_it_held() -> None:
     assert server.requests[held].reset_code == ErrorCode.CANCEL
 
 
+@pytest.mark.parametrize("size", [0, 2, 40_000])
+def test_what_is_cancelled_unsent_never_ends(size: int) -> None:
+    """PU-62: whoever is told that it was not sent may rely on that, whenever the rest is written;
+    other requests go out, and the window is as if it had not been."""
+    client, server = connected(credits_data=False)
+    before, cancelled, after = (client.request(BLOCK, bytes(n)) for n in (10, size, 20))
+    assert not client.was_sent(cancelled)
+    client.cancel(cancelled)
+    exchange(client, server)
+    assert server.complete == [before, after]
+    assert server.requests[cancelled].body == b""
+    assert server.requests[cancelled].reset_code == ErrorCode.CANCEL
+    assert client.admits(65_535 - 30)
+    assert not client.admits(65_535 - 29)
+
+
+def test_what_is_cancelled_half_sent_never_ends() -> None:
+    """PU-62: the same where a part was handed out before, and the rest waits to be."""
+    client, server = connected(INITIAL_WINDOW_SIZE=5, credits_data=False)
+    cancelled = client.request(BLOCK, b"0123456789")
+    exchange(client, server)
+    server.change(INITIAL_WINDOW_SIZE=100)
+    client.receive(server.outgoing(), 0.0)
+    assert not client.was_sent(cancelled)
+    client.cancel(cancelled)
+    exchange(client, server)
+    assert server.requests[cancelled].body == b"01234"
+    assert server.complete == []
+    assert server.requests[cancelled].reset_code == ErrorCode.CANCEL
+
+
+def test_the_window_of_what_is_cancelled_lets_out_what_waits() -> None:
+    """PU-60: a body under way is not held up for ever by one that never left."""
+    client, server = connected(INITIAL_WINDOW_SIZE=100_000, credits_data=False)
+    cancelled, waiting = client.request(BLOCK, bytes(60_000)), client.request(BLOCK, bytes(65_000))
+    client.cancel(cancelled)
+    exchange(client, server)
+    assert server.complete == [waiting]
+
+
 def test_a_stream_window_over_the_greatest_ends_the_stream() -> None:
     """RFC 9113, section 6.9.1: FLOW_CONTROL_ERROR, and the connection goes on."""
     client, server = connected()

@@ -14,7 +14,6 @@ from tocsin.wire.http2.frames import (
     ErrorCode,
     frame,
     goaway,
-    rst_stream,
     settings,
 )
 from tocsin.wire.http2.receiving import Receiver
@@ -101,13 +100,13 @@ class Http2Connection:
         return self._sender.was_sent(stream_id)
 
     def cancel(self, stream_id: int) -> None:
-        """Give up an open stream with RST_STREAM(CANCEL); no event follows for it.
+        """Give up an open stream with RST_STREAM(CANCEL); no event follows for it. If it was not
+        sent (`was_sent`), its request is never completed, so the server will not act on it.
 
         Nothing happens if it is no longer open.
         """
         if stream_id in self._sender.streams and not self._receiver.is_broken:
-            self._sender.forget(stream_id)
-            self._sender.out += rst_stream(stream_id, ErrorCode.CANCEL)
+            self._sender.cancel(stream_id)
 
     def ping(self, payload: bytes) -> None:
         """Send PING with eight bytes; `PingAnswered` brings them back."""
@@ -117,7 +116,7 @@ class Http2Connection:
     def drop(self) -> None:
         """Never hand out what waits in `outgoing`, but for the GOAWAY of a broken connection: the
         requests there are made over another one. Nothing but `close` may follow."""
-        self._sender.out[:] = self._receiver.farewell
+        self._sender.drop(self._receiver.farewell)
 
     def close(self, code: int = ErrorCode.NO_ERROR) -> None:
         """Say GOAWAY; no new requests from here. Open streams may still be answered."""

@@ -3,6 +3,9 @@
 A body goes out whole with its headers if the windows allow it, which is the rule; the fast path
 writes both in one go. Otherwise it waits in its stream and leaves piece by piece, the oldest
 stream first (push.md, PU-60).
+
+A request that is given up before its end was handed out is never ended: the frames that carry the
+end are taken out, with what waits before it, when the rest is handed out (PU-62).
 """
 
 from tocsin.wire.http2.frames import (
@@ -13,11 +16,14 @@ from tocsin.wire.http2.frames import (
     END_STREAM,
     GREATEST,
     HEADER,
+    HEADER_SIZE,
     HEADERS,
+    PREFACE,
     ConnectionViolation,
     ErrorCode,
     StreamViolation,
     frame,
+    rst_stream,
 )
 from tocsin.wire.http2.settings import ServerSettings
 from tocsin.wire.http2.stream import Stream
@@ -31,6 +37,7 @@ class Sender:
     """Requests on their way out; see `Http2Connection` for what its methods promise."""
 
     __slots__ = (
+        "_cut_off",
         "_ended_late",
         "_handed_out",
         "_next_id",
@@ -54,6 +61,8 @@ class Sender:
         # Up to here all requests were handed out, less what waits or has ended since.
         self._handed_out = -1
         self._ended_late: set[int] = set()
+        # Streams of which something in `out` is not to leave.
+        self._cut_off: set[int] = set()
 
     @property
     def has_ids(self) -> bool:
@@ -66,12 +75,40 @@ class Sender:
 
     def take(self) -> bytes:
         """Hand out what waits to be written."""
+        if self._cut_off:
+            self._cut()
+            self._pump_all()
         data = bytes(self.out)
         self.out.clear()
         self._handed_out = self._next_id - 2
         if self._ended_late:
             self._ended_late.clear()
         return data
+
+    def _cut(self) -> None:
+        """Take out the bodies of streams that were cut off, and what they used of the window."""
+        out = self.out
+        start = len(PREFACE) if out.startswith(PREFACE) else 0
+        parts: list[bytes | bytearray] = [out[:start]]
+        while start < len(out):
+            word, flags, stream_id = HEADER.unpack_from(out, start)
+            end = start + HEADER_SIZE + (word >> 8)
+            if stream_id not in self._cut_off:
+                parts.append(out[start:end])
+            elif word & 0xFF == DATA:
+                self.window += word >> 8
+            else:
+                if word & 0xFF == HEADERS:
+                    flags &= ~END_STREAM
+                parts += (HEADER.pack(word, flags, stream_id), out[start + HEADER_SIZE : end])
+            start = end
+        self.out = bytearray().join(parts)
+        self._cut_off.clear()
+
+    def drop(self, instead: bytes) -> None:
+        """Hand out this instead of what waits to be written."""
+        self.out[:] = instead
+        self._cut_off.clear()
 
     def was_sent(self, stream_id: int) -> bool:
         """Whether the end of an open stream's request was handed out."""
@@ -173,6 +210,13 @@ class Sender:
             raise StreamViolation(ErrorCode.FLOW_CONTROL_ERROR)
         if stream.unsent:
             self._pump(stream_id, stream)
+
+    def cancel(self, stream_id: int) -> None:
+        """Give up an open stream; the end of its request never leaves if it has not yet."""
+        if not self.was_sent(stream_id):
+            self._cut_off.add(stream_id)
+        self.forget(stream_id)
+        self.out += rst_stream(stream_id, ErrorCode.CANCEL)
 
     def forget(self, stream_id: int) -> bool:
         """Drop an open stream; whether something of its request was left unsent."""
