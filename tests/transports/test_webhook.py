@@ -112,7 +112,8 @@ def signature_of(request: Received, key: bytes) -> str:
 
 
 async def test_a_webhook_over_real_sockets(nursery: trio.Nursery) -> None:
-    """CH-82, PU-67, PU-78: signed, authorized, byte for byte; the second one over the same connection."""
+    """CH-82, PU-67, PU-78: signed, authorized, byte for byte; the second over the same
+    connection."""
     receiver = await start(nursery)
     transport = real_transport()
     hook = channel(

@@ -186,7 +186,7 @@ class Revocations:
             try:
                 self._keep(Revocation.from_bytes(text))
             except ValueError:
-                log.error("revocation.unreadable", key=key)
+                log.exception("revocation.unreadable", key=key)
         await self._seen.load()
 
     def page(self, *, after: str, limit: int) -> list[Revocation]:
