@@ -361,6 +361,22 @@ def test_a_reload_tries_credentials_anew() -> None:
     assert [one and one.reason(T0) for one in after] == [None, "key_paused", "key_paused"]
 
 
+def test_the_old_credential_says_nothing_about_the_new() -> None:
+    """PU-53, PU-20: an attempt that began before a reload does not pause what came with it."""
+    gates = lone()
+    before = gates.of(f"apns/{A}")
+    assert before is not None
+    eras = before.eras
+    gates.reload(AppRegistry(APPS), ["main"])
+    refused = Deferred("credential", words=frozenset({Word.PAUSE_KEY}))
+    gates.learn(before, refused, eras)
+    after = gates.of(f"apns/{A}")
+    assert after is not None
+    assert after.reason(T0) is None
+    gates.learn(after, refused, after.eras)
+    assert after.reason(T0) == "key_paused"
+
+
 def test_what_nothing_is_known_of_may_be_opened() -> None:
     """A credential tells that it works without ever having failed."""
     gates = lone()

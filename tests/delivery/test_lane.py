@@ -211,3 +211,15 @@ def test_what_is_damaged_is_not_remembered(text: bytes) -> None:
     """Another version's, or nobody's."""
     with pytest.raises(ValueError):  # noqa: PT011 - either of two kinds
         Remembered.from_bytes(text)
+
+
+def test_another_width() -> None:
+    """OP-7: a lane that is throttled is so no less, one that is not has all of the new width."""
+    free, throttled = Lane("apns/a", 8, 64), Lane("apns/b", 8, 64)
+    throttled.width = 2
+    for lane in (free, throttled):
+        lane.resize(4, 32, 1)
+    assert [(one.full_width, one.width) for one in (free, throttled)] == [(4, 4), (4, 2)]
+    for lane in (free, throttled):
+        lane.resize(16, 64, 1)
+    assert [(one.full_width, one.width) for one in (free, throttled)] == [(16, 16), (16, 2)]

@@ -49,14 +49,17 @@ class Attempts:
         self._transport = transport
         self._settler = settler
         self._gates = gates
-        # Bound once, a call below the level does nothing at all.
-        self._log = log.bind()
+        self.log_anew()
         self._results = {
             result: metrics.delivery_attempts[kind, result]
             for result in (*RESULTS.values(), "crashed")
         }
         self._duration = metrics.attempt_duration[kind]
         self._clock = clock
+
+    def log_anew(self) -> None:
+        """The level may be another: bound once, a call below it does nothing at all."""
+        self._log = log.bind()
 
     async def handle(self, claimed: Claimed, lane: Lane) -> bool:
         """Attempt one claimed delivery, or settle it without; True if there was an attempt.

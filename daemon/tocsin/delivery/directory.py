@@ -76,6 +76,11 @@ class Directory(DeviceChannels):
         self.on_ended: Callable[[Ended], None] = lambda _ended: None
         self.on_loaded = self._look_after_pairs
 
+    def reconfigure(self, limits: DeliveryLimits, *, token_exclusive: bool) -> None:
+        """For what is made from now on; what is there stays."""
+        self._limits = limits
+        self._token_exclusive = token_exclusive
+
     # -- channels --------------------------------------------------------------------------
 
     def grant_lifetime(self, requested: int | None) -> int:

@@ -35,6 +35,7 @@ FED_BACK = frozenset(
     }
 )
 FREQUENT = frozenset({"push.outcome"})
+WRONG = frozenset({"config.reload_failed"})
 
 log = structlog.get_logger()
 
@@ -60,11 +61,14 @@ class Events:
     def __init__(self, *, metrics: Metrics, clock: Callable[[], int]) -> None:
         self._metrics = metrics
         self._clock = clock
-        # Bound once, a call below the level does nothing at all.
-        self._log = log.bind()
+        self.log_anew()
         self._store_failing = False
         self.hook: EventHook | None = None
         self.feedback: EventHook | None = None
+
+    def log_anew(self) -> None:
+        """The level may be another: bound once, a call below it does nothing at all."""
+        self._log = log.bind()
 
     def emit(self, name: str, **fields: object) -> None:
         """Tell an operator. `name` is one of `ops.metrics.EVENTS`; `fields` are fit for a log: ids
@@ -84,6 +88,8 @@ class Events:
     def _tell_log(self, name: str, fields: Mapping[str, object]) -> None:
         if name in FREQUENT:
             self._log.debug(name, **fields)
+        elif name in WRONG:
+            self._log.error(name, **fields)
         elif name in ALARMING:
             log.warning(name, **fields)
         else:

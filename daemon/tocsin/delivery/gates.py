@@ -209,7 +209,7 @@ class Gates:
         self._registry = registry
         known, self._lanes = self._lanes, {}
         for key in list(self._keys) if keys is None else keys:
-            self.open(key)
+            self._renew(key)
         for lane in known:
             self.on_changed(lane)
 
@@ -218,9 +218,21 @@ class Gates:
     def _key(self, name: str) -> Gate:
         gate = self._keys.get(name)
         if gate is None:
-            provider = next((app.provider for app in self._registry if app.key == name), None)
-            gate = self._keys[name] = Gate(KEY_PAUSED, key=name, provider=provider)
+            gate = self._keys[name] = Gate(KEY_PAUSED, key=name, provider=self._provider_of(name))
         return gate
+
+    def _provider_of(self, key: str) -> str | None:
+        return next((app.provider for app in self._registry if app.key == key), None)
+
+    def _renew(self, key: str) -> None:
+        """Attempts that began with another credential say nothing about this one, and its quota is
+        its own."""
+        self.open(key)
+        gate = self._keys.get(key)
+        if gate is not None:
+            gate.era += 1
+            gate.quota_until = 0
+            gate.provider = self._provider_of(key)
 
     def _judge(self, gate: Gate, outcome: Outcome, *, is_refused: bool) -> None:
         """What a probe, or an attempt through an open gate, says about it."""

@@ -83,6 +83,11 @@ class Gateway:
         """How many pushes are waited for now."""
         return self._waiting.count
 
+    def reconfigure(self, settings: PushSettings) -> None:
+        """For requests that come from now on; who waits goes on as he began."""
+        self._ack_deadline = settings.ack_deadline
+        self._waiting.most = settings.max_waiting
+
     def stop_waiting(self) -> None:
         """Whoever waits is answered now, and nobody waits any more: the daemon stops."""
         self._waiting.end()

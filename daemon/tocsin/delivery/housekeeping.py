@@ -67,6 +67,11 @@ class Housekeeping:
         self._next_ages = 0
         self._next_prune = clock() + PRUNE_EVERY
 
+    def reconfigure(self, *, remembered: int, signs_all: bool) -> None:
+        """See the constructor."""
+        self._remembered = remembered
+        self._signs_all = signs_all
+
     async def run(self, progress: Progress) -> None:
         """Sweep once a second until cancelled; a failing store is tried again."""
         while True:

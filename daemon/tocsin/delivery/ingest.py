@@ -61,6 +61,10 @@ class Ingest:
         self._services = services
         self._reach = reach
 
+    def reconfigure(self, limits: DeliveryLimits) -> None:
+        """Another backlog from now on; the bounds of a channel stay what they are."""
+        self._limits = limits
+
     async def accept(
         self, notifications: Sequence[Notification], *, submission: Submission | None = None
     ) -> list[Verdict]:

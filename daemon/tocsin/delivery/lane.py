@@ -93,6 +93,12 @@ class Lane:
                 self._widen()
         self.breaker.note(outcome.sign, era=era, now=now)
 
+    def resize(self, full_width: int, window: int, kept: int) -> None:
+        """Another width; one that is throttled is so no less."""
+        is_throttled = self.width < self.full_width
+        self.full_width, self.window, self.kept = full_width, window, kept
+        self.width = min(self.width, full_width) if is_throttled else full_width
+
     def unblock(self) -> bool:
         """An operator's word: begin anew, whatever was known; False if nothing blocked it."""
         was_blocked = self.blocked is not None

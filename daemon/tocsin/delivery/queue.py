@@ -112,6 +112,17 @@ class DeliveryQueue:
                     self._agenda.set_alarm(name, at)
             self._agenda.nudge()
 
+    def reconfigure(self, width: Callable[[str], int]) -> None:
+        """Other widths from now on, and perhaps other gates."""
+        self._width = width
+        self._attempts.log_anew()
+        for name, lane in self._lanes.items():
+            size = self._size(name)
+            if size[0] != lane.full_width:
+                lane.resize(*size)
+            self._gates_changed(name)
+            self._agenda.mark(name)
+
     def set_aside(self, acceptance: Acceptance) -> None:
         """See `bounds.Holder`."""
         self._aside.set_aside(acceptance)
@@ -255,12 +266,17 @@ class DeliveryQueue:
     def _lane(self, name: str) -> Lane:
         lane = self._lanes.get(name)
         if lane is None:
-            width = self._width(name)
+            width, window, kept = self._size(name)
             gates = None if self._gates is None else self._gates.of(name)
-            kept = max(1, width // KEPT_SHARE) if self._keeps_some else 0
-            lane = Lane(name, width, max(self._window, 2 * width), gates, kept)
+            lane = Lane(name, width, window, gates, kept)
             self._lanes[name] = lane
         return lane
+
+    def _size(self, name: str) -> tuple[int, int, int]:
+        """A lane's width, its window, and what it keeps for urgent ones."""
+        width = self._width(name)
+        kept = max(1, width // KEPT_SHARE) if self._keeps_some else 0
+        return width, max(self._window, 2 * width), kept
 
     def _serve_waiting(self, nursery: trio.Nursery) -> None:
         """Something is free: those that have waited longest come first."""

@@ -17,6 +17,11 @@ class Reach:
         self._apps = apps
         self._rules = rules
 
+    def reconfigure(self, apps: AppRegistry, rules: PushRules) -> None:
+        """Other apps, other rules from now on."""
+        self._apps = apps
+        self._rules = rules
+
     def carries(self, channel: Channel, notification: Notification) -> bool:
         """Whether a channel may get this notification at all."""
         device = channel.device

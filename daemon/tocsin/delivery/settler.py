@@ -60,6 +60,7 @@ class Settler:
         self._kind = kind
         self._store = store
         self._directory = directory
+        self._rng = rng
         self._schedule = Schedule(settings, rng, kind)
         self._unanswered_retries = unanswered_retries
         self._devices = devices
@@ -76,6 +77,10 @@ class Settler:
         self._marked: dict[int, Channel] = {}
         self._work = trio.Event()
         self._room = trio.Event()
+
+    def reconfigure(self, settings: DeliverySettings) -> None:
+        """Other retry lists from now on; what has been put off stays put off."""
+        self._schedule = Schedule(settings, self._rng, self._kind)
 
     def judge(
         self, claimed: Claimed, channel: Channel, outcome: Outcome, *, result: str, seconds: float

@@ -34,7 +34,7 @@ EVENTS = (
     *("delivery.dead", "store.failing", "store.working", "push.token.removed"),
     *("push.outcome", "push.key.paused", "push.key.resumed", "push.alarm"),
     *("push.guard.tripped", "push.guard.cleared", "push.credential.failing"),
-    *("daemon.ready", "daemon.draining"),
+    *("daemon.ready", "daemon.draining", "config.reloaded", "config.reload_failed"),
 )
 REMEMBERED = ("identity", "submission", "push", "removed")
 LEGS = ("socket", "push", "cancelled")

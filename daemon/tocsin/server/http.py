@@ -102,6 +102,13 @@ class HttpServer:
         if unknown:
             raise ValueError(f"routes with rates nobody defined: {unknown}")
 
+    def take_over(self, other: "HttpServer") -> None:
+        """From now on requests are judged and answered as another server would, which serves
+        nobody; those that have a route go on by it."""
+        self.policy = other.policy
+        self._router = other._router
+        self._authorize = other._authorize
+
     @property
     def draining(self) -> bool:
         """Whether connections end after the answer they are at."""

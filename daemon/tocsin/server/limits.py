@@ -107,6 +107,10 @@ class ConnectionGate:
     refused_address: int = 0
     _per_address: dict[str, int] = attrs.field(factory=dict)
 
+    def reconfigure(self, limits: HttpLimits, exempt: Networks) -> None:
+        """For connections that come from now on; those that are there count on."""
+        self.limits, self.exempt = limits, exempt
+
     def admit(self, peer: str) -> "Lease | None":
         """A place for a connection from this address, or None: close it."""
         if self.open >= self.limits.http_connections:

@@ -25,11 +25,15 @@ class AddressGuard:
     """Says where a webhook may be sent; `lookups` find out where that is."""
 
     def __init__(self, settings: WebhookSettings, *, lookups: Lookups | None = None) -> None:
+        self.reconfigure(settings)
+        self._lookups = Lookups() if lookups is None else lookups
+
+    def reconfigure(self, settings: WebhookSettings) -> None:
+        """Judge by these from now on, also where channels were judged by others."""
         self._allow = parse_networks(settings.allow_networks)
         self._deny = parse_networks(settings.deny_networks)
         self._allow_http = frozenset(normal_host(host) for host in settings.allow_http)
         self._judge_timeout = settings.connect_timeout
-        self._lookups = Lookups() if lookups is None else lookups
 
     def parse(self, url: str) -> Endpoint:
         """The endpoint of a URL whose form is acceptable; ValueError otherwise. Never waits."""

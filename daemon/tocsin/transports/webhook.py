@@ -89,18 +89,27 @@ class WebhookTransport:
         ssl_context: ssl.SSLContext | None = None,
         connect: Dial | None = None,
     ) -> None:
-        self._settings = settings
         self._guard = guard
         self._metrics = metrics
         self._clock = clock
         self._wall = wall
         self._blocked = Hourly(trio.current_time)
-        secret = settings.signing_secret
-        self._signer = None if secret is None else Signer(secret)
+        self._take_up(settings)
         if connect is None:
             context = ssl_context or ssl.create_default_context()
             connect = partial(dial, guard=guard, ssl_context=context)
         self._pool = ConnectionPool(connect, max_sockets=settings.max_sockets)
+
+    def reconfigure(self, settings: WebhookSettings) -> None:
+        """Requests that begin from now on are made by these, over connections that are judged by
+        the guard as it is now; `max_sockets` stays."""
+        self._take_up(settings)
+        self._pool.close_idle()
+
+    def _take_up(self, settings: WebhookSettings) -> None:
+        self._settings = settings
+        secret = settings.signing_secret
+        self._signer = None if secret is None else Signer(secret)
         self._prepared: dict[str, _Prepared] = {}
 
     async def attempt(self, delivery: Delivery) -> Outcome:

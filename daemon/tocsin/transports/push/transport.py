@@ -109,16 +109,32 @@ class PushTransport:
         Whatever was wrong with the old one, the new one can be used until that is found otherwise.
         Raises StartupError, and goes on with the old one, if the new one cannot be read.
         """
-        await trio.lowlevel.checkpoint()
-        new = None if settings is None else _Tenure(await self._maker.make(name, settings))
-        old = self._tenures.pop(name, None)
-        if old is not None:
-            old.over.set()
-        if new is not None:
-            self._tenures[name] = new
-            self._waiting.append(new)
-            self._arrived.set()
-            self._on_state(name, None)
+        self.replace_keys(await self.make_senders({name: settings}))
+
+    async def make_senders(
+        self, keys: Mapping[str, PushKeySettings | None]
+    ) -> dict[str, Sender | None]:
+        """What `replace_keys` takes for these credentials; nothing is different yet.
+
+        Raises StartupError if one of them cannot be read.
+        """
+        await self._loaded.wait()
+        return {
+            name: None if settings is None else await self._maker.make(name, settings)
+            for name, settings in keys.items()
+        }
+
+    def replace_keys(self, senders: Mapping[str, Sender | None]) -> None:
+        """Push by these from now on; None ends a credential. The old ones' connections drain."""
+        for name, sender in senders.items():
+            old = self._tenures.pop(name, None)
+            if old is not None:
+                old.over.set()
+            if sender is not None:
+                self._tenures[name] = new = _Tenure(sender)
+                self._waiting.append(new)
+                self._arrived.set()
+                self._on_state(name, None)
 
     def replace_apps(self, registry: AppRegistry, rules: PushRules) -> None:
         """Attempts that begin from now on are for these apps, under these rules."""
