@@ -17,6 +17,7 @@ from tocsin import __version__
 from tocsin.app.faces import admin_server, public_server
 from tocsin.app.gauges import Gauges
 from tocsin.app.parts import CLOSING, Parts
+from tocsin.app.reload import Reloader
 from tocsin.config import Config
 from tocsin.delivery.drain import close_sockets
 from tocsin.model.errors import StartupError, StoreError
@@ -28,7 +29,7 @@ from tocsin.ops.systemd import Notifier
 from tocsin.server.auth import key_source
 from tocsin.server.heartbeat import SLOT
 from tocsin.server.http import HttpServer
-from tocsin.server.jwks import RemoteKeys
+from tocsin.server.jwks import KeySource, RemoteKeys
 from tocsin.server.limits import ConnectionGate
 from tocsin.server.listener import Listener, open_listeners, serve, write_addresses
 from tocsin.server.peers import Networks
@@ -48,6 +49,7 @@ log = structlog.get_logger()
 
 class App:
     """One daemon. Opens its listeners and its store when made; `run` serves until `stop`.
+    `reloads` is to be asked for another configuration while it does.
 
     Raises `StartupError` with one line when something it needs is not to be had.
     """
@@ -64,31 +66,21 @@ class App:
         self._lock = lock_store(config.store.path)
         self._public = open_listeners(config.listen.public)
         self._admin = open_listeners(config.listen.admin)
-        self._gate = ConnectionGate(
-            config.limits.http,
-            Networks([*config.limits.http.unlimited_networks, *config.trusted_proxies]),
-        )
+        self._gate = ConnectionGate(config.limits.http, _unlimited(config))
         self.store = SqliteStore(config.store, on_commit=self._note_commit)
         self._supervisor = Supervisor(config.supervisor, metrics=self.metrics, now=self._clock)
         self._parts = Parts(
             config, self.store, metrics=self.metrics, clock=self._clock, rng=self._rng
         )
         self._keys = key_source(config.auth)
-        self._server = public_server(
+        self._server, self._admin_server = self._servers(config, self._keys)
+        self.reloads = Reloader(
             config,
             self._parts,
-            self._keys,
+            keys=self._keys,
+            renew=self._renew_servers,
             metrics=self.metrics,
-            clock=self._clock,
-            is_draining=self._stopping.is_set,
-        )
-        self._admin_server = admin_server(
-            config,
-            self._parts,
-            self._keys,
-            metrics=self.metrics,
-            failing=self.failing,
-            status=self._supervisor.status,
+            notifier=self._notifier,
         )
         Gauges(
             self.metrics,
@@ -216,6 +208,32 @@ class App:
         finally:
             self._parts.webhooks.close_idle()
 
+    def _servers(self, config: Config, keys: KeySource) -> tuple[HttpServer, HttpServer]:
+        public = public_server(
+            config,
+            self._parts,
+            keys,
+            metrics=self.metrics,
+            clock=self._clock,
+            is_draining=self._stopping.is_set,
+        )
+        admin = admin_server(
+            config,
+            self._parts,
+            keys,
+            metrics=self.metrics,
+            failing=self.failing,
+            status=self._supervisor.status,
+        )
+        return public, admin
+
+    def _renew_servers(self, config: Config, keys: KeySource) -> None:
+        """Answer as another configuration says, on the listeners and connections there are."""
+        public, admin = self._servers(config, keys)
+        self._server.take_over(public)
+        self._admin_server.take_over(admin)
+        self._gate.reconfigure(config.limits.http, _unlimited(config))
+
     def _feed_watchdog(self) -> None:
         if self._supervisor.healthy:
             self._notifier.watchdog()
@@ -233,6 +251,7 @@ class App:
             async with trio.open_nursery() as public:
                 await public.start(self._accept, self._public, self._server, connections)
                 self._announce()
+                public.start_soon(self._supervise, "reload", self.reloads.run)
                 on_ready()
                 await self._stopping.wait()
                 self._ready = False
@@ -269,6 +288,7 @@ class App:
             for address in bound:
                 log.info("listener.started", listener=name, address=address)
         self._ready = True
+        self.metrics.config_last_reload.set_to_current_time()
         self._notifier.ready()
         self._parts.events.emit("daemon.ready", version=__version__, pending=self.store.backlog)
 
@@ -276,7 +296,7 @@ class App:
 
     async def _drain(self) -> None:
         """Sockets closed 1012 over the window; attempts under way finished or put back."""
-        window = self.config.drain.window
+        window = self.reloads.config.drain.window
         parts = self._parts
         self._server.drain()
         for queue in parts.queues.values():
@@ -311,3 +331,7 @@ class App:
             except StoreError as error:
                 # Duplicates after the next start, no loss: receipts and outcomes are lazy.
                 log.warning("store.flush_failed", reason=str(error))
+
+
+def _unlimited(config: Config) -> Networks:
+    return Networks([*config.limits.http.unlimited_networks, *config.trusted_proxies])

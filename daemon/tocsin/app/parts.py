@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 import trio
 
-from tocsin.app.pushing import Pushing
+from tocsin.app.pushing import Pushing, Senders
 from tocsin.config import Config
 from tocsin.delivery.deadletters import DeadLetters
 from tocsin.delivery.deliverylog import DeliveryLog
@@ -211,6 +211,23 @@ class Parts:
         """What waits in a lane for its next attempt is tried at once."""
         await self.store.hasten(lane, self.clock())
         self.wake(lane)
+
+    def reconfigure(self, config: Config, senders: Senders) -> None:
+        """Take over what can be taken over while everything runs; nothing here waits. For
+        `senders` see `Pushing`."""
+        limits, webhooks = config.limits.delivery, config.webhooks
+        self.events.log_anew()
+        self.guard.reconfigure(webhooks)
+        self.webhooks.reconfigure(webhooks)
+        self.settler.reconfigure(config.delivery)
+        self.queue.reconfigure(webhooks.width_of)
+        self.pushing.reconfigure(config, senders)
+        self.gateway.reconfigure(config.push)
+        self.directory.reconfigure(limits, token_exclusive=config.push.token_exclusive)
+        self.ingest.reconfigure(limits)
+        self.housekeeping.reconfigure(
+            remembered=limits.remembered, signs_all=webhooks.signing_secret is not None
+        )
 
     def _event_hook(self, user: str, webhook: Webhook | None) -> EventHook:
         return EventHook(

@@ -1,7 +1,7 @@
 """Everything that pushes to phones, made from the configuration and tied together."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tocsin.config import Config
 from tocsin.delivery.devices import Devices
@@ -21,10 +21,13 @@ from tocsin.model.notification import Notification
 from tocsin.ops.metrics import Metrics
 from tocsin.store.records import Ended
 from tocsin.store.sqlite import SqliteStore
+from tocsin.transports.push.attempt import Sender
 from tocsin.transports.push.transport import PushTransport
 from tocsin.wire.push.attributes import GATEWAY_SERVICE, read
 
 MOST_UNDER_WAY = 2_000
+
+Senders = Mapping[str, Sender | None]
 
 
 class Pushing:
@@ -100,13 +103,26 @@ class Pushing:
             self.transport,
             self.settler,
             settings=config.delivery,
-            width=lambda _lane: settings.lane_width,
+            width=_everywhere(settings.lane_width),
             slots=MOST_UNDER_WAY,
             events=events,
             metrics=metrics,
             clock=clock,
             gates=self.gates,
         )
+
+    def reconfigure(self, config: Config, senders: Senders) -> None:
+        """Push for other apps, by other credentials, from now on. `senders` are those of the
+        credentials that have changed, from `transport.make_senders`."""
+        settings, rules = config.push, push_rules(config.push)
+        self.apps = AppRegistry.of(settings)
+        self.transport.replace_keys(senders)
+        self.transport.replace_apps(self.apps, rules)
+        self.reach.reconfigure(self.apps, rules)
+        self.gates.reload(self.apps, senders)
+        self.devices.reconfigure(self.apps, settings)
+        self.settler.reconfigure(config.delivery)
+        self.queue.reconfigure(_everywhere(settings.lane_width))
 
     def open_gateway(self, ingest: Ingest) -> Gateway:
         """The gateway behind its face."""
@@ -138,3 +154,8 @@ class Pushing:
                 outcome=ending.result,
                 reason=ending.reason,
             )
+
+
+def _everywhere(width: int) -> Callable[[str], int]:
+    """All lanes have one width."""
+    return lambda _lane: width

@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
 
 import click
@@ -37,7 +38,9 @@ def serve(path: str | None, *, show_welcome: bool) -> None:
     """Run the daemon until SIGTERM or SIGINT.
 
     The first signal drains: sockets are closed one after the other, work in hand is finished. A
-    second one ends at once; nothing that was answered 2xx is lost either way.
+    second one ends at once; nothing that was answered 2xx is lost either way. SIGHUP has the
+    configuration read again and taken over, as far as that is possible without a restart; with a
+    mistake in it everything stays as it is.
 
     \b
     Examples:
@@ -53,14 +56,15 @@ def serve(path: str | None, *, show_welcome: bool) -> None:
     configure(config.log.level, config.log.format)
     _tune()
     try:
-        trio.run(partial(_serve, config, show_welcome=show_welcome))
+        read = partial(load, path, os.environ)
+        trio.run(partial(_serve, config, read, show_welcome=show_welcome))
     except* StartupError as errors:
         for failure in _leaves(errors):
             click.echo(f"tocsin: {failure}", err=True)
         sys.exit(FAILED)
 
 
-async def _serve(config: Config, *, show_welcome: bool) -> None:
+async def _serve(config: Config, read: Callable[[], Config], *, show_welcome: bool) -> None:
     app = App(config)
 
     def ready() -> None:
@@ -69,16 +73,20 @@ async def _serve(config: Config, *, show_welcome: bool) -> None:
             click.echo(welcome(config, app.public_addresses[0], app.admin_addresses[0]))
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_obey_signals, app, nursery.cancel_scope)
+        nursery.start_soon(_obey_signals, app, read, nursery.cancel_scope)
         await app.run(on_ready=ready)
         nursery.cancel_scope.cancel()
 
 
-async def _obey_signals(app: App, everything: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+async def _obey_signals(app: App, read: Callable[[], Config], everything: trio.CancelScope) -> None:
+    # SIGHUP is taken even where it was ignored, as nohup has it: it is how to ask for a reload.
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         asked = False
         async for number in signals:
             log.info("signal.received", signal=signal.Signals(number).name)
+            if number == signal.SIGHUP:
+                app.reloads.ask(read)
+                continue
             if asked:
                 everything.cancel()
             asked = True

@@ -1,6 +1,7 @@
 """The daemon's configuration: one TOML file, checked whole before anything starts."""
 
 from tocsin.config.loading import ConfigError, load, locate, parse
+from tocsin.config.reloading import differences, merged
 from tocsin.config.settings import Config
 
-__all__ = ["Config", "ConfigError", "load", "locate", "parse"]
+__all__ = ["Config", "ConfigError", "differences", "load", "locate", "merged", "parse"]
