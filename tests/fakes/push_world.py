@@ -20,7 +20,7 @@ from tocsin.model.notification import Notification, Priority
 from tocsin.ops.clock import Clock
 from tocsin.ops.metrics import Metrics
 from tocsin.ops.service import Progress
-from tocsin.transports.push.call import Result
+from tocsin.transports.push.call import NotSent, Reply, Unknown
 from tocsin.transports.push.pool import OnGoaway, PoolStatistics
 from tocsin.transports.push.senders import MakePool
 from tocsin.transports.push.tls import Origin
@@ -41,6 +41,7 @@ APPS = {
     "android": PushAppSettings("fcm", key="google"),
 }
 
+Result = Answer | NotSent | Unknown
 Act = Result | Callable[[], Awaitable[Result]]
 
 
@@ -90,7 +91,7 @@ class ScriptedPool:
         *,
         deadline: float,
         priority: Priority,
-    ) -> Result:
+    ) -> Reply | NotSent | Unknown:
         await trio.lowlevel.checkpoint()
         pairs = [*headers[:1], *hpack.Decoder().decode(fixed, raw=True), *headers[1:]]
         named = {name.decode(): value.decode() for name, value in pairs}
@@ -99,7 +100,11 @@ class ScriptedPool:
         self.world.posts.append(Post(self.origin.host, named, body, deadline, priority, now))
         acts = self.world.script[self.origin.host]
         act = acts.pop(0) if acts else answer()
-        return await act() if callable(act) else act
+        result = await act() if callable(act) else act
+        if not isinstance(result, Answer):
+            return result
+        over = None  # any connection: here they are all the same
+        return Reply(result.stream_id, result.status, result.headers, result.body, over)  # type: ignore[arg-type]
 
     async def run(self) -> None:
         self.is_running = True
@@ -111,7 +116,7 @@ class ScriptedPool:
     def statistics(self) -> PoolStatistics:
         return PoolStatistics(int(self.is_running), 2, 0, 0)
 
-    def replace(self) -> None:
+    def replace(self, reply: Reply) -> None:
         self.replaced.append(trio.current_time())
 
     async def aclose(self) -> None:

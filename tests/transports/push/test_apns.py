@@ -133,6 +133,8 @@ async def test_another_connection(autojump_clock: MockClock, reason: str) -> Non
     assert isinstance(outcome, Deferred)
     assert outcome.reason == ("unavailable" if reason == "Shutdown" else "shutdown")
     assert len(world.posts) == 4
+    # The last one, too: what is pushed next is not to go there.
+    assert len(pool.replaced) == 3
 
 
 async def test_a_token_that_expires_in_flight(autojump_clock: MockClock) -> None:

@@ -4,6 +4,7 @@ import ssl
 from unittest.mock import ANY
 
 import attrs
+import orjson
 import pytest
 import trio
 from structlog.testing import capture_logs
@@ -29,7 +30,7 @@ from tocsin.model.outcome import Deferred, Delivered, Sign, Word
 from tocsin.ops.metrics import PUSH_REASONS
 from tocsin.ops.service import Progress
 from tocsin.transports.push.pool import Http2Pool, OnGoaway, PoolStatistics
-from tocsin.transports.push.senders import authority, origin_of
+from tocsin.transports.push.senders import MakePool, authority, origin_of
 from tocsin.transports.push.tls import Origin
 from tocsin.transports.push.tokenfetch import TokenFetchError
 from tocsin.transports.push.transport import UNKNOWN_APP
@@ -214,6 +215,17 @@ async def test_each_host_has_its_pool(autojump_clock: MockClock) -> None:
     assert pools == {PRODUCTION: 3, "api.sandbox.push.apple.com": 3, FCM: 2}
 
 
+def pools_to(provider: Provider) -> MakePool:
+    """Real pools that all lead to this provider."""
+
+    def make(origin: Origin, tls: ssl.SSLContext, most: int, on_goaway: OnGoaway) -> Http2Pool:
+        return Http2Pool(
+            origin, ssl_context=tls, connections=most, on_goaway=on_goaway, dial=provider.dial
+        )
+
+    return make
+
+
 async def test_over_the_real_client(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     """PU-58: what pools make of our requests is judged by h2."""
 
@@ -221,13 +233,7 @@ async def test_over_the_real_client(autojump_clock: MockClock, nursery: trio.Nur
         await request.answer(200)
 
     provider = Provider(nursery, on_request=accept)
-
-    def make(origin: Origin, tls: ssl.SSLContext, most: int, on_goaway: OnGoaway) -> Http2Pool:
-        return Http2Pool(
-            origin, ssl_context=tls, connections=most, on_goaway=on_goaway, dial=provider.dial
-        )
-
-    world = PushWorld(make=make)
+    world = PushWorld(make=pools_to(provider))
     async with world.running():
         for app in ("alert", "android"):
             assert await world.transport.attempt(world.delivery(app)) == Delivered(200)
@@ -235,6 +241,37 @@ async def test_over_the_real_client(autojump_clock: MockClock, nursery: trio.Nur
         f"/3/device/{TOKEN}",
         "/v1/projects/p-1/messages:send",
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "end"),
+    [(503, "Shutdown", "unavailable"), (400, "IdleTimeout", "shutdown")],
+)
+async def test_connections_of_no_more_use(
+    autojump_clock: MockClock, nursery: trio.Nursery, status: int, reason: str, end: str
+) -> None:
+    """C.3, PU-91: whatever happened to those before it, a connection that answers so drains, and
+    the push goes again over another one; nothing goes over it any more, also when it was the
+    second in a row and its push is not sent again."""
+    bad = (status, orjson.dumps({"reason": reason}))
+    answers = [(200, b""), bad, (200, b""), bad, (200, b""), bad, bad, (200, b"")]
+
+    async def act(request: Request) -> None:
+        await request.answer(*answers.pop(0))
+
+    provider = Provider(nursery, on_request=act)
+    key = attrs.evolve(APPLE_KEY, connections=1)
+    world = PushWorld({"apple": key}, make=pools_to(provider))
+    async with world.running():
+        outcomes = [await world.transport.attempt(world.delivery()) for _ in range(5)]
+        took = [provider.connections.index(request.connection) for request in provider.requests]
+        await wait_all_tasks_blocked()
+        closed = [connection.is_closed for connection in provider.connections]
+    shown = ["sent" if isinstance(one, Delivered) else one.reason for one in outcomes]
+    assert shown == ["sent", "sent", "sent", end, "sent"]
+    assert took == [0, 0, 1, 1, 2, 2, 3, 4]
+    assert closed == [True] * 4 + [False]
+    assert trio.current_time() < 10
 
 
 async def test_no_secret_is_logged(autojump_clock: MockClock) -> None:

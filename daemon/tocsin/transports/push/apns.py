@@ -18,9 +18,9 @@ from tocsin.transports.push.attempt import (
     sum_of,
     without_answer,
 )
+from tocsin.transports.push.call import Reply
 from tocsin.transports.push.environments import Environments
 from tocsin.transports.push.pool import PoolStatistics
-from tocsin.wire.http2.events import Answer
 from tocsin.wire.http2.headers import encode
 from tocsin.wire.push.apns import (
     OTHER,
@@ -38,6 +38,7 @@ from tocsin.wire.push.trimming import PayloadTooLargeError, retry_limit
 from tocsin.wire.push.verdict import Cause, Repeat, Verdict
 
 SHUTDOWN_SECONDS = (0.1, 1.0)
+ENDS_CONNECTION = frozenset({Cause.CONNECTION, Cause.SHUTDOWN})
 
 
 class Route:
@@ -146,13 +147,16 @@ class _Try:
             deadline=self.deadline,
             priority=notification.priority,
         )
-        if isinstance(result, Answer):
-            return self._judge(result)
-        return without_answer(result, notification, self.app)
+        if not isinstance(result, Reply):
+            return without_answer(result, notification, self.app)
+        found = self._judge(result)
+        if isinstance(found, Repeat) and found.cause in ENDS_CONNECTION:
+            # Also when this push is not sent again: others would be sent there.
+            route.pool.replace(result)
+        return found
 
     async def mend(self, repeat: Repeat) -> bool:
         """See `attempt.Try`."""
-        pool = self.sender.routes[self.environment].pool
         match repeat.cause:
             case Cause.ENVIRONMENT:
                 return self._go_elsewhere(repeat.otherwise)
@@ -161,9 +165,8 @@ class _Try:
             case Cause.TRIM:
                 return self._trim()
             case Cause.CONNECTION:
-                pool.replace()
+                pass  # Drained when it answered.
             case Cause.SHUTDOWN:
-                pool.replace()
                 await trio.sleep(self.sender.jitter(*SHUTDOWN_SECONDS))
             case _:
                 assert_never(repeat.cause)
@@ -180,7 +183,7 @@ class _Try:
             now=now,
         )
 
-    def _judge(self, answer: Answer) -> Verdict:
+    def _judge(self, answer: Reply) -> Verdict:
         found = verdict(answer.status, answer.body, priority=self.delivery.notification.priority)
         if isinstance(found, Delivered):
             if self.app.environment == "auto":

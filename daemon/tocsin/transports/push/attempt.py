@@ -13,7 +13,7 @@ import trio
 from tocsin.model.delivery import Delivery
 from tocsin.model.notification import Notification, Priority
 from tocsin.model.outcome import Deferred, Outcome, Refused, Sign
-from tocsin.transports.push.call import NotSent, Result, Unknown
+from tocsin.transports.push.call import NotSent, Reply, Result, Unknown
 from tocsin.transports.push.pool import PoolStatistics
 from tocsin.wire.push.app import App, PushRules
 from tocsin.wire.push.verdict import Cause, Repeat, Verdict
@@ -40,7 +40,7 @@ class Pool(Protocol):
 
     def statistics(self) -> PoolStatistics: ...
 
-    def replace(self) -> None: ...
+    def replace(self, reply: Reply) -> None: ...
 
     async def aclose(self) -> None: ...
 

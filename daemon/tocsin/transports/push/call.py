@@ -34,7 +34,14 @@ class Unknown:
     reason: str
 
 
-Result = Answer | NotSent | Unknown
+@attrs.frozen
+class Reply(Answer):
+    """A complete answer, and the connection it came over, see `Http2Pool.replace`."""
+
+    link: "Http2Link" = attrs.field(eq=False, repr=False)
+
+
+Result = Reply | NotSent | Unknown
 
 
 @attrs.define(eq=False)

@@ -18,7 +18,7 @@ from typing import Protocol, assert_never
 import trio
 
 from tocsin.model.notification import Priority
-from tocsin.transports.push.call import Call, Unknown
+from tocsin.transports.push.call import Call, Reply, Unknown
 from tocsin.wire.http2.connection import Http2Connection
 from tocsin.wire.http2.events import (
     Answer,
@@ -259,7 +259,7 @@ class Http2Link:
         self.has_served = True
         call = self._take(answer.stream_id)
         if call is not None:
-            call.settle(answer)
+            call.settle(Reply(answer.stream_id, answer.status, answer.headers, answer.body, self))
 
     def _reset(self, reset: Reset) -> None:
         if reset.code == ENHANCE_YOUR_CALM:

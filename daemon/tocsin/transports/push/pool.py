@@ -16,7 +16,7 @@ import trio
 
 from tocsin.model.notification import Priority
 from tocsin.transports.push.backoff import Backoff
-from tocsin.transports.push.call import Call, NotSent, Result, Unknown
+from tocsin.transports.push.call import Call, NotSent, Reply, Result, Unknown
 from tocsin.transports.push.deadlines import Deadlines
 from tocsin.transports.push.http2 import DRAIN_SECONDS, FAREWELL_SECONDS, Http2Link
 from tocsin.transports.push.tls import ConnectError, Origin, dial
@@ -76,7 +76,7 @@ class Http2Pool:
         self._dial = dial
         self._links: dict[Http2Link, float] = {}
         self._serving: list[Http2Link] = []
-        # Sent away before their first answer, which may still come.
+        # They drain, and may still show what they were worth.
         self._unjudged: set[Http2Link] = set()
         self._waiting = Waiting()
         self._deadlines = Deadlines()
@@ -88,7 +88,7 @@ class Http2Pool:
         self._was_used = False
         self._goaways = 0
         self._limit = MOST_STREAMS
-        self._calmed_at = self._replaced_at = -CALM_SECONDS
+        self._calmed_at = -CALM_SECONDS
 
     async def post(
         self,
@@ -147,15 +147,17 @@ class Http2Pool:
             goaways=self._goaways,
         )
 
-    def replace(self) -> None:
-        """Drain the connections there are, for new ones.
+    def replace(self, reply: Reply) -> None:
+        """Drain the connection a reply came over, which says that it is of no more use.
 
-        Not again while the old ones drain: their last answers may be what makes callers ask.
+        No call begins there from now on; the others stay. A connection that drains already goes
+        on doing so. One that said it soon after it was opened was not worth having: the backoff
+        decides when the next one opens.
         """
-        now = trio.current_time()
-        if now - self._replaced_at >= DRAIN_SECONDS:
-            self._replaced_at = now
-            self._leave_all()
+        reply.link.leave()
+        if reply.link in self._unjudged:
+            self._unjudged.remove(reply.link)
+            self._backoff.failed()
 
     async def aclose(self) -> None:
         """Post no more, wait 10 s at most for what is open, and end `run`."""
@@ -185,10 +187,9 @@ class Http2Pool:
         if link not in self._serving:
             return
         self._serving.remove(link)
-        if link.has_served or not link.has_calls:
+        self._unjudged.add(link)
+        if self._is_old(link) or not (link.has_served or link.has_calls):
             self._judge(link)
-        else:
-            self._unjudged.add(link)
         self._open_if_wanted()
 
     def on_idle(self, link: Http2Link) -> None:
@@ -326,19 +327,24 @@ class Http2Pool:
         try:
             await link.run()
         finally:
-            if link in self._unjudged:
-                self._unjudged.remove(link)
-                self._judge(link)
+            self._judge(link)
             del self._links[link]
             self._gone.unpark()
 
     def _judge(self, link: Http2Link) -> None:
-        """Whether a connection was worth having; those that were not are not replaced in a rush."""
-        age = trio.current_time() - self._links[link]
-        if link.has_served or age >= PROVEN_SECONDS:
+        """Whether a connection was worth having, once; those that were not are not replaced in a
+        rush."""
+        if link not in self._unjudged:
+            return
+        self._unjudged.remove(link)
+        if link.has_served or self._is_old(link):
             self._backoff.worked()
         else:
             self._backoff.failed()
+
+    def _is_old(self, link: Http2Link) -> bool:
+        """It has stood for so long that its end is nobody's fault."""
+        return trio.current_time() - self._links[link] >= PROVEN_SECONDS
 
     async def _drain(self) -> None:
         self._leave_all()
