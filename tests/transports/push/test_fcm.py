@@ -15,6 +15,7 @@ from tocsin.transports.push.tokenfetch import TokenFetchError
 from tocsin.wire.http2.events import Answer
 
 NO_TOKEN = Deferred("oauth", sign=Sign.NOTHING)
+KEY_PAUSED = Deferred("credential", 60.0, 401, sign=Sign.CONTACT, words=frozenset({Word.PAUSE_KEY}))
 
 
 def answer(status: int, code: str = "", *, message: str = "", wait: str = "") -> Answer:
@@ -71,21 +72,63 @@ async def test_sent_once(autojump_clock: MockClock, act: Act, expected: Outcome)
     assert len(world.posts) == 1
 
 
-async def test_a_refused_access_token(autojump_clock: MockClock) -> None:
-    """C.4: renewed in the background, the push goes again with the new one; a second refusal
-    pauses the key."""
+@pytest.mark.parametrize("seconds", [0, 1, 60])
+async def test_a_refused_access_token(autojump_clock: MockClock, seconds: float) -> None:
+    """C.4: renewed at any age, the push goes again with the new one; a second refusal pauses the
+    key."""
     world = PushWorld()
     async with world.running():
-        await trio.sleep(60)
+        await trio.sleep(seconds)
         world.script[FCM] = [answer(401)]
         assert await world.transport.attempt(world.delivery("android")) == Delivered(200)
         assert [post.authorization for post in world.posts] == ["Bearer T1", "Bearer T2"]
-        await trio.sleep(60)
+        await trio.sleep(seconds)
         world.script[FCM] = [answer(401)] * 2
+        assert await world.transport.attempt(world.delivery("android")) == KEY_PAUSED
+    tokens = [post.authorization for post in world.posts[2:]]
+    assert tokens == ["Bearer T2", "Bearer T3"]
+    assert len(world.fetches) == 3
+
+
+async def test_refused_together(autojump_clock: MockClock) -> None:
+    """C.4: pushes under way that are all refused share one renewal, be it that some of them hear
+    of it when it is over; if Google refuses them again each says so, and nothing more is tried."""
+    world = PushWorld()
+    outcomes: list[Outcome] = []
+
+    def refused(seconds: float) -> Act:
+        async def act() -> Result:
+            await trio.sleep(seconds)
+            return answer(401)
+
+        return act
+
+    async def push() -> None:
+        outcomes.append(await world.transport.attempt(world.delivery("android")))
+
+    async with world.running():
+        await world.transport.attempt(world.delivery("android"))
+        for repeats, expected in ((0, Delivered(200)), (20, KEY_PAUSED)):
+            world.script[FCM] = [refused(number / 20) for number in range(20)]
+            world.script[FCM] += [answer(401)] * repeats
+            async with trio.open_nursery() as nursery:
+                for _ in range(20):
+                    nursery.start_soon(push)
+            assert outcomes == [expected] * 20
+            outcomes.clear()
+    assert len(world.posts) == 1 + 40 + 40
+    assert len(world.fetches) == 3
+
+
+async def test_refused_for_an_app_of_another_provider(autojump_clock: MockClock) -> None:
+    """C.4: what Apple refuses inside the project is not mended by another token of Google's."""
+    world = PushWorld()
+    world.script[FCM] = [answer(401, "THIRD_PARTY_AUTH_ERROR")]
+    async with world.running():
         outcome = await world.transport.attempt(world.delivery("android"))
-    words = frozenset({Word.PAUSE_KEY})
+    words = frozenset({Word.PAUSE_APP, Word.ALARM})
     assert outcome == Deferred("credential", 60.0, 401, sign=Sign.CONTACT, words=words)
-    assert len(world.posts) == 4
+    assert (len(world.posts), len(world.fetches)) == (1, 1)
 
 
 async def test_without_an_access_token(autojump_clock: MockClock) -> None:

@@ -17,6 +17,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tocsin.ops.clock import Clock
 from tocsin.transports.push.fcm_credential import FcmCredential, Fetch
 from tocsin.transports.push.tokenfetch import TokenFetchError, post_form
+from tocsin.wire.push.assertion import Grant
 from tocsin.wire.push.keys import service_account
 
 DOWN = TokenFetchError("ConnectError")
@@ -53,12 +54,22 @@ class Bench:
         grant = b'{"access_token":"T%d","expires_in":%d}'
         return self.does or grant % (len(self.fetches), self.lives)
 
-    async def access(self, seconds: float = 10) -> str | None:
-        return await self.credential.access_token(deadline=trio.current_time() + seconds)
+    @property
+    def token(self) -> str | None:
+        return None if (grant := self.credential.grant) is None else grant.token
 
-    async def renewed(self, refused: str, seconds: float = 10) -> str | None:
-        deadline = trio.current_time() + seconds
-        return await self.credential.renewed(refused, deadline=deadline)
+    async def access(self, seconds: float = 10) -> str | None:
+        grant = await self.credential.current(deadline=trio.current_time() + seconds)
+        return None if grant is None else grant.token
+
+    async def first(self) -> Grant:
+        """The first access token, of which there must be one."""
+        grant = await self.credential.current(deadline=trio.current_time() + 10)
+        assert grant is not None
+        return grant
+
+    async def renew(self, refused: Grant, seconds: float = 10) -> bool:
+        return await self.credential.renew(refused, deadline=trio.current_time() + seconds)
 
 
 async def test_the_first_push_waits_for_the_first_token(
@@ -67,7 +78,7 @@ async def test_the_first_push_waits_for_the_first_token(
     """PU-42: it is being fetched since the start; no lane is blocked for that."""
     bench = Bench()
     nursery.start_soon(bench.credential.run)
-    assert bench.credential.token is None
+    assert bench.token is None
     assert await bench.access() == "T1"
     assert trio.current_time() == pytest.approx(bench.fetches[0] + 0.1)
     assert bench.credential.expires_at == pytest.approx(T0 / 1000 + 3600, abs=1)
@@ -82,7 +93,7 @@ async def test_renewed_at_three_quarters_of_its_life(
     nursery.start_soon(bench.credential.run)
     await trio.sleep(1)
     for _ in range(100):
-        assert bench.credential.token is not None
+        assert bench.token is not None
         await trio.sleep(100)
     gaps = [after - before for before, after in pairwise(bench.fetches)]
     assert gaps == pytest.approx([2700.1] * 3)
@@ -106,7 +117,7 @@ async def test_the_endpoint_down_for_two_hours(
     assert max(gaps) == pytest.approx(60)
     bench.does = None
     await trio.sleep(61)
-    assert bench.credential.token is not None
+    assert bench.token is not None
     assert [state for _, state in bench.states] == ["oauth", None]
     assert bench.states[0][0] == pytest.approx(begin + 3590, abs=0.2)
     assert bench.events == [
@@ -154,31 +165,69 @@ async def test_a_push_waits_no_longer_than_it_may(
     assert trio.current_time() == pytest.approx(5)
 
 
-async def test_a_refused_token(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
-    """C.4: many pushes say that it was refused: one fetch, and all get the new one."""
+@pytest.mark.parametrize("seconds", [0, 10])
+async def test_a_refused_token(
+    seconds: float, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """C.4: many pushes say that it was refused: one fetch, and all get the new one, however young
+    the old one was."""
     bench = Bench()
     nursery.start_soon(bench.credential.run)
-    await trio.sleep(10)
-    got: list[str | None] = []
+    first = await bench.first()
+    await trio.sleep(seconds)
+    got: list[tuple[bool, str | None]] = []
 
     async def ask() -> None:
-        got.append(await bench.renewed("T1"))
+        got.append((await bench.renew(first), bench.token))
 
     async with trio.open_nursery() as askers:
         for _ in range(50):
             askers.start_soon(ask)
-    assert got == ["T2"] * 50
-    assert await bench.renewed("T1") == "T2"
+    assert got == [(True, "T2")] * 50
+    now = trio.current_time()
+    assert await bench.renew(first)
+    assert trio.current_time() == now
     assert len(bench.fetches) == 2
 
 
-async def test_a_token_refused_at_once(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
-    """C.4: a fresh one is not fetched again: the key is what is wrong."""
+async def test_the_same_token_again(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """C.4: Google may give it once more; it was renewed all the same, and once for all."""
+    bench = Bench()
+    bench.does = b'{"access_token":"T","expires_in":3600}'
+    nursery.start_soon(bench.credential.run)
+    first = await bench.first()
+    assert await bench.renew(first)
+    assert await bench.renew(first)
+    assert len(bench.fetches) == 2
+    assert bench.token == "T"
+
+
+async def test_refused_for_its_age(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """C.4, PU-91: one that ended in flight is renewed like any other."""
     bench = Bench()
     nursery.start_soon(bench.credential.run)
-    await trio.sleep(1)
-    assert await bench.renewed("T1") is None
-    assert len(bench.fetches) == 1
+    first = await bench.first()
+    bench.takes = 1000
+    await trio.sleep(3595)
+    assert bench.token is None
+    assert await bench.renew(first, 1000)
+    assert (bench.token, len(bench.fetches)) == ("T2", 2)
+
+
+async def test_a_renewal_that_takes_too_long(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """PU-52: a push waits within its own deadline; the next one finds the new token."""
+    bench = Bench()
+    nursery.start_soon(bench.credential.run)
+    first = await bench.first()
+    bench.takes = 15
+    begin = trio.current_time()
+    assert not await bench.renew(first, 10)
+    assert trio.current_time() == pytest.approx(begin + 10)
+    assert await bench.renew(first, 10)
+    assert trio.current_time() == pytest.approx(begin + 15)
+    assert len(bench.fetches) == 2
 
 
 async def test_refused_while_the_endpoint_is_down(
@@ -187,12 +236,12 @@ async def test_refused_while_the_endpoint_is_down(
     """PU-42: pushes do not hurry the pauses between failing fetches."""
     bench = Bench()
     nursery.start_soon(bench.credential.run)
-    await trio.sleep(10)
+    first = await bench.first()
     bench.does = DOWN
-    assert await bench.renewed("T1") is None
+    assert not await bench.renew(first)
     count = len(bench.fetches)
     for _ in range(100):
-        assert await bench.renewed("T1") is None
+        assert not await bench.renew(first)
     assert len(bench.fetches) == count == 2
 
 
@@ -203,7 +252,7 @@ async def test_a_short_lived_token(autojump_clock: MockClock, nursery: trio.Nurs
     nursery.start_soon(bench.credential.run)
     await trio.sleep(1)
     for _ in range(200):
-        assert bench.credential.token is not None
+        assert bench.token is not None
         await trio.sleep(1)
     assert len(bench.fetches) == pytest.approx(200 / 15.1, abs=2)
 
@@ -216,7 +265,7 @@ async def test_one_that_was_replaced(autojump_clock: MockClock, nursery: trio.Nu
     bench.does = DOWN
     bench.credential.retire()
     await trio.sleep(4000)
-    assert bench.credential.token is None
+    assert bench.token is None
     assert not bench.states
     assert not bench.events
 

@@ -17,12 +17,13 @@ from tocsin.transports.push.attempt import (
     is_late,
     without_answer,
 )
+from tocsin.transports.push.call import Reply
 from tocsin.transports.push.fcm_credential import FcmCredential
 from tocsin.transports.push.pool import PoolStatistics
 from tocsin.transports.push.quota import Quota
-from tocsin.wire.http2.events import Answer
 from tocsin.wire.http2.headers import encode
 from tocsin.wire.push.app import App, PushRules
+from tocsin.wire.push.assertion import Grant
 from tocsin.wire.push.fcm import PAUSE_SECONDS, fixed_headers, path, verdict
 from tocsin.wire.push.fcm_payload import FcmPush, fcm_push
 from tocsin.wire.push.roots import NotForAppError
@@ -99,7 +100,7 @@ class FcmSender:
 
 @attrs.define(eq=False)
 class _Try:
-    """One attempt; `push` is what is sent next, `used` the access token it was last sent with."""
+    """One attempt; `push` is what is sent next, `used` the grant it was last sent with."""
 
     sender: FcmSender
     delivery: Delivery
@@ -107,13 +108,13 @@ class _Try:
     token: str = attrs.field(repr=False)
     deadline: float
     push: FcmPush
-    used: str = attrs.field(default="", repr=False)
+    used: Grant | None = None
 
     async def send(self) -> Verdict:
         """See `attempt.Try`."""
         notification, sender = self.delivery.notification, self.sender
-        access_token = await sender.credential.access_token(deadline=self.deadline)
-        if access_token is None:
+        grant = await sender.credential.current(deadline=self.deadline)
+        if grant is None:
             await trio.lowlevel.checkpoint()
             return _NO_TOKEN
         is_urgent = notification.priority is Priority.URGENT
@@ -122,15 +123,15 @@ class _Try:
         now = sender.clock()
         if is_late(notification, now):
             return LATE
-        self.used = access_token
+        self.used = grant
         result = await sender.pool.post(
-            sender.fixed.of(access_token),
+            sender.fixed.of(grant.token),
             sender.path,
             self._body(now),
             deadline=self.deadline,
             priority=notification.priority,
         )
-        if isinstance(result, Answer):
+        if isinstance(result, Reply):
             return self._judge(result)
         return without_answer(result, notification, self.app)
 
@@ -138,8 +139,9 @@ class _Try:
         """See `attempt.Try`."""
         match repeat.cause:
             case Cause.TOKEN:
-                renewed = self.sender.credential.renewed(self.used, deadline=self.deadline)
-                return await renewed is not None
+                return self.used is not None and await self.sender.credential.renew(
+                    self.used, deadline=self.deadline
+                )
             case Cause.TRIM:
                 return self._trim()
             case Cause.ENVIRONMENT | Cause.CONNECTION | Cause.SHUTDOWN:
@@ -156,7 +158,7 @@ class _Try:
             expires_at=expires_at // 1000,
         )
 
-    def _judge(self, answer: Answer) -> Verdict:
+    def _judge(self, answer: Reply) -> Verdict:
         found = verdict(
             answer.status,
             answer.headers,

@@ -2,7 +2,9 @@
 
 One task fetches: at the start, after three quarters of a token's life, when somebody says that the
 token of now was refused, and after 1, 2, 4 ... 60 s while that fails. No push waits for it but the
-first ones after the start and those whose token was refused, each within its own deadline.
+first ones after the start and those whose token was refused, each within its own deadline. How
+often a token can be refused is bounded by the pause of the key, which the second refusal of a push
+brings about: from then on there is one probe a minute.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,7 +19,6 @@ from tocsin.wire.push.keys import ServiceAccount
 RENEW_AT = 0.75
 MARGIN_SECONDS = 10.0
 MARGIN_SHARE = 0.1
-FRESH = 5_000
 LONGEST_PAUSE = 60.0
 ALARMING = 3
 BLOCKED = "oauth"
@@ -57,7 +58,7 @@ class FcmCredential:
         self._clock = clock
         self._wall = wall
         self._grant = Grant("", 0.0)
-        self._granted_at = self._ends_at = 0
+        self._ends_at = 0
         self.expires_at = 0.0
         self._failures = 0
         self._is_alarmed = False
@@ -68,22 +69,26 @@ class FcmCredential:
         self._ended = trio.Event()
 
     @property
-    def token(self) -> str | None:
+    def grant(self) -> Grant | None:
         """The access token, None if there is no valid one."""
-        return self._grant.token if self._clock() < self._ends_at else None
+        return self._grant if self._clock() < self._ends_at else None
 
-    async def access_token(self, *, deadline: float) -> str | None:
+    async def current(self, *, deadline: float) -> Grant | None:
         """The same, but while the first one is still being fetched it waits, until Trio's
         `deadline`."""
-        if self.token is None and self._under_way and not self._failures:
+        if self.grant is None and self._under_way and not self._failures:
             await self._wait(deadline)
-        return self.token
+        return self.grant
 
-    async def renewed(self, refused: str, *, deadline: float) -> str | None:
-        """Another than the one that was refused, fetched if need be; None if there is none."""
-        if self.token == refused and self._ask():
+    async def renew(self, refused: Grant, *, deadline: float) -> bool:
+        """Whether there is a later one than the one that was refused; fetched if need be.
+
+        All who were refused with the same one share a fetch. It is another even if its text is
+        the same: Google was asked since.
+        """
+        if self._grant is refused and self._ask():
             await self._wait(deadline)
-        return None if self.token == refused else self.token
+        return self._grant is not refused and self.grant is not None
 
     def retire(self) -> None:
         """Another takes its place: what becomes of this one concerns nobody."""
@@ -100,10 +105,10 @@ class FcmCredential:
                 await self._wanted.wait()
 
     def _ask(self) -> bool:
-        """Whether a fetch is under way or begins now. One that fails keeps to its pauses, and a
-        token refused as soon as it was made is not made better by another."""
+        """Whether a fetch is under way or begins now; while fetches fail they keep to their
+        pauses."""
         if not self._under_way:
-            if self._failures or self._clock() - self._granted_at < FRESH:
+            if self._failures:
                 return False
             self._under_way = True
             self._wanted.set()
@@ -124,8 +129,7 @@ class FcmCredential:
         """The last seconds of its life are left out: a push takes some to arrive."""
         self._grant = grant
         margin = min(MARGIN_SECONDS, grant.seconds * MARGIN_SHARE)
-        self._granted_at = self._clock()
-        self._ends_at = self._granted_at + int((grant.seconds - margin) * 1000)
+        self._ends_at = self._clock() + int((grant.seconds - margin) * 1000)
         self.expires_at = self._wall() / 1000 + grant.seconds
         self._failures, self._is_alarmed = 0, False
         log.info("push.access_token_renewed", key=self._name, seconds=grant.seconds)
@@ -135,7 +139,7 @@ class FcmCredential:
         log.info("push.access_token_failed", key=self._name, reason=reason, failures=self._failures)
         if self._is_alarmed or self._is_retired:
             return
-        if self._failures >= ALARMING or self.token is None:
+        if self._failures >= ALARMING or self.grant is None:
             self._is_alarmed = True
             self._emit("push.credential.failing", key=self._name, reason=reason)
 
@@ -143,7 +147,7 @@ class FcmCredential:
         self._under_way = False
         self._ended.set()
         self._ended = trio.Event()
-        state = BLOCKED if self.token is None else None
+        state = BLOCKED if self.grant is None else None
         if state != self._told and not self._is_retired:
             self._told = state
             self._on_state(self._name, state)
