@@ -1,5 +1,6 @@
 """Providers that fail, and a daemon that dies, while pushes are under way (push.md, C and F)."""
 
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -15,12 +16,19 @@ from tests.end_to_end.provider import (
     TABLET,
     Provider,
     apns,
+    device,
+    fcm,
     grant,
     on,
     shown,
     waiting,
 )
-from tests.fakes import receiver
+from tests.fakes import pushkeys, receiver
+
+from tocsin.store.sqlite import SqliteStore, StoreSettings
+from tocsin.transports.push.apns_credential import KIND
+from tocsin.wire.push.assertion import provider_token
+from tocsin.wire.push.keys import apns_key
 
 pytestmark = pytest.mark.end_to_end
 
@@ -96,7 +104,7 @@ async def test_a_stop_does_not_lose_what_a_caller_waits_for(
 
 async def test_a_refused_key(tmp_path: Path, nursery: trio.Nursery) -> None:
     """PU-16, PU-53: a key Apple refuses is tried no more, and who pushes by it is told at once that
-    it is queued; another key never notices. An operator has it probed, and all flows again."""
+    it is queued; another key never notices. An operator has it probed, and what waits goes out."""
     provider = await Provider.start(nursery, tmp_path)
     await provider.follow(apns("refused", 403, "InvalidProviderToken", times=1))
     async with Daemon(tmp_path, provider.settings()) as daemon:
@@ -112,10 +120,12 @@ async def test_a_refused_key(tmp_path: Path, nursery: trio.Nursery) -> None:
         assert {push.is_for("behind") for push in await provider.pushes(2)} == {False}
 
         await lanes(daemon, "resume", LANE)
-        assert (await provider.pushes(3))[2].is_for("behind")
+        flowing = (await provider.pushes(4))[2:]
+        for name in ("refused", "behind"):
+            assert [push.is_for(name) for push in flowing].count(True) == 1
         await until(lambda: is_flowing(daemon), "the key is not paused any more")
         assert await caller.send(shown("after")) == SENT
-        assert await waiting(daemon, 1)
+        await until(lambda: waiting(daemon, 0), "all is settled")
     assert '"event":"push.key.paused","key":"apple"' in daemon.log
     assert '"event":"push.key.resumed","key":"apple"' in daemon.log
 
@@ -191,6 +201,107 @@ async def test_goaways_without_end(tmp_path: Path, nursery: trio.Nursery) -> Non
         assert await daemon.metric("tocsin_push_goaways_total", provider="apns") >= 10
     assert Counter(replies) == {SENT: 1000}
     assert report["requests"] == report["distinct"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "end"),
+    [(503, "Shutdown", "unavailable"), (400, "IdleTimeout", "shutdown")],
+)
+async def test_connections_of_no_more_use(
+    tmp_path: Path, nursery: trio.Nursery, status: int, reason: str, end: str
+) -> None:
+    """C.3, PU-91: each connection that Apple answers so drains, however soon after the last one,
+    and the push goes again over another; nothing goes over it any more, also when it was the
+    second in a row and its push has to wait."""
+    provider = await Provider.start(nursery, tmp_path)
+    times = {"b": 1, "c": 1, "twice": 2}
+    await provider.follow(*(apns(name, status, reason, times=n) for name, n in times.items()))
+    async with Daemon(tmp_path, provider.settings() | {"push.keys.apple.connections": 1}) as daemon:
+        caller = Caller(daemon)
+        for name in ("a", "b", "c"):
+            assert await caller.send(shown(name)) == SENT
+
+        async def is_put_off() -> float:
+            of = {"provider": "apns", "outcome": "deferred", "reason": end}
+            return await daemon.metric("tocsin_push_attempts_total", **of)
+
+        async with trio.open_nursery() as impatient:
+            impatient.start_soon(caller.send, shown("twice"))
+            await until(is_put_off, "the third of them is put off")
+            impatient.cancel_scope.cancel()
+        assert await caller.send(shown("d")) == SENT
+        pushes = await provider.pushes(8)
+    took = {
+        name: [push.connection for push in pushes if push.is_for(name)]
+        for name in ("a", "b", "c", "twice", "d")
+    }
+    # What waits may be back by the end: over the last one, too.
+    assert (took["twice"][:2], set(took["twice"][2:]) <= {5}) == ([3, 4], True)
+    assert (took["a"], took["b"], took["c"], took["d"]) == ([1], [1, 2], [2, 3], [5])
+
+
+async def test_a_provider_token_that_ends_in_flight(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """PU-41, PU-91, C.3: the daemon goes on with the token of its last run; when Apple finds it too
+    old for pushes under way they all go again, with one new token, and their callers are told
+    that they were sent."""
+    provider = await Provider.start(nursery, tmp_path)
+    settings = provider.settings()
+    store = tmp_path / "state" / "tocsin.db"
+    store.parent.mkdir()
+    old = await kept_token(store, settings, age=25 * 60)
+    names = [f"phone {number}" for number in range(5)]
+    expired = [apns(name, 403, "ExpiredProviderToken", times=1) for name in names]
+    await provider.follow(*({**rule, "do": "hold"} for rule in expired))
+    async with Daemon(tmp_path, settings) as daemon:
+        replies: list[tuple[int, str]] = []
+
+        async def send() -> None:
+            replies.extend(await Caller(daemon).multisend(*map(shown, names)))
+
+        async with trio.open_nursery() as callers:
+            callers.start_soon(send)
+            await provider.pushes(5)
+            await provider.release()
+        pushes = await provider.pushes(10)
+    assert replies == [SENT] * 5
+    tokens = [push.headers["authorization"] for push in pushes]
+    assert tokens[:5] == [f"bearer {old}"] * 5
+    [new] = set(tokens[5:])
+    assert new != tokens[0]
+    assert {push.id for push in pushes[5:]} == {push.id for push in pushes[:5]}
+
+
+async def kept_token(path: Path, settings: dict[str, object], *, age: int) -> str:
+    """A provider token of the key `apple`, made so many seconds ago and kept in the store."""
+    team, key_id = (str(settings[f"push.keys.apple.{name}"]) for name in ("team_id", "key_id"))
+    key = apns_key(pushkeys.p8())
+    token = provider_token(key, team=team, key_id=key_id, now=int(time.time()) - age)
+    store = SqliteStore(StoreSettings(path=str(path)))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(store.run)
+        await store.remember(KIND, {f"{team}/{key_id}": token.encode()})
+        nursery.cancel_scope.cancel()
+    return token
+
+
+async def test_a_refused_access_token(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """C.4, PU-53, PU-91: the first token of all is refused at once: it is renewed, the push goes
+    again and its caller is told that it was sent. Refused once more, the key is paused."""
+    provider = await Provider.start(nursery, tmp_path)
+    refused = {name: fcm(device(name), 401, "", times=n) for name, n in (("a", 1), ("b", 2))}
+    await provider.follow(*refused.values())
+    async with Daemon(tmp_path, provider.settings()) as daemon:
+        caller = Caller(daemon)
+        assert await caller.send(shown("a", app=DROID)) == SENT
+        assert (len(await provider.pushes()), len(provider.tokens.requests)) == (2, 2)
+        async with trio.open_nursery() as impatient:
+            impatient.start_soon(caller.send, shown("b", app=DROID))
+            await until(lambda: blocked_for(daemon, "key_paused"), "the key is paused")
+            impatient.cancel_scope.cancel()
+        assert (len(await provider.pushes()), len(provider.tokens.requests)) == (4, 3)
+        assert await caller.send(shown("behind", app=DROID)) == QUEUED
+        assert await caller.send(shown("unaware")) == SENT
+        assert len(await provider.pushes()) == 5
 
 
 async def test_no_access_token(tmp_path: Path, nursery: trio.Nursery) -> None:
