@@ -538,6 +538,39 @@ async def test_two_secrets_sign_while_one_is_being_rotated(nursery: trio.Nursery
         assert request.headers["webhook-signature"] == expected
 
 
+async def test_the_configured_secret_is_rotated_by_a_reload(nursery: trio.Nursery) -> None:
+    """PU-77: both sign for the grace, the new one first; a channel's own secret signs alone. A
+    reload that changes nothing of it, or takes it away, begins no grace."""
+    clock = [NOW]
+    dialler = MemoryDialler(nursery)
+    settings = attrs.evolve(LOCAL, signing_secret=SECRET, rotation_grace=60)
+    clocks = {**CLOCKS, "wall": lambda: clock[0]}
+    transport = WebhookTransport(settings, guard=AddressGuard(settings), connect=dialler, **clocks)
+    plain, own = (
+        channel("https://a.example/"),
+        channel("https://b.example/", secret=THIRD_SECRET),
+    )
+    rotated = attrs.evolve(settings, signing_secret=OTHER_SECRET)
+    for at, wanted, hook in (
+        (NOW, settings, plain),
+        (NOW, rotated, plain),
+        (NOW, rotated, own),
+        (NOW + 59_999, rotated, plain),
+        (NOW + 60_000, rotated, plain),
+        (NOW + 60_001, attrs.evolve(settings, signing_secret=None), plain),
+    ):
+        clock[0] = at
+        transport.reconfigure(wanted)
+        await transport.attempt(delivery_to(hook))
+    for request, keys in zip(
+        dialler.receiver.requests,
+        [(KEY,), (OTHER_KEY, KEY), (THIRD_KEY,), (OTHER_KEY, KEY), (OTHER_KEY,), ()],
+        strict=True,
+    ):
+        expected = " ".join(signature_of(request, key) for key in keys)
+        assert request.headers.get("webhook-signature", "") == expected
+
+
 async def test_a_changed_channel_is_read_again(nursery: trio.Nursery) -> None:
     """CH-80: what was prepared for a channel is only used while its webhook is the same."""
     dialler = MemoryDialler(nursery)

@@ -94,6 +94,8 @@ class WebhookTransport:
         self._clock = clock
         self._wall = wall
         self._blocked = Hourly(trio.current_time)
+        self._previous: Signer | None = None
+        self._previous_until = 0
         self._take_up(settings)
         if connect is None:
             context = ssl_context or ssl.create_default_context()
@@ -102,8 +104,13 @@ class WebhookTransport:
 
     def reconfigure(self, settings: WebhookSettings) -> None:
         """Requests that begin from now on are made by these, over connections that are judged by
-        the guard as it is now; `max_sockets` stays."""
+        the guard as it is now; `max_sockets` stays. The configured secret before this one signs
+        beside it for `rotation_grace` (PU-77)."""
+        before, signer = self._settings.signing_secret, self._signer
         self._take_up(settings)
+        if signer is not None and settings.signing_secret not in {None, before}:
+            self._previous = signer
+            self._previous_until = self._wall() + int(settings.rotation_grace * 1000)
         self._pool.close_idle()
 
     def _take_up(self, settings: WebhookSettings) -> None:
@@ -177,7 +184,7 @@ class WebhookTransport:
             endpoint,
             template,
             timeout=self._settings.timeout_of(endpoint.host),
-            until=_until(webhook, now),
+            until=self._until(webhook, now),
         )
         self._prepared.pop(channel.id, None)
         if len(self._prepared) >= PREPARED:
@@ -189,11 +196,18 @@ class WebhookTransport:
         """Whose signatures a request bears, the newest secret's first (PU-76, PU-77)."""
         configured = [] if self._signer is None else [self._signer]
         if webhook.secret is None:
+            if self._previous is not None and now < self._previous_until:
+                return [*configured, self._previous]
             return configured
         signers = [Signer(webhook.secret)]
         if webhook.rotated_until is not None and now < webhook.rotated_until:
             signers += configured if webhook.previous is None else [Signer(webhook.previous)]
         return signers
+
+    def _until(self, webhook: Webhook, now: int) -> float:
+        """When a webhook's signatures change by themselves."""
+        ends = self._previous_until if webhook.secret is None else webhook.rotated_until
+        return math.inf if ends is None or ends <= now else ends
 
     def _note_blocked(self, channel: Channel, endpoint: Endpoint) -> None:
         """Somebody's name leads where it may not (PU-72): once an hour is enough for a log."""
@@ -264,10 +278,3 @@ class WebhookTransport:
         if call.written:
             return Deferred("unanswered", unanswered=True)
         return Deferred("timeout")
-
-
-def _until(webhook: Webhook, now: int) -> float:
-    """When a webhook's signatures change by themselves."""
-    if webhook.rotated_until is None or webhook.rotated_until <= now:
-        return math.inf
-    return webhook.rotated_until
