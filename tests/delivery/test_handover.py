@@ -21,7 +21,7 @@ class Bench:
         self.world = World(clock=lambda: T0)
         self.woken: list[tuple[str, bool]] = []
         self.handover = Handover(
-            self.world.sessions, lambda lane, urgent: self.woken.append((lane, urgent))
+            self.world.sessions, lambda lane, urgent, _keys: self.woken.append((lane, urgent))
         )
         self.log: list[str] = []
         self.sessions: list[MemorySession] = []

@@ -60,7 +60,7 @@ async def test_a_caller_knows_of_the_commit_before_anybody_else(it: DeviceWorld)
     """So that he watches what is about to be handed over (PU-14)."""
     channel = await it.opened()
     order: list[str] = []
-    it.world.handover._wake = lambda lane, _urgent: order.append(lane)
+    it.world.handover._wake = lambda lane, _urgent, _keys: order.append(lane)
     acceptance = Acceptance()
     acceptance.add(it.world.note("n", service="push"), [channel])
     await it.ingest.store(acceptance, lambda error: order.append(f"stored {error}"))

@@ -287,5 +287,5 @@ async def _sweep(housekeeping: Housekeeping) -> None:
         await trio.sleep(1)
 
 
-def _no_lane(_lane: str, _urgent: bool) -> None:
+def _no_lane(_lane: str, _urgent: bool, _keys: object = ()) -> None:
     """There are no webhooks here."""

@@ -88,6 +88,7 @@ class GatewayWorld:
     push: PushSettings = attrs.field(factory=lambda: PushSettings(apps=SETTINGS))
     limits: DeliveryLimits = attrs.field(factory=DeliveryLimits)
     settings: DeliverySettings = EXACT
+    width: int = 200
     slots: int = 2000
     provider: Provider = attrs.field(factory=Provider)
     metrics: Metrics = attrs.field(factory=Metrics)
@@ -130,7 +131,7 @@ class GatewayWorld:
             self.provider,
             self.settler,
             settings=self.settings,
-            width=lambda _lane: 200,
+            width=lambda _lane: self.width,
             slots=self.slots,
             events=events,
             **common,

@@ -1,7 +1,7 @@
 """The delivery layer put together on a store in memory, under whatever clock Trio has."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -12,6 +12,7 @@ from tests.fakes.transport import ScriptedTransport
 from tocsin.delivery.directory import Directory
 from tocsin.delivery.escalation import Escalation
 from tocsin.delivery.events import Events
+from tocsin.delivery.followers import Key
 from tocsin.delivery.handover import Handover
 from tocsin.delivery.ingest import Ingest
 from tocsin.delivery.queue import DeliveryQueue
@@ -140,10 +141,10 @@ class World:
         nursery.start_soon(self.settler.run, CountingProgress())
         nursery.start_soon(self.queue.run, self.progress)
 
-    def wake(self, lane: str, urgent: bool = True) -> None:
+    def wake(self, lane: str, urgent: bool = True, keys: Sequence[Key] = ()) -> None:
         """There is something new in the store for a lane."""
         for queue in self.queues:
-            queue.wake(lane, urgent)
+            queue.wake(lane, urgent, keys)
 
     def _left(self, channel: Channel) -> None:
         self.directory.left(channel)

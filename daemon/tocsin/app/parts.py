@@ -3,7 +3,7 @@
 import random
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 import trio
@@ -16,6 +16,7 @@ from tocsin.delivery.directory import Directory
 from tocsin.delivery.escalation import Escalation
 from tocsin.delivery.eventhook import EventHook
 from tocsin.delivery.events import FEEDBACK, OPERATOR, Events
+from tocsin.delivery.followers import Key
 from tocsin.delivery.handover import Handover
 from tocsin.delivery.housekeeping import Housekeeping
 from tocsin.delivery.ingest import Ingest
@@ -203,9 +204,9 @@ class Parts:
             schedule=self.wheel.add,
         )
 
-    def wake(self, lane: str, urgent: bool = True) -> None:
-        """There is something new in the store for a lane."""
-        self.queues[type_of_lane(lane)].wake(lane, urgent)
+    def wake(self, lane: str, urgent: bool = True, keys: Sequence[Key] = ()) -> None:
+        """There is something new in the store for a lane; see `DeliveryQueue.wake`."""
+        self.queues[type_of_lane(lane)].wake(lane, urgent, keys)
 
     async def hasten(self, lane: str) -> None:
         """What waits in a lane for its next attempt is tried at once."""

@@ -6,15 +6,17 @@ over is pushed by a task that gives way to others in between.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import structlog
 import trio
 
+from tocsin.delivery.followers import Key
 from tocsin.delivery.sessions import Session, Sessions
 from tocsin.model.delivery import Delivery
+from tocsin.model.notification import Priority
 from tocsin.ops.service import Progress
 from tocsin.store.records import Acceptance
 
@@ -36,8 +38,11 @@ class Later(NamedTuple):
 class Handover:
     """Passes committed deliveries on."""
 
-    def __init__(self, sessions: Sessions, wake: Callable[[str, bool], None]) -> None:
-        """`wake(lane, urgent)` nudges the queue that serves a lane."""
+    def __init__(
+        self, sessions: Sessions, wake: Callable[[str, bool, Sequence[Key]], None]
+    ) -> None:
+        """`wake(lane, urgent, keys)` nudges the queue that serves a lane; `keys` are those of what
+        is urgent."""
         self._sessions = sessions
         self._wake = wake
         self._later: deque[Later] = deque()
@@ -47,16 +52,18 @@ class Handover:
     def committed(self, acceptance: Acceptance) -> None:
         """Pass on what has just become durable; never raises."""
         live: list[tuple[Session, Delivery]] = []
-        lanes: dict[str, bool] = {}
+        lanes: dict[str, list[Key]] = {}
         for legs in acceptance.fresh():
             for delivery in legs:
                 lane = delivery.channel.lane
                 if lane is not None:
-                    lanes[lane] = lanes.get(lane, False) or not delivery.notification.priority
+                    keys = lanes.setdefault(lane, [])
+                    if delivery.notification.priority is Priority.URGENT:
+                        keys.append((delivery.channel.key, delivery.notification.order_key))
                 elif (session := self._sessions.of(delivery.channel)) is not None:
                     live.append((session, delivery))
-        for lane, urgent in lanes.items():
-            self._wake(lane, urgent)
+        for lane, keys in lanes.items():
+            self._wake(lane, bool(keys), keys)
         if len(live) > SLICE:
             self._postpone(live)
             return

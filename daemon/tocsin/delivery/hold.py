@@ -31,6 +31,11 @@ class Hold:
         """What would be taken now is urgent."""
         return self.urgent > 0
 
+    @property
+    def next_is_normal(self) -> bool:
+        """There is something, and nothing urgent."""
+        return not self.urgent and bool(self._by_id)
+
     def add(self, claimed: Iterable[Claimed]) -> None:
         """Keep what was claimed."""
         for one in claimed:

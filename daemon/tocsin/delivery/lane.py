@@ -3,6 +3,7 @@
 import attrs
 
 from tocsin.delivery.breaker import Breaker, State
+from tocsin.delivery.followers import Followers
 from tocsin.delivery.gates import LaneGates
 from tocsin.delivery.hold import Hold
 from tocsin.delivery.lanememory import Remembered
@@ -43,7 +44,9 @@ class Lane:
     quiet_until: int = 0
     breaker: Breaker = attrs.field(factory=Breaker)
     hold: Hold = attrs.field(factory=Hold)
+    followers: Followers = attrs.field(factory=Followers)
     width: int = attrs.field(default=attrs.Factory(lambda self: self.full_width, takes_self=True))
+    _seeks_urgent: bool = False
     _successes: int = 0
     _throttled_at: int = 0
     _waits_until: int = 0
@@ -182,6 +185,7 @@ class Lane:
         """What is due is being claimed, until `lease`; what is heard from now on may not be seen
         by that."""
         self.claiming = True
+        self._seeks_urgent = self.urgent_at is not None
         self.mark = max(lease, self.mark + 1)
         self.due_at = self.urgent_at = None
         if self.gates is not None:
@@ -199,6 +203,12 @@ class Lane:
     def has_urgent(self, now: int) -> bool:
         """Something urgent is held or due."""
         return self.hold.urgent > 0 or (self.urgent_at is not None and self.urgent_at <= now)
+
+    def awaits_urgent(self, now: int) -> bool:
+        """Something urgent that is not held yet is due, or being claimed."""
+        if self.claiming and self._seeks_urgent:
+            return True
+        return self.urgent_at is not None and self.urgent_at <= now
 
     def reset(self) -> None:
         """Nothing is held or under way any more; what blocks it still does."""

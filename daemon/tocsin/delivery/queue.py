@@ -10,7 +10,7 @@ blocks a lane follow the daemon's own clock, which never steps (`ops.clock`): th
 jump either way without an attempt too early, too late or past its deadline.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 import trio
@@ -21,6 +21,7 @@ from tocsin.delivery.attempts import PAUSE_AFTER_FAILURE, Attempts, Transport
 from tocsin.delivery.blocking import Blocking
 from tocsin.delivery.directory import Directory
 from tocsin.delivery.events import Events
+from tocsin.delivery.followers import Key
 from tocsin.delivery.gates import Gates
 from tocsin.delivery.lane import Lane
 from tocsin.delivery.lanecontrol import LaneStatus
@@ -95,11 +96,14 @@ class DeliveryQueue:
 
     # -- called from outside -----------------------------------------------------------------
 
-    def wake(self, name: str, urgent: bool = True) -> None:
+    def wake(self, name: str, urgent: bool = True, keys: Sequence[Key] = ()) -> None:
         """There is something new in the store for a lane, due at once, and something urgent
-        perhaps; one of another type of channel is no concern of this queue."""
+        perhaps: just accepted, of these `keys`, or found there. One of another type of channel is
+        no concern of this queue."""
         if type_of_lane(name) is self._kind:
             self.due(name, 0, 0 if urgent else None)
+            if keys:
+                self._lane(name).followers.announce(keys)
 
     def due(self, name: str, due_at: int | None, urgent_at: int | None = None) -> None:
         """A lane's next delivery is due then, and its next urgent one."""
@@ -342,6 +346,7 @@ class DeliveryQueue:
         """Fill a lane's window from the store."""
         now = self._clock()
         next_due = next_urgent = None
+        found: list[Claimed] = []
         try:
             claim = await self._store.claim(
                 lane.name, now=now, limit=limit, provisional=lane.mark, urgent=urgent
@@ -352,12 +357,13 @@ class DeliveryQueue:
             next_due = now + PAUSE_AFTER_FAILURE
             next_urgent = next_due if urgent else None
         else:
-            lane.hold.add(self._aside.sift(lane, claim.deliveries))
-            next_due, next_urgent = claim.next_due, claim.next_urgent
+            found, next_due, next_urgent = claim.deliveries, claim.next_due, claim.next_urgent
+            lane.hold.add(self._aside.sift(lane, found))
         finally:
             lane.claiming = False
             self._claims -= 1
         self.due(lane.name, next_due, next_urgent)
+        lane.followers.arrived(found)
         if self._stopping or not lane.most(self._clock()):
             self._give_back(lane)
         self._agenda.mark(lane.name)
@@ -371,11 +377,23 @@ class DeliveryQueue:
                     self._agenda.mark(lane.name)
                 if await self._attempts.handle(claimed, lane) and not lane.is_calm:
                     self._note_blocked(lane, self._clock())
+                if lane.followers.may_follow(claimed):
+                    await self._let_follow(claimed, lane)
                 done += 1
         finally:
             lane.workers -= 1
             self._slots.busy -= 1
             self._agenda.mark(lane.name)
+
+    async def _let_follow(self, ended: Claimed, lane: Lane) -> None:
+        """What is urgent and stood behind the one that has ended goes before a normal one that is
+        held already."""
+
+        def is_coming() -> bool:
+            return lane.hold.next_is_normal and lane.awaits_urgent(self._clock())
+
+        if lane.hold.next_is_normal:
+            await lane.followers.wait(ended, self._settler.wait_written, is_coming)
 
     def _should_yield(self, lane: Lane, done: int) -> bool:
         """This lane has been narrowed, its slot is kept for something urgent, or others wait for

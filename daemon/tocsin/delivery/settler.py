@@ -77,6 +77,7 @@ class Settler:
         self._marked: dict[int, Channel] = {}
         self._work = trio.Event()
         self._room = trio.Event()
+        self._batches = self._written = 0
 
     def reconfigure(self, settings: DeliverySettings) -> None:
         """Other retry lists from now on; what has been put off stays put off."""
@@ -146,6 +147,12 @@ class Settler:
         while len(self._gathered) + len(self._removals) >= MOST_GATHERED:
             await self._room.wait()
 
+    async def wait_written(self) -> None:
+        """Wait until what is gathered by now has been written."""
+        mine = self._batches + 1 if self._gathered else self._batches
+        while self._written < mine:
+            await self._room.wait()
+
     async def run(self, progress: Progress) -> None:
         """Write what is gathered; what arrives during one commit shares the next."""
         while True:
@@ -199,6 +206,8 @@ class Settler:
 
     async def _settle(self) -> None:
         batch, self._gathered = self._gathered, Settlements()
+        self._batches += 1
+        number = self._batches
         telling, self._telling = self._telling, []
         marked, self._marked = self._marked, {}
         # As it is now: a channel may have been resumed since it was marked.
@@ -212,6 +221,7 @@ class Settler:
                 # Whoever runs by now has not seen the failure.
                 self._work.set()
             else:
+                self._written = number
                 self._settled(settled, telling)
 
         await self._store.settle(batch, done, now=self._clock())
