@@ -88,7 +88,8 @@ function textOf(body) {
 }
 
 function follow(stream, rule) {
-  if (stream.destroyed) return;
+  // One whose connection has been cut may not know that yet.
+  if (stream.destroyed || !stream.session || stream.session.destroyed) return;
   switch (rule.do ?? 'answer') {
     case 'hang':
       return;
@@ -116,20 +117,24 @@ function note(headers, body, connection) {
 
 function sendAway(session, { code = NO_ERROR, debug = '', how = 'graceful' } = {}) {
   session.goaway(code, 0, Buffer.from(debug));
-  // A turn later, so that the GOAWAY is on its way.
-  if (how === 'abrupt') setImmediate(() => session.destroy());
-  else session.close();
+  if (how === 'abrupt') {
+    // What comes behind the last stream that the GOAWAY names is not served, nor counted.
+    session.left = true;
+    // A turn later, so that the GOAWAY is on its way.
+    setImmediate(() => session.destroy());
+  } else session.close();
 }
 
 function serve(stream, headers) {
   const { session } = stream;
+  stream.on('error', () => {});
+  if (!session || session.left) return;
   counts.open += 1;
   counts.most_open = Math.max(counts.most_open, counts.open);
   session.served = (session.served ?? 0) + 1;
   if (goawayEvery && session.served === goawayEvery) sendAway(session);
   const pieces = [];
   stream.on('data', (piece) => pieces.push(piece));
-  stream.on('error', () => {});
   stream.on('close', () => { counts.open -= 1; });
   stream.on('end', () => {
     const body = Buffer.concat(pieces).toString();
