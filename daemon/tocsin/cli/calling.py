@@ -48,7 +48,7 @@ def explained(answer: httpx.Response, listener: str) -> str:
         text: str = error["text"]
         for number, variable in enumerate(error["variables"], 1):
             text = text.replace(f"%{number}", str(variable))
-        if error["messageId"] == "SVC0004":
+        if error.get("messageId") == "SVC0004":
             text = f"There is no such {' '.join(error['variables']).removesuffix('Id')}."
         return printable(f"{answer.status_code} {text}")
     except (ValueError, KeyError, TypeError, AttributeError):
