@@ -95,6 +95,25 @@ async def test_an_event_becomes_a_webhook(
     assert world.store.backlog == 2
 
 
+async def test_what_is_about_one_notification_waits_for_no_other(
+    world: World, events: Events, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """Late outcomes are as many as pushes; one at a time they would be too slow to fit into their
+    channel (PU-56). Everything else keeps its order."""
+    events.hook = hook(world)
+    nursery.start_soon(events.hook.run, CountingProgress())
+    for id_ in ("a", "b"):
+        events.emit("delivery.dead", notification_id=id_)
+    for reason in ("key_paused", "oauth"):
+        events.emit("push.key.paused", reason=reason)
+    await trio.sleep(1)
+    assert [one["data"] for one in await sent(world)] == [
+        {"notification_id": "a"},
+        {"notification_id": "b"},
+        {"reason": "key_paused"},
+    ]
+
+
 async def test_events_wait_for_a_failing_store(
     world: World, events: Events, nursery: trio.Nursery, tmp_path: Path, autojump_clock: MockClock
 ) -> None:

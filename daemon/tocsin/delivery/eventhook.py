@@ -62,7 +62,8 @@ class EventHook:
         self._channel: Channel | None = None
 
     def offer(self, name: str, at: int, fields: Mapping[str, object]) -> None:
-        """Have an event sent; full, the oldest that waits gives way."""
+        """Have an event sent; full, the oldest that waits gives way. What is about one notification
+        goes beside the rest: there may be as many as pushes, and they have no order."""
         if self._webhook is None or self._is_about_itself(fields):
             return
         if len(self._waiting) >= MOST_WAITING:
@@ -78,7 +79,7 @@ class EventHook:
                 Priority.NORMAL,
                 at,
                 at + LIFETIME,
-                SERVICE,
+                str(fields.get("notification_id", SERVICE)),
             )
         )
         self._arrived.set()
