@@ -217,14 +217,14 @@ async def test_sockets_in_the_query(tmp_path: Path) -> None:
 async def test_over_a_restart(tmp_path: Path) -> None:
     """SE-3: it is in the store when it is answered, whatever becomes of the process then; a new
     token of the user is valid."""
-    mine = token(**MINE)
+    mine, older = token(**MINE), token("bob")
     async with daemon(tmp_path) as running:
         await revoke(running, token=mine)
         await revoke(running, user="bob")
     async with daemon(tmp_path) as running:
         assert (await running.get(CHANNELS, bearer=mine)).refusal == INVALID
         bobs = CHANNELS.replace(USER, "bob")
-        assert (await running.get(bobs, bearer=token("bob"))).refusal == INVALID
+        assert (await running.get(bobs, bearer=older)).refusal == INVALID
         assert (await running.get(bobs, bearer=later("bob"))).status == 200
         assert await running.metric("tocsin_revocations_kept") == 2
 
