@@ -18,6 +18,8 @@ from tocsin.ops.supervisor import SupervisorSettings
 from tocsin.server import auth
 from tocsin.server.auth import AuthSettings
 from tocsin.server.longpoll import LongPollSettings
+from tocsin.server.messaging import settings as messaging
+from tocsin.server.messaging.settings import MessagingSettings
 from tocsin.server.publish import PublishSettings
 from tocsin.server.services import ServiceSettings, service_registry, services_problem
 from tocsin.server.settings import CorsSettings, HttpLimits, ListenSettings, check_networks
@@ -134,6 +136,7 @@ class Config:
     longpoll: LongPollSettings = section(LongPollSettings, "Long polling.")
     webhooks: WebhookSettings = section(WebhookSettings, "Calling webhooks.")
     push: PushSettings = section(PushSettings, "Pushing to apps on phones.")
+    messaging: MessagingSettings = section(MessagingSettings, "Messages between subscribers.")
     services: dict[str, ServiceSettings] = option(
         {}, "Services beside sms, chat, call, presence and account.", check=services_problem
     )
@@ -213,6 +216,7 @@ def _check_whole(config: Config) -> list[str]:
 CHECKS: Checks = {
     AuthSettings: auth.check,
     PushSettings: pushapps.check,
+    MessagingSettings: messaging.check,
     Config: _check_whole,
 }
 """Rules across the fields of one table, by its Settings class."""

@@ -8,7 +8,7 @@ outside its set is counted as `other`. A family is a dict of its series, made on
 import itertools
 import platform
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import generate_latest
@@ -18,6 +18,10 @@ from prometheus_client.metrics_core import Metric
 from tocsin import __version__
 from tocsin.model.channel import ChannelType
 from tocsin.model.services import STANDARD
+from tocsin.wire.messaging.clientmessages import ClientMessage
+from tocsin.wire.messaging.document import Reason
+from tocsin.wire.messaging.refusals import ErrorCode
+from tocsin.wire.messaging.words import MessageStatus
 
 PREFIX = "tocsin"
 OTHER = "other"
@@ -49,6 +53,8 @@ PUSH_REASONS = (
 )
 SOCKJS_HTTP = ("xhr-polling", "xhr-streaming", "eventsource", "htmlfile", "jsonp-polling")
 SOCKJS_FRAMES = ("open", "heartbeat", "messages", "close")
+MESSAGING_ENTRIES = ("direct-message", "channel-message", "delivery", "invitation", "membership")
+MESSAGING_CLOSES = ("1000", "1006", "1008", "1012", "1013", "3000", "3003", "3008", "4000")
 SOCKJS_REFUSALS = (
     *("unknown_path", "method", "origin_denied", "session", "closing", "body", "callback"),
     *("too_large", "full", "drain", "upgrade", "token_missing", "token_invalid"),
@@ -127,6 +133,7 @@ class Metrics:
         self._queues()
         self._push()
         self._sockjs()
+        self._messaging()
         self._http()
         self._tokens()
         self._health()
@@ -293,6 +300,48 @@ class Metrics:
         )
         self.sockjs_aborted = self._counters(
             "sockjs_aborted", "Responses that broke off.", transport=SOCKJS_HTTP
+        )
+
+    def _messaging(self) -> None:
+        self.messaging_connections = self._gauges(
+            "messaging_connections",
+            "Messaging connections open.",
+            transport=(*SOCKJS_HTTP, "websocket", "websocket-raw"),
+        )
+        self.messaging_client_messages = self._counters(
+            "messaging_client_messages",
+            "Messages of clients that were answered: done (ok), or why not.",
+            type=tuple(one.type for one in get_args(ClientMessage)),
+            result=("ok", *ErrorCode),
+        )
+        self.messaging_ignored = self._counters(
+            "messaging_ignored", "Messages of clients that got no answer.", reason=tuple(Reason)
+        )
+        self.messaging_entries = self._counters(
+            "messaging_entries", "Entries added to Logs.", type=MESSAGING_ENTRIES
+        )
+        self.messaging_statuses = self._counters(
+            "messaging_statuses",
+            "Times a sender was told of a status.",
+            status=tuple(status.word for status in MessageStatus),
+        )
+        self.messaging_resumes = self._counters(
+            "messaging_resumes", "Replays asked for.", complete=("true", "false")
+        )
+        self.messaging_log_trimmed = self._counter(
+            "messaging_log_trimmed", "Entries that left a Log for age or number."
+        )
+        self.messaging_collapsed = self._counter(
+            "messaging_collapsed", "Changes of presence a slow reader was spared."
+        )
+        self.messaging_closes = self._counters(
+            "messaging_closes", "Messaging connections closed, by code.", code=MESSAGING_CLOSES
+        )
+        self.messaging_revoke = self._histogram(
+            "messaging_revoke_seconds", "From a revocation to the last connection told.", FAST
+        )
+        self.messaging_handover = self._histogram(
+            "messaging_handover_seconds", "From the commit of an entry to its being written.", FAST
         )
 
     def _http(self) -> None:

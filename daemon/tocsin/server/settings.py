@@ -25,7 +25,7 @@ def _check_addresses(addresses: str | list[str]) -> str | None:
     return None
 
 
-def _check_origins(origins: list[str]) -> str | None:
+def check_origins(origins: list[str]) -> str | None:
     for origin in origins:
         if origin != "*" and ("://" not in origin or not origin.isprintable()):
             return f'"{origin}" is no origin; write "https://app.example" or "*"'
@@ -108,7 +108,7 @@ class CorsSettings:
     """`[cors]`"""
 
     origins: list[str] = option(
-        ["*"], "Origins whose pages may call; * is every one.", check=_check_origins
+        ["*"], "Origins whose pages may call; * is every one.", check=check_origins
     )
     headers: list[str] = option(
         [], "Request headers allowed besides the built-in ones.", check=_check_header_names

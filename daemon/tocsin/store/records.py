@@ -8,6 +8,7 @@ from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.delivery import Delivery
 from tocsin.model.notification import Notification
 from tocsin.model.subscription import Subscription
+from tocsin.store.mail import Mail
 
 CLASH = -1
 REMEMBERED = ("identity", "submission", "push", "removed")
@@ -120,6 +121,9 @@ class Acceptance:
 
     `pushes`: by position, what a gateway push is known by; it has one delivery. `firsts`: by
     position, the pushes they repeat; nothing is stored of those either.
+
+    `mail` is what messaging writes along, and what it tells of by these notifications: where it is
+    a repeat, nothing of them is stored.
     """
 
     notifications: list[Notification] = attrs.field(factory=list)
@@ -140,6 +144,7 @@ class Acceptance:
     opened: Collection[int] = ()
     pushes: dict[int, PushIdentity] = attrs.field(factory=dict)
     firsts: Mapping[int, FirstPush] = attrs.field(factory=dict)
+    mail: Mail | None = None
 
     def add(
         self,
@@ -166,6 +171,7 @@ class Acceptance:
             or self.withdrawing
             or self.opening
             or self.pushes
+            or self.mail
         )
 
     def fresh(self) -> Iterator[list[Delivery]]:

@@ -1,0 +1,1 @@
+"""The messaging face: connections over SockJS and WebSockets, and REST (messaging.md)."""
