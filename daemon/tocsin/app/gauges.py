@@ -1,6 +1,9 @@
 """Setting gauges to what is now: at the start from the store, then before each exposition."""
 
+import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from tocsin.app.parts import Parts
 from tocsin.model.channel import ChannelType
@@ -21,12 +24,14 @@ class Gauges:
         gate: ConnectionGate,
         listeners: Sequence[Listener],
         is_ready: Callable[[], bool],
+        store_path: str,
     ) -> None:
         self._metrics = metrics
         self._parts = parts
         self._gate = gate
         self._listeners = listeners
         self._is_ready = is_ready
+        self._store_file = Path(store_path)
         self._refused: dict[str, int] = {}
         metrics.sample(self._sample)
 
@@ -50,7 +55,18 @@ class Gauges:
             metrics.lanes_blocked[kind, "full"].set(queue.statistics()["crowded"])
         for kind in ChannelType:
             metrics.queue_depth[kind].set(max(0, self._parts.store.pending[kind]))
+        self._measure_store()
         self._count_refused()
+
+    def _measure_store(self) -> None:
+        """Both are calls to the kernel that do not wait for a disk."""
+        file = self._store_file
+        with suppress(OSError):
+            log = file.with_name(f"{file.name}-wal")
+            size = file.stat().st_size + (log.stat().st_size if log.exists() else 0)
+            self._metrics.store_bytes.set(size)
+            disk = os.statvfs(file.parent)
+            self._metrics.store_free_bytes.set(disk.f_bavail * disk.f_frsize)
 
     def _count_refused(self) -> None:
         """The gate counts by itself, since it stands before any request; carry it over."""

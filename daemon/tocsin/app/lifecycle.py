@@ -88,6 +88,7 @@ class App:
             gate=self._gate,
             listeners=[*self._public, *self._admin],
             is_ready=lambda: not self.failing(),
+            store_path=config.store.path,
         ).start_from(self.store.at_start)
 
     @property

@@ -229,6 +229,10 @@ class Metrics:
             "remembered", "Rows kept to know again what was submitted or removed.", table=REMEMBERED
         )
         self.store_commit = self._histogram("store_commit_seconds", "Time of one commit.", FAST)
+        self.store_bytes = self._gauge("store_bytes", "The store's file, with its log.")
+        self.store_free_bytes = self._gauge(
+            "store_free_bytes", "Left on the store's disk for who may not write to its reserve."
+        )
         self.store_commit_batch_size = self._histogram(
             "store_commit_batch_size", "Requests that shared one commit.", BATCH
         )
