@@ -1,6 +1,7 @@
 """The rules of `tocsin.store.interface`, for every store: records, failures, cancellation."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import attrs
 import pytest
@@ -252,6 +253,45 @@ async def test_a_refused_call_keeps_nothing_and_the_next_one_works(store: Store)
     await add(store, socket_channel("other"))
     [record] = await store.load_accounts(["other"])
     assert len(record.channels) == 1
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_what_relies_on_a_change_that_was_not_stored_is_refused(
+    store: Store, is_there: bool
+) -> None:
+    """Alone, with nothing of it kept; others that share its commit are stored."""
+    channel = socket_channel()
+    await add(store, channel)
+    one = subscription(channel)
+    if not is_there:
+        await store.add_subscription(one, b"{}", Reports().both)
+    relying, other = Acceptance(premises={one.id: is_there}), Acceptance()
+    reports = {"relying": Reports(), "other": Reports()}
+
+    async def accepted(name: str, acceptance: Acceptance) -> None:
+        acceptance.add(notification(name), [channel])
+        with suppress(StoreError):
+            await store.accept(acceptance, reports[name])
+
+    async with trio.open_nursery() as both:
+        both.start_soon(accepted, "relying", relying)
+        both.start_soon(accepted, "other", other)
+    assert [type(error) for error in reports["relying"].errors] == [StoreError]
+    assert reports["other"].errors == [None]
+    assert [found.notification.id for found in await waiting(store, channel)] == ["other"]
+    await assert_counts_are_right(store, websockets=1)
+
+
+async def test_what_relies_on_a_change_that_was_stored_is_stored(store: Store) -> None:
+    """Subscriptions that are there, and that are not."""
+    channel = socket_channel()
+    await add(store, channel)
+    one, gone = subscription(channel), subscription(channel)
+    await store.add_subscription(one, b"{}", Reports().both)
+    acceptance = Acceptance(premises={one.id: True, gone.id: False})
+    acceptance.add(notification("a"), [channel])
+    await store.accept(acceptance, Reports())
+    await assert_counts_are_right(store, websockets=1)
 
 
 async def test_a_cancelled_call_happens_and_is_reported_once(store: Store) -> None:

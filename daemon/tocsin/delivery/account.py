@@ -15,14 +15,22 @@ from tocsin.store.records import AccountRecord
 
 
 class Account:
-    """One user's channels and subscriptions; `hosts` own channels its subscriptions point to."""
+    """One user's channels and subscriptions; `hosts` own channels its subscriptions point to.
 
-    __slots__ = ("__weakref__", "_guests", "channels", "hosts", "subscriptions", "user")
+    `undecided` are ids of subscriptions that have come or gone here, while the store has not said
+    yet whether they have there: how many such changes of each.
+    """
+
+    __slots__ = (
+        *("__weakref__", "_guests"),
+        *("channels", "hosts", "subscriptions", "undecided", "user"),
+    )
 
     def __init__(self, record: AccountRecord) -> None:
         self.user = record.user
         self.channels = {channel.id: channel for channel in record.channels}
         self.subscriptions = {one.id: one for one in record.subscriptions}
+        self.undecided: dict[str, int] = {}
         self.hosts: tuple[Account, ...] = ()
         self._guests: tuple[weakref.ref[Account], ...] = ()
 
@@ -35,6 +43,21 @@ class Account:
         """All living channels, the oldest first."""
         living = [channel for channel in self.channels.values() if not channel.is_over(now)]
         return sorted(living, key=lambda channel: channel.key)
+
+    def begin_change(self, subscription_id: str) -> None:
+        """A subscription has come or gone; the store is asked to have it so now."""
+        self.undecided[subscription_id] = self.undecided.get(subscription_id, 0) + 1
+
+    def end_change(self, subscription_id: str) -> None:
+        """The store has done so, or refused."""
+        self.undecided[subscription_id] -= 1
+        if not self.undecided[subscription_id]:
+            del self.undecided[subscription_id]
+
+    def premises(self) -> dict[str, bool]:
+        """On what somebody relies who finds out now who gets a notification, while the store may
+        still refuse it: by id, whether a subscription is there."""
+        return {id_: id_ in self.subscriptions for id_ in self.undecided}
 
     def subscriptions_of(self, channel: Channel) -> list[Subscription]:
         """Its subscriptions that point to a channel."""

@@ -37,16 +37,16 @@ class DeviceChannels(Accounts):
         holders = [(account, one) for account in accounts for one in account.holders(device)]
         if any(registered_at(one)[0] > before for _, one in holders):
             return False
-        undos = [take_out(who, [one], who.pointing_to(one)) for who, one in holders]
+        reports = [take_out(who, [one], who.pointing_to(one)) for who, one in holders]
 
         def removed(ended: Ended | None, error: StoreError | None) -> None:
+            for report in reports:
+                report(error)
             if error is not None or ended is None:
-                for undo in undos:
-                    undo()
                 return
             for who, one in holders:
                 # Somebody else may have failed to remove it meanwhile, and put it back.
-                take_out(who, [one], who.pointing_to(one))
+                take_out(who, [one], who.pointing_to(one))(None)
             self._count_ended(ended, "refused")
             there = [one for _, one in holders if one.key in ended.channels]
             then(ended, there)
@@ -122,19 +122,27 @@ def _is_replaced(account: Account, channel: Channel, now: int) -> bool:
 
 def take_out(
     host: Account, channels: Sequence[Channel], pointers: Sequence[tuple[Account, Subscription]]
-) -> Callable[[], None]:
-    """Take channels and subscriptions to channels of `host` out of memory; returns how to put
-    back what was there and still has its channel."""
+) -> Callable[[StoreError | None], None]:
+    """Take channels and subscriptions to channels of `host` out of memory; returns what is to be
+    told, once, whether the store did the same: if not, it puts back what was there and still has
+    its channel."""
     there = [one for one in channels if host.channels.pop(one.id, None) is not None]
     for owner, one in pointers:
         owner.subscriptions.pop(one.id, None)
         owner.leave(host)
+        owner.begin_change(one.id)
 
-    def undo() -> None:
+    def reported(error: StoreError | None) -> None:
+        for owner, one in pointers:
+            owner.end_change(one.id)
+        if error is not None:
+            put_back()
+
+    def put_back() -> None:
         host.channels.update((one.id, one) for one in there)
         for owner, one in pointers:
             if one.channel.id in host.channels:
                 owner.visit(host)
                 owner.subscriptions[one.id] = one
 
-    return undo
+    return reported

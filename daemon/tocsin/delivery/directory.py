@@ -234,16 +234,16 @@ class Directory(DeviceChannels):
 
         Returns how many deliveries ended.
         """
-        undo = take_out(account, [channel], account.pointing_to(channel))
+        reported = take_out(account, [channel], account.pointing_to(channel))
         ended = 0
 
         def removed(result: Ended | None, error: StoreError | None) -> None:
             nonlocal ended
+            reported(error)
             if error is not None or result is None:
-                undo()
                 return
             # Somebody else may have failed to remove it meanwhile, and put it back.
-            take_out(account, [channel], account.pointing_to(channel))
+            take_out(account, [channel], account.pointing_to(channel))(None)
             self._count_ended(result, outcome)
             self.on_ended(result)
             ended = sum(result.counts.values())
@@ -280,13 +280,16 @@ class Directory(DeviceChannels):
         account.visit(host)
         subscription.created_at = now
         account.subscriptions[subscription.id] = subscription
-        undo = _let_go(host, takeovers)
+        account.begin_change(subscription.id)
+        reported = _let_go(host, takeovers)
 
         def stored(ended: Ended | None, error: StoreError | None) -> None:
-            if error is not None or ended is None:
+            account.end_change(subscription.id)
+            if error is not None:
                 account.subscriptions.pop(subscription.id, None)
                 account.leave(host)
-                undo()
+            reported(error)
+            if error is not None or ended is None:
                 return
             self._metrics.subscriptions[subscription.service].inc()
             self._taken_over(host, takeovers, ended)
@@ -307,14 +310,14 @@ class Directory(DeviceChannels):
         """Remove a subscription."""
         now = self._clock()
         channel = subscription.channel
-        undo = take_out(self.cached(channel.user) or account, [], [(account, subscription)])
+        host = self.cached(channel.user) or account
+        reported = take_out(host, [], [(account, subscription)])
         if channel.used_at is not None:
             channel.used_at = now
 
         def removed(error: StoreError | None) -> None:
-            if error is not None:
-                undo()
-            else:
+            reported(error)
+            if error is None:
                 self._metrics.subscriptions[subscription.service].dec()
 
         await self._store.remove_subscription(subscription, now, removed)
@@ -356,11 +359,11 @@ class Directory(DeviceChannels):
         takeovers = bequeath(account, channel, now) if self._supersedes else []
         if not takeovers:
             return
-        undo = _let_go(account, takeovers)
+        reported = _let_go(account, takeovers)
 
         def stored(ended: Ended | None, error: StoreError | None) -> None:
+            reported(error)
             if error is not None or ended is None:
-                undo()
                 self._look_again(channel, not_before=self._clock() + 1000)
             else:
                 self._taken_over(account, takeovers, ended)
@@ -481,8 +484,8 @@ class Directory(DeviceChannels):
         ]
 
 
-def _let_go(host: Account, takeovers: Sequence[Takeover]) -> Callable[[], None]:
-    """Take what is taken over out of memory; returns how to put it back."""
+def _let_go(host: Account, takeovers: Sequence[Takeover]) -> Callable[[StoreError | None], None]:
+    """Take what is taken over out of memory, as `take_out` does."""
     going = {one.subscription.id for one in takeovers}
     olds = dict.fromkeys(one.subscription.channel for one in takeovers)
     return take_out(

@@ -134,6 +134,8 @@ class Ingest:
                     self._escalation.hold(acceptance, account.subscriptions.values(), now)
             else:
                 places.append(None)
+            if account is not None and account.undecided:
+                acceptance.premises |= account.premises()
 
         def verdicts(repeats: Mapping[int, int]) -> list[Verdict]:
             return [
@@ -145,7 +147,7 @@ class Ingest:
 
         if submission is not None:
             acceptance.submitted = _submitted(submission, verdicts, now)
-        if acceptance.notifications or submission is not None:
+        if acceptance.notifications or submission is not None or acceptance.premises:
             await self._store_all(acceptance, legs)
         self._count(routed, acceptance.repeats, places)
         return verdicts(acceptance.repeats)

@@ -122,6 +122,9 @@ class Acceptance:
     `pushes`: by position, what a gateway push is known by; it has one delivery. `firsts`: by
     position, the pushes they repeat; nothing is stored of those either.
 
+    `premises`: by id of a subscription, whether it is there. Its caller has relied on that while
+    the store could still refuse it: where it has, it refuses this, too.
+
     `mail` is what messaging writes along, and what it tells of by these notifications: where it is
     a repeat, nothing of them is stored.
     """
@@ -144,6 +147,7 @@ class Acceptance:
     opened: Collection[int] = ()
     pushes: dict[int, PushIdentity] = attrs.field(factory=dict)
     firsts: Mapping[int, FirstPush] = attrs.field(factory=dict)
+    premises: dict[str, bool] = attrs.field(factory=dict)
     mail: Mail | None = None
 
     def add(
@@ -171,6 +175,7 @@ class Acceptance:
             or self.withdrawing
             or self.opening
             or self.pushes
+            or self.premises
             or self.mail
         )
 

@@ -162,6 +162,7 @@ class SqliteStore(SqliteUpkeep):
                 position: (identity, acceptance.deliveries[position][0].id)
                 for position, identity in acceptance.pushes.items()
             },
+            premises=acceptance.premises,
         )
 
     def _give_key(self, channel: Channel) -> None:

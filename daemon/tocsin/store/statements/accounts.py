@@ -227,6 +227,17 @@ def add_subscription(db: Database, subscription: Subscription, body: bytes) -> N
         raise apsw.ConstraintError("a subscription without its channel")
 
 
+def check_subscriptions(db: Database, premises: Sequence[tuple[str, bool]]) -> None:
+    """Refuse what relies on subscriptions that are there, or are not, where that is wrong."""
+    wrong = db.execute(
+        "SELECT 1 FROM json_each(?)"
+        " WHERE value ->> 1 <> EXISTS (SELECT 1 FROM subscription WHERE id = value ->> 0) LIMIT 1",
+        (as_json(premises),),
+    ).fetchone()
+    if wrong is not None:
+        raise apsw.ConstraintError("a change of subscriptions that was not stored")
+
+
 def remove_subscription(db: Database, id_: str, channel_key: int, now: int) -> None:
     """Delete a subscription; its channel was in use until now (CH-42)."""
     db.execute("DELETE FROM subscription WHERE id = ?", (id_,))

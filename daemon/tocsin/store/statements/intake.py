@@ -9,7 +9,7 @@ from tocsin.model.notification import Priority
 from tocsin.store import rows
 from tocsin.store.records import NOTHING_TRIMMED, FirstPush, Identity, Submitted, Trimmed
 from tocsin.store.schema import LEG_BITS
-from tocsin.store.statements.accounts import open_channels
+from tocsin.store.statements.accounts import check_subscriptions, open_channels
 from tocsin.store.statements.bounds import NOTHING_ASIDE, Aside, Collapse, trim
 from tocsin.store.statements.deadletters import take_up
 from tocsin.store.statements.escalation import hold
@@ -57,6 +57,7 @@ class Numbered:
     withdrawing: Sequence[int] = ()
     opening: Sequence[rows.Row] = ()
     pushes: Pushes = attrs.field(factory=dict)
+    premises: Mapping[str, bool] = attrs.field(factory=dict)
 
 
 @attrs.frozen(eq=False)
@@ -74,6 +75,8 @@ class Inserted:
 def insert(db: Database, accepted: Sequence[Numbered]) -> Sequence[Inserted]:
     """Insert notifications and their deliveries, of several requests at once, and put those that
     have to wait behind an earlier one of their order key."""
+    if premises := [pair for one in accepted for pair in one.premises.items()]:
+        check_subscriptions(db, premises)
     found = _sort_out(db, accepted)
     for one, again in zip(accepted, found, strict=True):
         if one.replays:
