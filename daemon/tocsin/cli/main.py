@@ -9,8 +9,10 @@ from tocsin.cli.deadletters import deadletters
 from tocsin.cli.deliveries import deliveries
 from tocsin.cli.lanes import lanes
 from tocsin.cli.listen import listen
+from tocsin.cli.manual import manual
 from tocsin.cli.publish import publish
 from tocsin.cli.push import push
+from tocsin.cli.sbom import sbom
 from tocsin.cli.serve import serve
 from tocsin.cli.token import token
 from tocsin.cli.version import version
@@ -27,6 +29,6 @@ def tocsin() -> None:
 
 for command in (
     *(serve, check, defaults, explain, token, channels, publish, push, listen),
-    *(deliveries, deadletters, lanes, apps, version),
+    *(deliveries, deadletters, lanes, apps, version, manual, sbom),
 ):
     tocsin.add_command(command)
