@@ -60,7 +60,8 @@ class Reply:
 
 
 class MessagingClient:
-    """One connection. `welcome` is there as soon as it came, `closing` when it has ended."""
+    """One connection. `welcome` is there as soon as it came, `closing` when it has ended; `cursor`
+    is what it would resume with, "" until it has had anything of its Log."""
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
@@ -158,10 +159,10 @@ class MessagingClient:
     def _received(self, text: str) -> None:
         message = json.loads(text)
         self.log.append(message)
-        if "cursor" in message:
-            self.cursor = message["cursor"]
         if message["type"] == "welcome":
             self.welcome = message
+        elif "cursor" in message:
+            self.cursor = message["cursor"]
         reply = self._asked.get(message.get("reply-to"))
         if reply is None:
             self._unsolicited.append(message)
