@@ -89,6 +89,9 @@ class MessagingSettings:
     receipt_room_limit: int = option(
         32, "Members up to which receipts are told in a Room.", minimum=0
     )
+    chat_page: bool = option(
+        default=False, help="Serve a page to try messages with, at /chat of the admin listener."
+    )
     limits: MessagingLimits = section(MessagingLimits, "What one subscriber may cost.")
     sockjs: SockJsSettings = section(SockJsSettings, "The transports.")
 
