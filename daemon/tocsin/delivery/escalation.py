@@ -7,10 +7,14 @@ notification is accepted, legs of the same device under the policy `escalate` ar
       |--time is up--------------------------> due
       '--last connected socket gone----------> due at once
 
+For what tells of a message (messaging.md) a messaging connection of the device counts as a socket,
+too: the message itself comes over that, and its proof cancels what is held (MS-50, MS-55).
+
 The store keeps what is held; a start finds it as it was, and it is due when its time is up.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 
 from tocsin.delivery.directory import Directory
 from tocsin.delivery.router import lets_through
@@ -45,7 +49,9 @@ class Escalation:
         clock: Callable[[], int],
     ) -> None:
         """`wake(lane, urgent)` nudges the queue that serves a lane. To be told of what happens:
-        `left` by the sessions, `cancelled` by the store."""
+        `left` by the sessions, `device_left` by those of messaging, `cancelled` by the store.
+        `is_device_live(user, correlator)` says whether a device has a messaging connection."""
+        self.is_device_live: Callable[[str, str], bool] = lambda _user, _correlator: False
         self._store = store
         self._directory = directory
         self._sessions = sessions
@@ -57,9 +63,15 @@ class Escalation:
         self._policies = settings.policies
 
     def hold(
-        self, acceptance: Acceptance, subscriptions: Collection[Subscription], now: int
+        self,
+        acceptance: Acceptance,
+        subscriptions: Collection[Subscription],
+        now: int,
+        *,
+        is_message: bool = False,
     ) -> None:
         """Decide about the notification that was added last, routed by these subscriptions.
+        `is_message`: it tells of a message to its user.
 
         To be stored before anything else happens: what leaves later is looked up in the store.
         """
@@ -73,6 +85,7 @@ class Escalation:
             after=after,
             is_connected=self._is_connected,
             policies=self._policies,
+            is_device_live=partial(self._is_messaging, notification.user if is_message else None),
         )
         acceptance.held += held
         for one in held:
@@ -116,6 +129,11 @@ class Escalation:
     def _is_connected(self, channel: Channel) -> bool:
         return self._sessions.of(channel) is not None
 
+    def _is_messaging(self, user: str | None, device: tuple[str, str]) -> bool:
+        """Whether messages to a user come to a device as such; a device of somebody else has
+        other messages."""
+        return device[0] == user and self.is_device_live(*device)
+
 
 def device_of(channel: Channel) -> tuple[str, str]:
     """What a socket and a push of the same device have in common."""
@@ -131,10 +149,12 @@ def held_back(
     after: int,
     is_connected: Callable[[Channel], bool],
     policies: Mapping[str, str] = NO_POLICIES,
+    is_device_live: Callable[[tuple[str, str]], bool] = lambda _device: False,
 ) -> list[Held]:
     """Which legs wait for the receipt of which others of their device, `after` ms at most.
 
-    `policies` are the operator's by service; a subscription's own goes before.
+    `policies` are the operator's by service; a subscription's own goes before. Where
+    `is_device_live` they wait though no leg is connected, for what comes to the device otherwise.
 
     No longer than half of what the notification has left to live: the other half is for the push.
     """
@@ -148,7 +168,7 @@ def held_back(
         first = [
             leg for leg in legs if leg.channel.lane is None and device_of(leg.channel) == device
         ]
-        if any(is_connected(leg.channel) for leg in first):
+        if is_device_live(device) or any(is_connected(leg.channel) for leg in first):
             later = [leg for leg in pushes if _escalates(leg, subscriptions, policies, now)]
             if later:
                 held.append(Held(first, later, now + min(after, left // 2)))

@@ -114,6 +114,51 @@ class Ingest:
         end, cancelled or not; never where a full backlog kept it from the store."""
         await self._store_all(acceptance, sum(map(len, acceptance.deliveries)), on_done)
 
+    def add_message(
+        self, acceptance: Acceptance, notification: Notification, account: Account, *, pushes: bool
+    ) -> int | None:
+        """Route what tells of a message, to be stored with it by `post`: its place in the
+        acceptance, or None where it goes to nobody. To no device unless `pushes` (MS-45).
+
+        Nothing may be awaited before it is posted."""
+        now = self._clock()
+        channels = self._route(notification, account, now)
+        if not pushes:
+            channels = [one for one in channels if one.device is None]
+        if not channels:
+            return None
+        acceptance.add(notification, channels)
+        subscriptions = account.subscriptions.values()
+        self._escalation.hold(acceptance, subscriptions, now, is_message=True)
+        return len(acceptance.notifications) - 1
+
+    async def post(
+        self,
+        acceptance: Acceptance,
+        *,
+        on_done: Callable[[StoreError | None], None] = lambda _error: None,
+    ) -> None:
+        """Store an act of messaging (`Acceptance.mail`), and hand over what tells of it; of the
+        repeat of a message nothing. Durable on return; raises 503 as `accept` does, for messages
+        whenever the backlog is full (MS-69).
+
+        The store is asked before anything is awaited. `on_done` is called exactly once, cancelled
+        or not: right after the commit, or with why nothing was stored."""
+        mail = acceptance.mail
+        is_message = mail is not None and mail.letter is not None
+        legs = sum(map(len, acceptance.deliveries))
+        if self._is_full(max(legs, 1) if is_message else legs):
+            on_done(StoreError("the backlog is full"))
+            raise unavailable("backlog", retry_after=5)
+
+        def done(error: StoreError | None) -> None:
+            on_done(error)
+            if error is None and not _is_repeat(acceptance):
+                for one in acceptance.notifications:
+                    self._metrics.notifications_accepted[one.service].inc()
+
+        await self._store_all(acceptance, legs, done)
+
     async def _accept(
         self,
         routed: Routed,
@@ -158,13 +203,13 @@ class Ingest:
         legs: int,
         on_done: Callable[[StoreError | None], None] = lambda _error: None,
     ) -> None:
-        if legs and self._store.backlog + legs > self._limits.backlog:
+        if self._is_full(legs):
             raise unavailable("backlog", retry_after=5)
 
         def done(error: StoreError | None) -> None:
             self._bounds.applied(acceptance)
             on_done(error)
-            if error is None:
+            if error is None and not _is_repeat(acceptance):
                 self._tell(acceptance)
                 self._escalation.committed(acceptance)
                 self._handover.committed(acceptance)
@@ -174,6 +219,10 @@ class Ingest:
             await self._store.accept(acceptance, done)
         except StoreError as error:
             raise unavailable("store", retry_after=1) from error
+
+    def _is_full(self, legs: int) -> bool:
+        """Whether the backlog has no room for so many deliveries."""
+        return legs > 0 and self._store.backlog + legs > self._limits.backlog
 
     def _tell(self, acceptance: Acceptance) -> None:
         """How pushes ended that made way; the caller knows of those he has just brought."""
@@ -194,6 +243,11 @@ class Ingest:
                 accepted[notification.service] = accepted.get(notification.service, 0) + 1
         for service, count in accepted.items():
             self._metrics.notifications_accepted[service].inc(count)
+
+
+def _is_repeat(acceptance: Acceptance) -> bool:
+    """Its message was sent before; the store has kept nothing of it."""
+    return acceptance.mail is not None and acceptance.mail.repeat is not None
 
 
 def _at(repeats: Mapping[int, int], place: int | None) -> int | None:
