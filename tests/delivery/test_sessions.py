@@ -1,5 +1,8 @@
 """tocsin.delivery.sessions: one live session per channel, and the receipts on their way."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 import trio
 from tests.fakes.deliveries import T0, socket_channel
@@ -7,12 +10,14 @@ from tests.fakes.memory_session import MemorySession
 from tests.fakes.stores import waiting
 from tests.fakes.world import World
 
+from tocsin.delivery import sessions
 from tocsin.delivery.position import RESERVE
 from tocsin.delivery.sessions import MOST_RECEIPTS
 from tocsin.delivery.window import Window, Written
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import StoreError
 from tocsin.store import writer
+from tocsin.store.archive import LogQuery
 
 SOCKETS = ChannelType.WEBSOCKETS
 
@@ -178,22 +183,63 @@ async def test_a_receipt_given_twice_counts_once(world: World, channel: Channel)
     assert delivered(world) == 1
 
 
-async def test_receipts_a_failing_store_did_not_take_are_kept(
-    world: World, channel: Channel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And written when it works again."""
-    frames = await written(world, channel, "a")
-    world.sessions.receipted(frames, channel)
+@contextmanager
+def failing() -> Iterator[None]:
+    """The store takes nothing."""
 
     def refuse(_self: object, _job: object) -> None:
         raise StoreError("too far behind")
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer.InlineWriter, "submit", refuse)
+        yield
+
+
+async def test_receipts_a_failing_store_did_not_take_are_kept(
+    world: World, channel: Channel
+) -> None:
+    """And written when it works again."""
+    frames = await written(world, channel, "a")
+    world.sessions.receipted(frames, channel)
+    with failing():
         world.sessions.flush()
     assert (delivered(world), world.store.backlog) == (0, 1)
     world.sessions.flush()
     assert (delivered(world), world.store.backlog) == (1, 0)
+
+
+async def test_what_a_client_has_is_known_while_its_receipts_are_kept(
+    world: World, channel: Channel
+) -> None:
+    """So that nobody writes it again; receipted twice, it is one line in the log. Nothing of it
+    remains when the store works again."""
+    other = await world.subscribed(socket_channel("v"))
+    frames = await written(world, channel, "a", "b")
+    with failing():
+        for receipted in (frames[:1], frames):
+            world.sessions.receipted(receipted, channel)
+            world.sessions.flush()
+        assert set(world.sessions.kept(channel)) == {one.delivery for one in frames}
+        assert not world.sessions.kept(other)
+    world.sessions.flush()
+    assert not world.sessions.kept(channel)
+    page = await world.store.read_log(LogQuery(user="u"), before=None, limit=9, look=9)
+    assert [one.result for one in page.items] == ["delivered"] * 2
+
+
+async def test_too_many_receipts_are_given_up(
+    world: World, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client gets those again."""
+    frames = await written(world, channel, "a")
+    world.sessions.receipted(frames, channel)
+    with failing():
+        world.sessions.flush()
+        monkeypatch.setattr(sessions, "MOST_KEPT", 0)
+        world.sessions.flush()
+        assert not world.sessions.kept(channel)
+    world.sessions.flush()
+    assert world.store.backlog == 1
 
 
 async def test_moved_clocks_are_written_with_the_receipts(world: World, channel: Channel) -> None:

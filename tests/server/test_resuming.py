@@ -1,7 +1,8 @@
 """Sockets that ask for their position: what they are told and sent (CH-50, CH-52, CH-58)."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -39,8 +40,9 @@ async def come_back(it: Bench, channel: Channel, seq: int) -> tuple[Client, Any,
 
 async def killed(it: Bench, channel: Channel) -> Channel:
     """The process has died without a word; the channel as the next one finds it."""
-    gathered = it.sessions._receipts, it.sessions._upto, it.sessions._written, it.sessions._live
-    for one in gathered:
+    sessions = it.sessions
+    gathered = (sessions._receipts, sessions._upto, sessions._written, sessions._live)
+    for one in (*gathered, sessions._kept):
         one.clear()
     it.directory._recent.clear()
     it.directory._known.clear()
@@ -377,6 +379,54 @@ async def test_a_late_receipt_of_a_counted_connection(autojump_clock: MockClock)
         assert ids(newer.messages()[1:]) == ["a", "b"]
         newer.pong(2)
         assert await it.pending() == 0
+
+
+@contextmanager
+def refusing_receipts(it: Bench) -> Iterator[None]:
+    """The store takes no receipts, and everything else."""
+
+    def refuse(_ids: object, then: Callable[[None], None], **_named: object) -> None:
+        then(None)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(it.store, "settle_lazily", refuse)
+        yield
+
+
+async def test_receipts_that_are_stored_late(autojump_clock: MockClock) -> None:
+    """What the client has gets no second number, which it would be told to have missed as soon
+    as the store takes the receipt; what is new is found behind it."""
+    async with bench() as it:
+        channel = await it.channel()
+        first = await it.open(channel, since=QUESTION)
+        old = [f"old-{number}" for number in range(40)]
+        await it.publish(*old)
+        with refusing_receipts(it):
+            first.pong(40)
+            first.session.fall_behind()
+            first.session.flush()
+            assert ids(first.messages()[1:]) == old
+            first.vanish()
+            await it.publish("new")
+            client, told, rest = await come_back(it, channel, 40)
+            assert (told, rest) == (resumed(channel, 40), ["new"])
+        client.vanish()
+        _, told, rest = await come_back(it, channel, 40)
+        assert (told, rest, await it.pending()) == (resumed(channel, 40), ["new"], 1)
+
+
+async def test_a_position_before_a_receipt_that_is_stored_late(autojump_clock: MockClock) -> None:
+    """Whoever goes back behind a receipt gets what the store still has, without a hole."""
+    async with bench() as it:
+        channel = await it.channel()
+        first = await it.open(channel, since=QUESTION)
+        await it.publish("a", "b", "c")
+        it.sessions.mark()
+        with refusing_receipts(it):
+            first.pong(3)
+            first.vanish()
+            client, told, rest = await come_back(it, channel, 1)
+            assert (told, rest, client.ended()) == (resumed(channel, 1), ["b", "c"], None)
 
 
 @attrs.define

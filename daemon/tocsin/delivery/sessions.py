@@ -5,7 +5,7 @@ cannot take stays in the store and is fetched when there is room again.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -42,7 +42,8 @@ class Session(Protocol):
 
 
 class Sessions:
-    """The live session of each channel, and the receipts on their way to the store.
+    """The live session of each channel, and the receipts on their way to the store: by the id of
+    the delivery, the key of the channel whose client has it.
 
     `on_left(channel)` is called when a channel has no session any more. `sockets` counts those on
     a WebSocket.
@@ -57,7 +58,8 @@ class Sessions:
         self._replacing: Channel | None = None
         self.sockets = 0
         self._per_user: Counter[str] = Counter()
-        self._receipts: list[int] = []
+        self._receipts: dict[int, int] = {}
+        self._kept: dict[int, set[int]] = {}
         self._upto: dict[int, int] = {}
         self._clocks: dict[int, Channel] = {}
         self._written: dict[int, tuple[Channel, Window]] = {}
@@ -168,12 +170,18 @@ class Sessions:
         now = self._clock()
         latency = self._metrics.delivery_latency[channel.type]
         for one in written:
-            self._receipts.append(one.delivery)
+            self._receipts[one.delivery] = channel.key
             latency.observe((now - one.accepted_at) / 1000)
         if written and channel.reserved is not None:
             self._upto[channel.key] = written[-1].seq
         if len(self._receipts) >= MOST_RECEIPTS:
             self.flush_receipts()
+
+    def kept(self, channel: Channel) -> Collection[int]:
+        """Deliveries that a channel's client has, though a failing store did not take that yet:
+        they are still in there, and not to be written again. Up to date for whatever was asked of
+        the store behind `flush_receipts`."""
+        return self._kept.get(channel.key, ())
 
     def flush(self) -> None:
         """Hand everything gathered to the store."""
@@ -185,10 +193,10 @@ class Sessions:
     def flush_receipts(self) -> None:
         """Hand gathered receipts to the store; also before a fetch, which must not see them."""
         if self._receipts:
-            receipts, self._receipts = self._receipts, []
+            receipts, self._receipts = self._receipts, {}
             upto, self._upto = self._upto, {}
             self._store.settle_lazily(
-                receipts,
+                list(receipts),
                 partial(self._ended, receipts, upto),
                 now=self._clock(),
                 upto=list(upto.items()),
@@ -196,14 +204,30 @@ class Sessions:
 
     def _ended(
         self,
-        receipts: list[int],
+        receipts: dict[int, int],
         upto: dict[int, int],
         counts: Mapping[ChannelType, int] | None,
     ) -> None:
         """Count what ended; keep for later what a failing store did not take."""
         if counts is not None:
+            self._forget(receipts)
             for kind, count in counts.items():
                 self._metrics.deliveries[kind, "delivered"].inc(count)
         elif len(self._receipts) < MOST_KEPT:
-            self._receipts += receipts
+            self._receipts |= receipts
             self._upto = {**upto, **self._upto}
+            for delivery, key in receipts.items():
+                self._kept.setdefault(key, set()).add(delivery)
+        else:
+            self._forget(receipts)
+
+    def _forget(self, receipts: dict[int, int]) -> None:
+        """They are stored, or given up: the client gets the latter again."""
+        if not self._kept:
+            return
+        for delivery, key in receipts.items():
+            kept = self._kept.get(key)
+            if kept is not None:
+                kept.discard(delivery)
+                if not kept:
+                    del self._kept[key]

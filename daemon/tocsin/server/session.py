@@ -399,15 +399,17 @@ class NotificationSession:
     def _fetch(self) -> None:
         """Ask for what an earlier connection wrote, then for what nobody wrote yet (CH-58).
 
-        What this one has written and not settled comes along, and is skipped.
+        What this one has written and not settled comes along, and is skipped; so does what the
+        client has receipted while the store fails (`Sessions.kept`).
         """
         context = self._context
         self._loading, self._behind = True, False
         self._needs = 0
         self._fetches += 1
         self._receipted_meanwhile = set()
-        self._asked = len(self._window.unsettled) + min(CHUNK, max(self._window.room, 1))
         context.sessions.flush_receipts()
+        skipping = len(self._window.unsettled) + len(context.sessions.kept(self.channel))
+        self._asked = skipping + min(CHUNK, max(self._window.room, 1))
         context.store.fetch_waiting(
             self.channel,
             now=context.clock(),
@@ -430,7 +432,9 @@ class NotificationSession:
             result = self._result or ("replayed" if replayed else "fresh")
             self._context.metrics.ws_resumes[result].inc()
         skipped.update(one.delivery for one in self._window.unsettled)
-        complete = self._write_found([one for one in found if one.id not in skipped])
+        complete = self._write_found(
+            [one for one in found if one.id not in skipped and not self._is_receipted(one)]
+        )
         exhausted = complete and len(found) < self._asked
         if exhausted and self._has_hole(None):
             self.end(COME_BACK)
@@ -438,6 +442,12 @@ class NotificationSession:
         if not self._behind and not self._window.unsettled:
             self._sent = self._window.last_seq
         self.flush()
+
+    def _is_receipted(self, one: Waiting) -> bool:
+        """The store still has it, but the client too; unless that has come back to a position
+        before it, where the row has no holes."""
+        is_replay = one.seq is not None and one.seq <= self._replay_end
+        return not is_replay and one.id in self._context.sessions.kept(self.channel)
 
     def _write_found(self, found: list[Waiting]) -> bool:
         """Write what there is room for; whether that was all.
