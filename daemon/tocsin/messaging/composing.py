@@ -5,8 +5,9 @@ from typing import Final
 
 from tocsin.messaging.link import Link
 from tocsin.messaging.live import Live
-from tocsin.model.conversation import Conversation, Room, Subscriber, between
+from tocsin.model.conversation import Room, Subscriber
 from tocsin.wire.messaging import answers, clientmessages
+from tocsin.wire.messaging.clientmessages import Party
 from tocsin.wire.messaging.words import ComposingState
 
 REPEATED_AFTER: Final = 10.0
@@ -25,7 +26,7 @@ class Composing:
         self._live = live
         self._room_limit = room_limit
         self._now = now
-        self._relayed: dict[tuple[int, Conversation], tuple[ComposingState, float]] = {}
+        self._relayed: dict[tuple[int, Party], tuple[ComposingState, float]] = {}
 
     def __len__(self) -> int:
         return len(self._relayed)
@@ -42,32 +43,27 @@ class Composing:
         if room is not None and len(room.members) > self._room_limit:
             return
         sender = link.subscriber
-        others = [one for one in recipients if one.key != sender.key]
-        if not others:
-            return
-        conversation = between(sender, others[0]) if room is None else room.conversation
-        if not self._is_new(sender, conversation, message.state):
+        if not self._is_news(sender, message.party, message.state):
             return
         text = answers.composing(sender.id, message.state, None if room is None else room.id)
-        for other in others:
-            for one in self._live.of(other.key):
-                one.hinted(text)
+        for other in recipients:
+            if other.key != sender.key:
+                for one in self._live.of(other.key):
+                    one.hinted(text)
 
-    def sent(self, sender: Subscriber, conversation: Conversation) -> None:
+    def sent(self, sender: Subscriber, party: Party) -> None:
         """A message of his went there, by which receivers know that he has written it: the next
         state is news, whichever it is."""
-        self._relayed.pop((sender.key, conversation), None)
+        self._relayed.pop((sender.key, party), None)
 
-    def _is_new(
-        self, sender: Subscriber, conversation: Conversation, state: ComposingState
-    ) -> bool:
+    def _is_news(self, sender: Subscriber, party: Party, state: ComposingState) -> bool:
         now = self._now()
         self._forget(now)
-        before = self._relayed.get((sender.key, conversation))
+        before = self._relayed.get((sender.key, party))
         if before is not None and before[0] is state:
             return False
-        self._relayed.pop((sender.key, conversation), None)
-        self._relayed[sender.key, conversation] = (state, now)
+        self._relayed.pop((sender.key, party), None)
+        self._relayed[sender.key, party] = (state, now)
         return True
 
     def _forget(self, now: float) -> None:
