@@ -112,12 +112,12 @@ class Register:
         """
         name = (domain, room_id)
         while True:
-            room = self._rooms.get(name)
-            if room is not None and not room.is_doubtful:
-                return self._kept(room)
             if (busy := self._under_way.get(name)) is not None:
                 await busy.wait()
                 continue
+            room = self._rooms.get(name)
+            if room is not None and not room.is_doubtful:
+                return self._kept(room)
             with self._alone(name):
                 if room is not None:
                     await self._reread(room)
@@ -224,8 +224,14 @@ class Register:
 
     async def _reread(self, room: Room) -> None:
         before = list(room.members.values())
-        await self._store.reload_room(room, self._met)
+        # Doubts that arise while it is read stay.
         room.is_doubtful = False
+        is_read = False
+        try:
+            await self._store.reload_room(room, self._met)
+            is_read = True
+        finally:
+            room.is_doubtful = room.is_doubtful or not is_read
         for member in before:
             if member.subscriber.key not in room.members and member.subscriber.rooms is not None:
                 member.subscriber.rooms.pop(room.key, None)

@@ -1,11 +1,38 @@
-"""Rooms: every act of section 7 (messaging.md)."""
+"""Rooms: every act of section 7 (messaging.md).
+
+An act is decided and made in memory without a pause and then stored, so acts that race see each
+other, and are stored in the order they were decided. What the store refuses makes the Room
+doubtful: it is read anew before anything else is decided on it (`register`).
+
+Whom an act concerns has it in his Log; the acting connection has it as its reply, or, where
+there is none, after the `ack` (MS-47). The others of the Room are told by a `subscriber` message,
+which is in no Log: in Rooms of up to as many members as are told of presence. In larger ones
+nobody is, and clients list instead (MS-41).
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 
 from tocsin.messaging.link import Link
-from tocsin.model.conversation import Subscriber
+from tocsin.messaging.live import Live
+from tocsin.messaging.notices import Notices
+from tocsin.messaging.post import Post
+from tocsin.messaging.presence import Presence
+from tocsin.messaging.refused import conflict, not_found
+from tocsin.messaging.register import Register
+from tocsin.messaging.roomchanges import News, RoomAct, membership, membership_view
+from tocsin.messaging.roomgate import RoomGate, is_last_administrator, is_open
+from tocsin.messaging.settings import MessagingLimits
+from tocsin.model.conversation import Invitation, Member, Room, Subscriber
+from tocsin.model.errors import StoreError
+from tocsin.model.ids import new_id
 from tocsin.store.mail import Posted
+from tocsin.store.records import Acceptance
+from tocsin.wire.messaging import answers, chatnotification
 from tocsin.wire.messaging.clientmessages import (
+    CLEARED,
     CreateRoom,
     DeleteRoom,
     Invite,
@@ -15,7 +42,8 @@ from tocsin.wire.messaging.clientmessages import (
     UpdateRoom,
 )
 from tocsin.wire.messaging.rendered import Rendered
-from tocsin.wire.messaging.views import MembershipView, SubscriberView
+from tocsin.wire.messaging.views import InvitationView, MembershipView, SubscriberView
+from tocsin.wire.messaging.words import MembershipChange
 
 
 @attrs.frozen
@@ -28,47 +56,246 @@ class Reply:
 
 
 class Rooms:
-    """Makes, changes and ends Rooms. Each act is durable on return, or raises `Refused`, or the
-    503 of `Post`, or `StoreError`, and has had no effect."""
+    """Makes, changes, ends and lists Rooms.
+
+    Each act is durable on return. It has no effect where it raises: `Refused`, the 503 of `Post`,
+    or `StoreError` where the store cannot say how things are. When cancelled it may be done all
+    the same.
+    """
+
+    def __init__(
+        self,
+        register: Register,
+        live: Live,
+        post: Post,
+        presence: Presence,
+        *,
+        notices: Notices,
+        limits: MessagingLimits,
+        room_limit: int,
+        message_ids: Callable[[], str],
+        now: Callable[[], int],
+    ) -> None:
+        """`room_limit`: members up to which a Room is told of its members. `message_ids` makes the
+        ids of messages, so that one says what was sent before a moment (MS-28)."""
+        self._register = register
+        self._live = live
+        self._post = post
+        self._presence = presence
+        self._notices = notices
+        self._limits = limits
+        self._room_limit = room_limit
+        self._message_ids = message_ids
+        self._now = now
+        self._gate = RoomGate(register, limits=limits, now=now)
+
+    # -- coming and going ------------------------------------------------------------------
 
     async def create(self, link: Link, message: CreateRoom) -> Reply:
-        """`invitation`; its entry is `membership` joined (MS-47)."""
-        raise NotImplementedError
+        """The creator is member and administrator. His own Log says `membership` joined."""
+        creator = link.subscriber
+        self._gate.refuse_another(await self._gate.count_rooms(creator))
+        at = self._now()
+        room = self._register.make_room(
+            creator.domain,
+            message.name,
+            at=at,
+            invite_token=message.invite_token,
+            attributes=message.attributes,
+        )
+        act = self._act(room, at)
+        act.put_room()
+        entry = act.join(creator, origin=link, joined_after="", founds=True)
+        reply = _invitation(room, creator, administrator=True)
+        await self._store(act)
+        return Reply(reply, entry)
 
     async def join(self, link: Link, message: JoinRoom) -> Reply:
-        """`membership` joined; without an entry for a member."""
-        raise NotImplementedError
+        """By an open invitation or the right token. For a member nothing changes."""
+        subscriber = link.subscriber
+        rooms = await self._gate.count_rooms(subscriber)
+        room = await self._register.room(subscriber.domain, message.room_id)
+        member = None if room is None else room.members.get(subscriber.key)
+        if room is not None and member is not None:
+            flag = member.administrator
+            return Reply(membership(MembershipChange.JOINED, room, administrator=flag), None)
+        room = self._gate.admit(subscriber, room, message.invite_token)
+        if len(room.members) >= self._limits.room_members:
+            raise conflict("the channel is full")
+        self._gate.refuse_another(rooms)
+        act = self._act(room)
+        entry = act.join(subscriber, origin=link, joined_after=self._message_ids())
+        await self._store(act)
+        return Reply(entry.rendered, entry)
 
     async def leave(self, link: Link, message: LeaveRoom) -> Reply:
-        """`membership` left."""
-        raise NotImplementedError
-
-    async def update(self, link: Link, message: UpdateRoom) -> None:
-        """Change a Room's name, token or attributes."""
-        raise NotImplementedError
-
-    async def delete(self, link: Link, message: DeleteRoom) -> None:
-        """End a Room."""
-        raise NotImplementedError
+        """The Room goes on under its last administrator's successor, or ends (MS-34)."""
+        room, member = await self._gate.entered(link.subscriber, message.room_id)
+        act = self._act(room)
+        entry = act.part(member, origin=link)
+        await self._store(act)
+        return Reply(entry.rendered, entry)
 
     async def invite(self, link: Link, message: Invite) -> None:
-        """Open invitations."""
-        raise NotImplementedError
+        """Open invitations to whoever is neither a member nor invited yet, known or not; each is
+        told in his Log, and by notification (MS-33, MS-49)."""
+        sender = link.subscriber
+        await self._gate.administered(sender, message.room_id)
+        named = await self._register.subscribers(sender.domain, message.subscriber_ids)
+        await self._post.prepare(named)
+        room = await self._gate.administered(sender, message.room_id)
+        while not self._notices.are_prepared(named):
+            await self._post.prepare(named)
+            room = await self._gate.administered(sender, message.room_id)
+        at = self._now()
+        fresh = [one for one in named if one.key not in room.members and not is_open(room, one, at)]
+        if not fresh:
+            return
+        self._gate.refuse_crowd(room, len(fresh), at)
+        act = self._act(room, at)
+        text = _invitation(room, sender, administrator=False)
+        entries = []
+        for one in fresh:
+            until = at + self._limits.invitation_age * 1000
+            entries.append(act.invite(one, Invitation(sender.key, until), text))
+        make = partial(
+            chatnotification.invitation, room.name, invitation_id=new_id(), room_id=room.id
+        )
+
+        def notify(acceptance: Acceptance) -> None:
+            for one, entry in zip(fresh, entries, strict=True):
+                entry.notification = self._notices.add(acceptance, one, make, sender=sender, at=at)
+
+        await self._store(act, notify)
+
+    # -- changes ---------------------------------------------------------------------------
+
+    async def update(self, link: Link, message: UpdateRoom) -> None:
+        """Members are told of another name or other attributes; of the token nobody is (MS-36)."""
+        room = await self._gate.administered(link.subscriber, message.room_id)
+        name = room.name if message.name is None else message.name
+        attributes = room.attributes if message.attributes is None else message.attributes
+        token = room.invite_token if message.invite_token is None else message.invite_token
+        token = None if token is CLEARED else token
+        is_visible = (name, attributes) != (room.name, room.attributes)
+        if not is_visible and token == room.invite_token:
+            return
+        room.name, room.attributes, room.invite_token = name, attributes, token
+        act = self._act(room)
+        act.put_room()
+        if is_visible:
+            act.tell_members()
+        await self._store(act)
+
+    async def delete(self, link: Link, message: DeleteRoom) -> None:
+        """Every member is told that he has left; open invitations vanish (MS-35)."""
+        room = await self._gate.administered(link.subscriber, message.room_id)
+        act = self._act(room)
+        act.close()
+        await self._store(act)
 
     async def change_member(self, link: Link, message: UpdateMember) -> None:
-        """Make or unmake an administrator, remove a member, withdraw an invitation."""
-        raise NotImplementedError
+        """Make or unmake an administrator, remove a member, or withdraw an invitation."""
+        actor = link.subscriber
+        await self._gate.administered(actor, message.room_id)
+        subject = await self._register.subscriber(actor.domain, message.subscriber_id)
+        room = await self._gate.administered(actor, message.room_id)
+        act = self._act(room)
+        member = room.members.get(subject.key)
+        if member is None:
+            if message.administrator is not None or not is_open(room, subject, act.mail.at):
+                raise not_found("no such member")
+            act.withdraw(subject)
+        elif message.administrator is None:
+            if subject is actor:
+                raise conflict("leave-channel is for leaving")
+            act.part(member)
+        elif message.administrator == member.administrator:
+            return
+        else:
+            if not message.administrator and is_last_administrator(room, member):
+                raise conflict("the channel needs an administrator")
+            act.appoint(member, administrator=message.administrator)
+        await self._store(act)
+
+    # -- lists -----------------------------------------------------------------------------
 
     async def memberships(self, subscriber: Subscriber) -> list[MembershipView]:
         """The Rooms of a subscriber, in order of joining; he need not be connected."""
-        raise NotImplementedError
+        return [
+            membership_view(room, administrator=room.members[subscriber.key].administrator)
+            for room in await self._register.rooms_of(subscriber)
+        ]
 
     async def list_members(self, viewer: Subscriber, room_id: str) -> list[SubscriberView]:
-        """All members, in order of their standing."""
-        raise NotImplementedError
+        """All members, in order of their standing, as a member of theirs sees them."""
+        room, _ = await self._gate.entered(viewer, room_id)
+        return [self._view(viewer, member) for member in room.members.values()]
 
     async def members_page(
         self, viewer: Subscriber, room_id: str, *, after: str | None, limit: int
     ) -> tuple[list[SubscriberView], bool]:
         """Some members in order of their ids, those behind `after`, and whether more follow."""
-        raise NotImplementedError
+        room, _ = await self._gate.entered(viewer, room_id)
+        behind = [
+            one for one in room.members.values() if after is None or one.subscriber.id > after
+        ]
+        behind.sort(key=lambda member: member.subscriber.id)
+        return [self._view(viewer, member) for member in behind[:limit]], len(behind) > limit
+
+    def _view(self, viewer: Subscriber, member: Member) -> SubscriberView:
+        see = self._presence.own_view if member.subscriber is viewer else self._presence.view
+        return see(member.subscriber, administrator=member.administrator)
+
+    # -- making it so ----------------------------------------------------------------------
+
+    def _act(self, room: Room, at: int | None = None) -> RoomAct:
+        return RoomAct(
+            self._register,
+            room,
+            at=self._now() if at is None else at,
+            most_invitations=self._limits.invitations,
+        )
+
+    async def _store(
+        self, act: RoomAct, notify: Callable[[Acceptance], None] = lambda _acceptance: None
+    ) -> None:
+        is_stored = False
+
+        def done(error: StoreError | None) -> None:
+            nonlocal is_stored
+            is_stored = error is None
+            if error is None:
+                self._register.lapsed(act.mail.lapsed)
+                self._tell(act.room, act.news)
+
+        try:
+            await self._post.send(act.mail, notify=notify, on_done=done)
+        finally:
+            if not is_stored:
+                act.room.is_doubtful = True
+
+    def _tell(self, room: Room, news: Sequence[News]) -> None:
+        """The others of a Room, as it is now, of what has happened to some of them."""
+        if len(room.members) > self._room_limit:
+            return
+        for one in news:
+            view = self._presence.view(one.subscriber, administrator=one.administrator)
+            text = answers.subscriber(one.change, view, room.id).text()
+            for key in room.members.keys() - {one.subscriber.key}:
+                for link in self._live.of(key):
+                    link.notify(text)
+
+
+def _invitation(room: Room, sender: Subscriber, *, administrator: bool) -> Rendered:
+    """The token is for administrators alone."""
+    return answers.invitation(
+        InvitationView(
+            room.id,
+            room.name,
+            sender.id,
+            administrator,
+            room.attributes,
+            room.invite_token if administrator else None,
+        )
+    )
