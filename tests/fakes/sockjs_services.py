@@ -58,6 +58,7 @@ class Options:
     max_sessions: int = 100_000
     prove_within: float = 0
     base_url: str = ""
+    stalled: float = 30
 
 
 class Echo:
@@ -165,6 +166,7 @@ def make_services(options: Options, surroundings: Surroundings) -> list[Service]
             surroundings,
             guard=None if options.token is None else TokenGuard(options.token),
             allowed_origins=options.allowed_origins,
+            stalled=options.stalled,
         )
         for prefix, application, chosen in kinds
     ]
@@ -185,7 +187,10 @@ async def running(
         engine=engine, schedule=wheel.add, metrics=metrics, clock=Clock.start()
     )
     services = make_services(options, surroundings)
-    services += [Service(path, one, settings(options), surroundings) for path, one in more]
+    services += [
+        Service(path, one, settings(options), surroundings, stalled=options.stalled)
+        for path, one in more
+    ]
     router = Router()
     for service in services:
         service.add_routes(router)

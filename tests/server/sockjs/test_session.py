@@ -236,7 +236,7 @@ def test_no_heartbeat_for_one_that_does_not_read() -> None:
     assert (response.frames, response.is_aborted) == (["o"], False)
     it.clock.advance(0.1)
     assert response.is_aborted
-    assert it.app.of("closed") == [1006]
+    assert it.app.of("closed") == [1013]
     assert it.gone == 1
 
 
@@ -773,3 +773,26 @@ def test_a_crash(is_closing: bool) -> None:
     it.clock.advance(10)
     assert it.gone == 1
     assert len(it.app.of("closed")) == 1
+
+
+def test_who_waits_for_room_is_told_when_nobody_will_read() -> None:
+    """The client has left, and what it had sent is not handled yet: that there is room is said
+    before that, and `closed` comes behind it."""
+    it = World()
+    response = it.stream()
+    it.session.pause()
+    it.session.received(["1"])
+    response.block()
+    it.session.send("waits")
+    response.break_off()
+    assert it.app.events == [("opened",), ("drained",)]
+    it.session.resume()
+    assert it.app.events[2:] == [("received", "1"), ("closed", 1006)]
+
+
+def test_bytes_are_text() -> None:
+    """A message may be UTF-8 already; the frame is the same (SJ-12)."""
+    it = World()
+    response = it.stream()
+    it.session.send("é", "é".encode())
+    assert response.frames == ["o", 'a["\\u00e9","\\u00e9"]']

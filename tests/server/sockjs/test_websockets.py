@@ -72,6 +72,18 @@ async def test_no_pong(bench: Bench, target: str, mock_clock: MockClock) -> None
     assert bench.services["/echo"].sessions == 0
 
 
+async def test_nobody_is_waited_for(start: Start, mock_clock: MockClock) -> None:
+    """MS-67: the application hears at once that no Pong came."""
+    listener = Listener()
+    async with start(more=[("/talk", listener)]) as bench:
+        client = await bench.websocket("/talk/websocket")
+        await bench.leap(36)
+        assert listener.told == [("closed", 3008)]
+        await bench.leap(6)
+        await client.aclose()
+        assert listener.told == [("closed", 3008)]
+
+
 @pytest.mark.parametrize(
     ("frame", "code"),
     [
@@ -173,6 +185,43 @@ async def test_proof(start: Start) -> None:
         await client.send_frame(client_frames.pong(b"2"))
         assert await client.frame() == ("ping", b"3")
         assert listener.told == [("proven", 2)]
+
+
+async def test_pings_carry_what_the_application_says(start: Start) -> None:
+    """MS-67: the number it has marked, which its Pong proves like any other."""
+    listener = Listener()
+    async with start(prove_within=5, more=[("/talk", listener)]) as bench:
+        client = await bench.websocket("/talk/websocket")
+        await bench.settle()
+        assert listener.connection is not None
+        listener.connection.mark(8840)
+        listener.connection.send("1", b"2")
+        assert [await client.text(), await client.text()] == ["1", "2"]
+        assert await client.frame() == ("ping", b"8840")
+        listener.connection.mark(8841)
+        await client.send_frame(client_frames.pong(b"2"))
+        await client.send_frame(client_frames.pong(b"8840"))
+        await client.send("done")
+        await bench.settle()
+        assert listener.told == [("proven", 2), ("received", "done")]
+
+
+async def test_a_reader_that_reads_no_more(start: Start, mock_clock: MockClock) -> None:
+    """SJ-28, messaging.md section 12: with something to read and no progress for `stalled`
+    seconds it is sent away with 1013, and the application need not wait for it."""
+    listener = Listener(is_busy=True)
+    async with start(stalled=20, more=[("/talk", listener)]) as bench:
+        client = await bench.websocket("/talk/websocket")
+        await client.send("not handled yet")
+        await bench.settle()
+        connection = listener.connection
+        assert connection is not None
+        while not connection.waiting_bytes:
+            connection.send("x" * 100_000)
+        await bench.leap(19)
+        assert connection.is_open
+        await bench.leap(2)
+        assert listener.told == [("closed", 1013)]
 
 
 async def test_codes_nobody_says(start: Start) -> None:

@@ -41,13 +41,17 @@ class Connection(Protocol):
     def waiting_bytes(self) -> int:
         """What those amount to; an application that keeps less than the bound looks here."""
 
-    def send(self, *messages: str) -> bool:
-        """Send messages, in one frame if nothing but framing is between them.
+    def send(self, *messages: str | bytes) -> bool:
+        """Send messages, in one frame if nothing but framing is between them; bytes are UTF-8.
 
         Inside a call from the service they leave when it returns, else at once. False if the
         connection is not open, or no longer: a message that does not fit into the outbox closes
         it with 1013 (SJ-28), behind everything that did fit.
         """
+
+    def mark(self, number: int) -> None:
+        """Have the Pings of a WebSocket carry this from here on, for its client to see; without
+        it they carry how many messages were sent."""
 
     def close(self, code: int = ..., reason: str = ...) -> None:
         """Close behind what was sent (SJ-26); no-op if it is not open. What the client sent and
@@ -74,7 +78,8 @@ class Application(Protocol):
         """The client has the first `count` messages of those that were sent (SJ-29)."""
 
     def drained(self, connection: Connection) -> None:
-        """Nothing waits any more: there is room for more messages."""
+        """Nothing waits any more: there is room for more messages, or the client has left while
+        some waited, and `closed` follows what it had sent."""
 
     def closed(self, connection: Connection, code: int) -> None:
         """Once and last: by whom it was closed says the code, 1006 if it just ended."""

@@ -22,7 +22,7 @@ class Framing(Protocol):
     def closing(self, code: int, reason: str) -> bytes:
         """What comes before a Close frame. ValueError: a code no server says (SJ-35)."""
 
-    def texts(self, messages: Sequence[str]) -> list[bytes]:
+    def texts(self, messages: Sequence[str | bytes]) -> list[bytes]:
         """What messages are sent as."""
 
     def messages(self, text: bytes) -> list[str] | None:
@@ -43,7 +43,7 @@ class Framed:
     def closing(self, code: int, reason: str) -> bytes:
         return frames.close_frame(code, reason)
 
-    def texts(self, messages: Sequence[str]) -> list[bytes]:
+    def texts(self, messages: Sequence[str | bytes]) -> list[bytes]:
         return [frames.message_frame(map(frames.encode_message, messages))]
 
     def messages(self, text: bytes) -> list[str] | None:
@@ -65,9 +65,12 @@ class Raw:
         frames.close_frame(code, reason)
         return b""
 
-    def texts(self, messages: Sequence[str]) -> list[bytes]:
+    def texts(self, messages: Sequence[str | bytes]) -> list[bytes]:
         """A lone surrogate, which UTF-8 cannot say, becomes a question mark."""
-        return [message.encode(errors="replace") for message in messages]
+        return [
+            message if isinstance(message, bytes) else message.encode(errors="replace")
+            for message in messages
+        ]
 
     def messages(self, text: bytes) -> list[str] | None:
         return [text.decode()]

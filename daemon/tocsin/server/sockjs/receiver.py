@@ -40,6 +40,6 @@ def answer(receiver: Receiver, frame: bytes) -> None:
         receiver.end()
 
 
-def is_stalled(receiver: Receiver, now: float) -> bool:
+def is_stalled(receiver: Receiver, now: float, *, after: float = STALLED) -> bool:
     """Whether its peer has read nothing for so long that nobody is there."""
-    return receiver.blocked_since is not None and now - receiver.blocked_since >= STALLED
+    return receiver.blocked_since is not None and now - receiver.blocked_since >= after

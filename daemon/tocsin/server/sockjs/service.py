@@ -19,6 +19,7 @@ from tocsin.server.sockjs.application import Application
 from tocsin.server.sockjs.exchange import Exchange
 from tocsin.server.sockjs.framing import Framing
 from tocsin.server.sockjs.guard import Guard
+from tocsin.server.sockjs.receiver import STALLED
 from tocsin.server.sockjs.session import Session, SessionContext
 from tocsin.server.sockjs.settings import SockJsSettings
 from tocsin.server.sockjs.websockets import SocketContext, WebSocketSession, link_limits
@@ -48,7 +49,8 @@ class Service:
     """One service.
 
     Without a `guard` everybody may use it. `allowed_origins` are those whose pages may; `*` is
-    every one, the server's own always may (SJ-10).
+    every one, the server's own always may (SJ-10). A client that has something to read and reads
+    nothing for `stalled` seconds is sent away with 1013.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Service:
         *,
         guard: Guard | None = None,
         allowed_origins: Sequence[str] = ("*",),
+        stalled: float = STALLED,
     ) -> None:
         self.prefix = prefix
         self.settings = settings
@@ -78,6 +81,7 @@ class Service:
             settings=settings,
             now=surroundings.now,
             schedule=surroundings.schedule,
+            stalled=stalled,
         )
         self._socket_context = SocketContext(
             application=application,
@@ -85,15 +89,20 @@ class Service:
             metrics=surroundings.metrics,
             now=surroundings.now,
             schedule=surroundings.schedule,
+            stalled=stalled,
         )
 
     def add_routes(self, router: Router) -> None:
         """Take everything at and below the prefix."""
         router.mount(self.prefix, self._exchange)
 
+    def shut(self) -> None:
+        """Take no new session; those that are there go on until their application ends them."""
+        self._is_draining = True
+
     def drain(self) -> None:
         """Take no new session; everybody is told 1012 and may be served elsewhere."""
-        self._is_draining = True
+        self.shut()
         for session in [*self._sessions.values()]:
             session.close(*SERVICE_RESTART)
         for one in [*self._sockets]:

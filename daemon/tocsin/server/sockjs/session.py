@@ -13,7 +13,7 @@ and leave in one frame (SJ-25). In CLOSING the first receivers still get what wa
 one gets the close frame, which ends it, and that does not prolong the delay (SJ-26, MS-10).
 
 Bounds: the outbox as configured, beyond it the session closes with 1013 (SJ-28); a blocked
-receiver holds one frame more and is given up after `STALLED` seconds; the inbox see there.
+receiver holds one frame more and is given up after `stalled` seconds; the inbox see there.
 """
 
 import enum
@@ -77,13 +77,15 @@ _OVER = frozenset({_State.CLOSING, _State.GONE})
 class SessionContext:
     """What the sessions of a service share.
 
-    `now` is `trio.current_time`; `schedule(session, at)` has `tick` called then.
+    `now` is `trio.current_time`; `schedule(session, at)` has `tick` called then. `stalled` is the
+    seconds after which one who has something to read, and reads nothing, is given up.
     """
 
     application: Application
     settings: SessionSettings
     now: Callable[[], float]
     schedule: Callable[["Session", float], None]
+    stalled: float = STALLED
 
 
 class Session:
@@ -233,7 +235,7 @@ class Session:
         """What those amount to in frames."""
         return self._outbox.size
 
-    def send(self, *messages: str) -> bool:
+    def send(self, *messages: str | bytes) -> bool:
         """See `Connection`."""
         for message in messages:
             if self._state is not _State.OPEN:
@@ -243,6 +245,9 @@ class Session:
             self._flush()
         self._has_waited = self._has_waited or bool(self._outbox)
         return self._state is _State.OPEN
+
+    def mark(self, number: int) -> None:
+        """See `Connection`; there are no Pings here."""
 
     def close(self, code: int = NORMAL_CLOSURE[0], reason: str = NORMAL_CLOSURE[1]) -> None:
         """See `Connection`."""
@@ -298,7 +303,9 @@ class Session:
             if now >= self._leave_at:
                 self._leave()
                 self._settle()
-        elif is_stalled(receiver, now):
+        elif is_stalled(receiver, now, after=self._context.stalled):
+            if self._state is _State.OPEN:
+                self._code = TRY_AGAIN_LATER[0]  # which nobody is there to be told
             receiver.abort()
             self.broken(receiver)
         elif not self._is_ending:
@@ -319,9 +326,9 @@ class Session:
         if receiver is None:
             return self._leave_at
         if receiver.blocked_since is not None:
-            return receiver.blocked_since + STALLED
+            return receiver.blocked_since + self._context.stalled
         if self._is_ending:
-            return now + STALLED
+            return now + self._context.stalled
         return min(self._beat_at, self._prove_at)
 
     @property
@@ -440,10 +447,18 @@ class Session:
             self._flush()
             if self._has_room_again:  # in its turn: one client does not hold up the others
                 self._schedule(self._context.now())
-        if self._state in _OVER and not self._is_told and not self._inbox:
-            self._is_told = True
-            with self._calling():
+        if self._state in _OVER and not self._is_told:
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        """Behind what the client had sent; whoever waits for room waits in vain till then."""
+        with self._calling():
+            if not self._inbox:
+                self._is_told = True
                 self._context.application.closed(self, self._code)
+            elif self._has_waited:
+                self._has_waited = False
+                self._context.application.drained(self)
 
     @property
     def _has_room_again(self) -> bool:

@@ -9,6 +9,7 @@ bound the connection closes (trap 3). What the client does not read waits in the
 to the bounds of the session's settings; past them the connection closes with 1013 (SJ-28).
 """
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -52,6 +53,7 @@ class SocketContext:
     metrics: Metrics
     now: Callable[[], float]
     schedule: Callable[[Ticking, float], None]
+    stalled: float = STALLED
 
 
 class WebSocketSession:
@@ -60,14 +62,17 @@ class WebSocketSession:
     __slots__ = (
         "_code",
         "_context",
+        "_due",
         "_frame_at",
         "_framing",
         "_inbox",
         "_is_open",
         "_is_told",
+        "_label",
         "_link",
         "_on_gone",
         "_pinged",
+        "_pinged_as",
         "_pinged_at",
         "_proven",
         "_sent",
@@ -92,9 +97,12 @@ class WebSocketSession:
         self._link: Link | None = None
         self._is_open = self._is_told = False
         self._code: int | None = None
-        self._sent = self._proven = self._waiting = self._pinged = 0
+        self._sent = self._proven = self._waiting = 0
+        self._label: int | None = None
+        self._pinged = self._pinged_as = 0
         self._pinged_at: float | None = None
         self._frame_at = 0.0
+        self._due = math.inf
 
     # -- the application's side --------------------------------------------------------------
 
@@ -123,7 +131,7 @@ class WebSocketSession:
         """Bytes that wait for the client to read."""
         return 0 if self._link is None else self._link.backlog
 
-    def send(self, *messages: str) -> bool:
+    def send(self, *messages: str | bytes) -> bool:
         """See `Connection`; what is sent in one call fits as a whole or not at all."""
         if not self._is_open or not messages:
             return self._is_open
@@ -137,6 +145,10 @@ class WebSocketSession:
         if self._context.settings.prove_within:
             self._ping()
         return True
+
+    def mark(self, number: int) -> None:
+        """See `Connection`."""
+        self._label = number
 
     def close(
         self, code: int = frames.NORMAL_CLOSURE[0], reason: str = frames.NORMAL_CLOSURE[1]
@@ -167,7 +179,7 @@ class WebSocketSession:
         self._frame_at = self._context.now()
         if opening := self._framing.opening():
             self._write(opening)
-        self._context.schedule(self, self._beat_at)
+        self._expect(self._beat_at)
         self._context.application.opened(self)
 
     def text(self, payload: bytes) -> None:
@@ -188,7 +200,7 @@ class WebSocketSession:
 
     def pong(self, payload: bytes) -> None:
         """The client is alive, and has what was sent before the Ping (SJ-29)."""
-        if self._pinged_at is None or payload != b"%d" % self._pinged:
+        if self._pinged_at is None or self._is_told or payload != b"%d" % self._pinged_as:
             return
         self._pinged_at = None
         if self._pinged > self._proven:
@@ -214,21 +226,29 @@ class WebSocketSession:
 
     def tick(self, now: float) -> float | None:
         """Heartbeats (SJ-33); when to be called next."""
-        if not self._is_open or self._link is None:
+        if not self._is_open or self._link is None or now < self._due:
             return None
         if now >= self._overdue_at:
-            self.close(*frames.TIMEOUT)
+            self._give_up(self._link)
             return None
         if now >= self._beat_at and self._link.blocked_since is None:
             if heartbeat := self._framing.heartbeat():
                 self._write(heartbeat)
             self._frame_at = now
             self._ping()
-        return min(max(self._beat_at, now), self._overdue_at)
+        self._due = min(max(self._beat_at, now), self._overdue_at)
+        return self._due
 
     def end(self, code: int) -> None:
         """Close; it has crashed."""
         self._end(code, "Internal error")
+
+    def _give_up(self, link: Link) -> None:
+        """Nobody is there: the application need not wait for a Close of the client (MS-67)."""
+        last = frames.TIMEOUT if link.blocked_since is None else frames.TRY_AGAIN_LATER
+        self.close(*last)
+        self._code = last[0]
+        self._tell_closed()
 
     @property
     def _beat_at(self) -> float:
@@ -238,15 +258,17 @@ class WebSocketSession:
     def _overdue_at(self) -> float:
         """When the client is taken for dead. While it has something to read, reading will do."""
         if self._link is not None and self._link.blocked_since is not None:
-            return self._link.blocked_since + STALLED
-        return float("inf") if self._pinged_at is None else self._pinged_at + PONG_WITHIN
+            return self._link.blocked_since + self._context.stalled
+        return math.inf if self._pinged_at is None else self._pinged_at + PONG_WITHIN
 
     def _ping(self) -> None:
-        """At most one is on its way; its payload says what it proves."""
+        """At most one is on its way; its Pong proves what was sent before it."""
         if self._pinged_at is None and self._link is not None:
             self._pinged = self._sent
-            if self._link.ping(b"%d" % self._sent):
+            self._pinged_as = self._sent if self._label is None else self._label
+            if self._link.ping(b"%d" % self._pinged_as):
                 self._pinged_at = self._context.now()
+                self._expect(self._pinged_at + PONG_WITHIN)
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -263,7 +285,18 @@ class WebSocketSession:
             if self._framing is FRAMED:
                 count_frame(self._context.metrics, self.transport, text)
         self._frame_at = self._context.now()
-        return self._link is not None and self._link.offer(b"".join(map(encode_text, texts)))
+        link = self._link
+        if link is None or not link.offer(b"".join(map(encode_text, texts))):
+            return False
+        if link.blocked_since is not None:
+            self._expect(link.blocked_since + self._context.stalled)
+        return True
+
+    def _expect(self, at: float) -> None:
+        """Be called no later than this; of several entries only the earliest finds it is due."""
+        if at < self._due:
+            self._due = at
+            self._context.schedule(self, at)
 
     def _end(self, code: int, reason: str) -> None:
         """The Close frame alone, behind what waits; nothing of the client counts any more."""
@@ -276,7 +309,13 @@ class WebSocketSession:
         self._context.application.received(self, message)
 
     def _tell_closed(self) -> None:
-        """Once, when the application has had everything the client sent."""
-        if self._code is not None and not self._is_told and not self._inbox:
+        """Once, when the application has had everything the client sent; whoever waits for room
+        waits in vain till then."""
+        if self._code is None or self._is_told:
+            return
+        if not self._inbox:
             self._is_told = True
             self._context.application.closed(self, self._code)
+        elif self._waiting:
+            self._waiting = 0
+            self._context.application.drained(self)

@@ -29,9 +29,10 @@ EVENTSOURCE_PRELUDE: Final = b"\r\n"
 UNFIT_FOR_EVENTS: Final = b"\r\n\0"
 
 
-def encode_message(message: str) -> bytes:
-    """A message as it stands in a frame: a JSON string in ASCII."""
-    return json.dumps(message).encode("ascii")
+def encode_message(message: str | bytes) -> bytes:
+    """A message as it stands in a frame: a JSON string in ASCII. Bytes are UTF-8."""
+    text = message.decode() if isinstance(message, bytes) else message
+    return json.dumps(text).encode("ascii")
 
 
 def message_frame(encoded: Iterable[bytes]) -> bytes:
