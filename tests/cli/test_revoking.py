@@ -48,17 +48,26 @@ async def test_a_token(tmp_path: Path) -> None:
 
 
 async def test_by_name(tmp_path: Path) -> None:
-    """An id, a user, a client; listed with what they were named by, in columns and as JSON."""
+    """An id, a user, a client, a subscriber; listed with what they were named by, in columns and
+    as JSON."""
     async with daemon(tmp_path) as running:
+        words = ("--subscriber", "12", "--domain", "acme", "--json")
+        named = await run(running, "revoke", *words)
+        assert orjson.loads(named.stdout) == {"revoked": "12"}
         for option in ("jti", "user", "client"):
             named = await run(running, "revoke", f"--{option}", f"some-{option}", "--json")
             assert orjson.loads(named.stdout) == {"revoked": f"some-{option}"}
         listed = await run(running, "revocations", "--limit", "2")
         heading, *rows = listed.stdout.splitlines()
         assert heading.split() == ["by", "name", "at", "expires", "at"]
-        assert [row.split()[:2] for row in rows] == [["client", "some-client"], ["jti", "some-jti"]]
+        assert [row.split()[:2] for row in rows] == [
+            ["client", "some-client"],
+            ["subscriber", "acme"],
+        ]
         found = (await run(running, "revocations", "--json")).stdout.splitlines()
-        assert [orjson.loads(line)["by"] for line in found] == ["client", "jti", "user"]
+        by = [orjson.loads(line)["by"] for line in found]
+        assert by == ["client", "subscriber", "jti", "user"]
+        assert orjson.loads(found[1])["name"] == "acme 12"
 
 
 async def test_what_is_refused(tmp_path: Path) -> None:
@@ -70,7 +79,10 @@ async def test_what_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("revoke",), ("revoke", "--user", "a", "--jti", "b"), ("revoke", "t", "--client", "c")],
+    [
+        *(("revoke",), ("revoke", "--user", "a", "--jti", "b"), ("revoke", "t", "--client", "c")),
+        *(("revoke", "--subscriber", "a"), ("revoke", "t", "--domain", "d")),
+    ],
 )
 def test_bad_usage(words: tuple[str, ...]) -> None:
     """Exactly one of them: status 2 before anything is asked."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 import attrs
+import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,14 +21,19 @@ PRINCIPALS = st.builds(
     token_id=NAMES,
     expires_at=st.just(0.0),
     digest=NAMES,
+    subscriber=st.sampled_from(["", "a", "b", "c"]),
+    domain=NAMES,
 )
-ALICE = Principal("alice", frozenset(), "app", "alice", "t1", 0, digest="d1")
+ALICE = Principal(
+    "alice", frozenset(), "app", "alice", "t1", 0, digest="d1", subscriber="12", domain="acme"
+)
 
 
 @attrs.define(eq=False)
 class Told:
     """Counts how often it was told."""
 
+    principal: Principal = ALICE
     times: int = 0
 
     def token_revoked(self) -> None:
@@ -35,19 +41,31 @@ class Told:
 
 
 async def test_each_way_to_name_a_token() -> None:
-    """SE-3: its id, its digest, its user and its client all lead to the connection; no other name
-    does, and none after it has ended."""
+    """SE-3, MS-9: its id, its digest, its user, its client and its subscriber all lead to the
+    connection; no other name does, and none after it has ended."""
     bearers, told = Bearers(), Told()
-    bearers.add(ALICE, told)
+    bearers.add(told)
     names = [(Kind.TOKEN, "t1"), (Kind.TOKEN, "d1"), (Kind.USER, "alice"), (Kind.CLIENT, "app")]
+    names.append((Kind.SUBSCRIBER, "12"))
     for number, (kind, name) in enumerate(names, 1):
         assert await bearers.cut(kind, name) == 1
         assert told.times == number
     for kind, name in ((Kind.USER, "app"), (Kind.CLIENT, "t1"), (Kind.TOKEN, "alice")):
         assert await bearers.cut(kind, name) == 0
-    bearers.discard(ALICE, told)
-    assert [await bearers.cut(kind, name) for kind, name in names] == [0, 0, 0, 0]
-    bearers.discard(ALICE, told)
+    bearers.discard(told)
+    assert [await bearers.cut(kind, name) for kind, name in names] == [0, 0, 0, 0, 0]
+    bearers.discard(told)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(Kind.SUBSCRIBER, "12"), (Kind.TOKEN, "t1")])
+async def test_only_those_of_a_domain(kind: Kind, name: str) -> None:
+    """MS-2, MS-66: what is called the same in another domain is spared."""
+    bearers, told = Bearers(), Told()
+    spared = Told(attrs.evolve(ALICE, domain="other", digest="d2"))
+    for one in (told, spared):
+        bearers.add(one)
+    assert await bearers.cut(kind, name, domain="acme") == 1
+    assert (told.times, spared.times) == (1, 0)
 
 
 @given(st.lists(st.tuples(PRINCIPALS, st.booleans()), max_size=20))
@@ -58,26 +76,28 @@ def test_the_index_agrees_with_a_list(given_: list[tuple[Principal, bool]]) -> N
 
 async def _compare(given_: list[tuple[Principal, bool]]) -> None:
     bearers = Bearers()
-    there: list[tuple[Principal, Told]] = []
+    there: list[Told] = []
     for principal, stays in given_:
-        told = Told()
-        bearers.add(principal, told)
-        there.append((principal, told))
+        told = Told(principal)
+        bearers.add(told)
+        there.append(told)
         if not stays:
-            bearers.discard(*there.pop(0))
+            bearers.discard(there.pop(0))
     for name in "abc":
         for kind, names_of in _WAYS.items():
-            expected = sum(name in names_of(one) for one, _ in there)
+            expected = sum(name in names_of(one.principal) for one in there)
             assert await bearers.cut(kind, name) == expected
     for one in there:
-        bearers.discard(*one)
-    assert not any(index._held for index in (bearers._tokens, bearers._users, bearers._clients))
+        bearers.discard(one)
+    indexes = (bearers._tokens, bearers._users, bearers._clients, bearers._subscribers)
+    assert not any(index._held for index in indexes)
 
 
 _WAYS: dict[Kind, Any] = {
     Kind.TOKEN: lambda one: {one.digest, one.token_id},
     Kind.USER: lambda one: {one.user},
     Kind.CLIENT: lambda one: {one.producer},
+    Kind.SUBSCRIBER: lambda one: {one.subscriber},
 }
 
 
@@ -87,13 +107,13 @@ async def test_thousands_are_told_in_slices() -> None:
     bearers = Bearers()
     crowd = [Told() for _ in range(5 * SLICE)]
     for one in crowd:
-        bearers.add(ALICE, one)
+        bearers.add(one)
     late, turns = Told(), 0
 
     async def come_and_go() -> None:
         nonlocal turns
-        bearers.discard(ALICE, crowd[-1])
-        bearers.add(ALICE, late)
+        bearers.discard(crowd[-1])
+        bearers.add(late)
         while any(one.times == 0 for one in crowd):
             turns += 1
             await trio.lowlevel.checkpoint()

@@ -53,7 +53,9 @@ async def ask(
 
 
 async def revoke(running: Daemon, **named: str) -> None:
-    """Revoke what is named, by somebody else."""
+    """Revoke what is named, by somebody else; a subscriber in the only domain there is."""
+    if "subscriber" in named:
+        named["domain"] = "local"
     answer = await ask(running, "POST", "revoke", named, bearer=token("root", "admin"))
     assert (answer.status, answer.body) == (204, b"")
 
@@ -80,15 +82,15 @@ async def hold_poll(running: Daemon, channel: dict[str, Any], bearer: str) -> tr
     return stream
 
 
-WAYS = ["token", "jti", "user", "client"]
+WAYS = ["token", "jti", "user", "client", "subscriber"]
 
 
 @pytest.mark.parametrize("by", WAYS)
 async def test_at_once(tmp_path: Path, by: str) -> None:
-    """SE-3, MS-12: before the answer the token is refused, on both listeners, its socket closed
-    4401, its poll answered 401; a token that has nothing to do with it keeps its own."""
+    """SE-3, MS-12, CH-13: before the answer the token is refused, on both listeners, its socket
+    closed 4401, its poll answered 401; a token that has nothing to do with it keeps its own."""
     mine, other = token(**MINE), token("root", "admin", jti="other", client_id="crm")
-    names = {"token": mine, "jti": "mine", "user": USER, "client": "app"}
+    names = {"token": mine, "jti": "mine", "user": USER, "client": "app", "subscriber": USER}
     async with daemon(tmp_path) as running:
         channels = [await running.open_channel(correlator=c) for c in "ab"]
         polled = await running.open_channel(correlator="c", channelType="LongPolling")
@@ -259,6 +261,11 @@ async def test_a_store_that_fails(tmp_path: Path) -> None:
         ({"user": None}, "user"),
         ({"user": "x" * 1025}, "user"),
         ({"client": ["a"]}, "client"),
+        ({"subscriber": "a"}, "domain"),
+        ({"subscriber": "a", "domain": ""}, "domain"),
+        ({"subscriber": "x" * 129, "domain": "d"}, "subscriber"),
+        ({"user": "a", "domain": "d"}, "domain"),
+        ({"domain": "d"}, "body"),
         ({"token": "opaque"}, "token"),
         ({"token": "a.b.c"}, "token"),
         ({"token": "x" * 8193}, "token"),
@@ -317,8 +324,8 @@ async def test_publishing_with_a_revoked_client(tmp_path: Path) -> None:
     """SE-3: a back end that has lost its secret is shut out by its name, and let in again with a
     token issued later."""
     async with daemon(tmp_path) as running:
-        await revoke(running, client="crm")
         old, new = (make("crm", "publish", client_id="crm") for make in (token, later))
+        await revoke(running, client="crm")
         assert (await running.post(PUBLISH, [], bearer=old)).refusal == INVALID
         assert (await running.post(PUBLISH, [], bearer=new)).status == 202
 

@@ -15,6 +15,7 @@ from tocsin.model.principal import Principal
 from tocsin.wire.claims import ExpiredTokenError, InvalidTokenError, Rules
 from tocsin.wire.introspection import (
     answered,
+    confirmed,
     credentials,
     described,
     named_opaque,
@@ -99,6 +100,8 @@ def test_claims_are_read_as_those_of_a_signed_token() -> None:
         None,
         NAME.token_id,
         NOW - 60,
+        "s1",
+        "local",
     )
 
 
@@ -130,6 +133,23 @@ def test_active_and_yet_not_for_us(claims: dict[str, Any]) -> None:
     given_claims = {"sub": "alice", **claims} if claims else {}
     with pytest.raises((InvalidTokenError, ExpiredTokenError)):
         told(**given_claims)
+
+
+@pytest.mark.parametrize(
+    ("signed", "said", "is_active"),
+    [(True, {}, True), (True, {"subscriber_active": False}, False), (False, {}, False)],
+)
+def test_a_signed_token_confirmed(signed: bool, said: dict[str, Any], is_active: bool) -> None:
+    """MS-7: its issuer, asked too, can shut its subscriber out and take scopes away; who he is
+    stays what was signed."""
+    principal = attrs.evolve(
+        told(sub="a"), scopes=frozenset({"channels", "messaging"}), is_active=signed
+    )
+    found = confirmed(
+        principal, {"active": True, "sub": "b", "scope": "messaging", **said}, Rules()
+    )
+    assert (found.subscriber, found.is_active) == ("a", is_active)
+    assert found.scopes == {"messaging"}
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from tocsin.server.router import Route, Router
 from tocsin.server.services import subscription_kinds
 from tocsin.server.subscriptions import SubscriptionFace
 from tocsin.server.websocket import WebSocketFace
+from tocsin.wire.claims import SubscriberClaims
 from tocsin.wire.dialect import Dialect, netapi, oma
 from tocsin.wire.request import Request
 from tocsin.wire.webhook import Signer
@@ -254,10 +255,22 @@ def _server(
     )
 
 
-def _authenticator(config: Config, parts: Parts, keys: KeySource) -> Authenticator:
-    """What is revoked, and who is asked, is the same for both servers."""
+def _authenticator(
+    config: Config, parts: Parts, keys: KeySource, *, asks_again: bool = False
+) -> Authenticator:
+    """What is revoked, and who is asked, is the same for both servers; for `asks_again` see
+    there."""
     return Authenticator(
-        config.auth, keys, revocations=parts.revocations, introspector=parts.introspector
+        config.auth,
+        keys,
+        revocations=parts.revocations,
+        introspector=parts.introspector,
+        claims=SubscriberClaims(
+            config.messaging.subscriber_claim,
+            config.messaging.domain_claim,
+            config.messaging.default_domain,
+        ),
+        asks_again=asks_again,
     )
 
 

@@ -16,6 +16,8 @@ COLUMNS = ("by", "name", "at", "expires_at")
 @click.option("--jti", help="The token with this id.")
 @click.option("--user", help="Every token of this user issued up to now.")
 @click.option("--client", "client_id", metavar="ID", help="Every token of this client up to now.")
+@click.option("--subscriber", metavar="ID", help="Every token of this subscriber up to now.")
+@click.option("--domain", help="The domain of --subscriber.")
 def revoke(
     *,
     client: AdminClient,
@@ -24,6 +26,8 @@ def revoke(
     jti: str | None,
     user: str | None,
     client_id: str | None,
+    subscriber: str | None,
+    domain: str | None,
 ) -> None:
     """Have a running daemon refuse tokens from now on, over restarts too, and close what is open
     by them. TOKEN is the token itself; with - it is read from standard input, so that it stays
@@ -33,14 +37,18 @@ def revoke(
     Examples:
       tocsin token revoke - < leaked-token
       tocsin token revoke --user alice@example.com
+      tocsin token revoke --subscriber 12125550199 --domain example.com
     """
     if void_token == "-":  # noqa: S105 - where the token is
         void_token = sys.stdin.read().strip()
     ways = {"token": void_token, "jti": jti, "user": user, "client": client_id}
+    ways["subscriber"] = subscriber
     given = {way: name for way, name in ways.items() if name is not None}
     if len(given) != 1:
-        raise click.UsageError("give one of TOKEN, --jti, --user and --client")
-    client.post("/tokens/revoke", given)
+        raise click.UsageError("give one of TOKEN, --jti, --user, --client and --subscriber")
+    if (subscriber is None) is not (domain is None):
+        raise click.UsageError("--subscriber and --domain go together")
+    client.post("/tokens/revoke", given if domain is None else {**given, "domain": domain})
     [way] = given
     show_members({"revoked": way if way == "token" else given[way]}, as_json=as_json)
 

@@ -1,8 +1,9 @@
-"""Live connections by what their tokens can be revoked by: the token, its user, its client.
+"""Live connections by what their tokens can be revoked by: the token, its user, its client, the
+subscriber it speaks for.
 
-Thousands of connections come and go between two revocations, so an entry costs three or four
-looks into a dict when a connection begins and when it ends, and a connection that is the only one
-of its token stands in the index by itself, without a set around it.
+Thousands of connections come and go between two revocations, so an entry costs four or five looks
+into a dict when a connection begins and when it ends, and a connection that is the only one of its
+token stands in the index by itself, without a set around it.
 """
 
 import enum
@@ -21,10 +22,15 @@ class Kind(enum.Enum):
     TOKEN = "token"  # noqa: S105 - a word
     USER = "user"
     CLIENT = "client"
+    SUBSCRIBER = "subscriber"
 
 
 class Bearer(Protocol):
     """Something that lives by a token."""
+
+    @property
+    def principal(self) -> Principal:
+        """Whom that token speaks for."""
 
     def token_revoked(self) -> None:
         """The token is void: begin to end. Must not wait; may be called when it has ended."""
@@ -37,24 +43,30 @@ class Bearers:
         self._tokens = _Index()
         self._users = _Index()
         self._clients = _Index()
+        self._subscribers = _Index()
 
-    def add(self, principal: Principal, bearer: Bearer) -> None:
-        """From here on it hears of the token's end; `discard` it with the same principal."""
+    def add(self, bearer: Bearer) -> None:
+        """From here on it hears of its token's end, until `discard`."""
+        principal = bearer.principal
         self._tokens.add(principal.digest, bearer)
         if principal.token_id != principal.digest:
             self._tokens.add(principal.token_id, bearer)
         self._users.add(principal.user, bearer)
         self._clients.add(principal.producer, bearer)
+        if principal.subscriber:
+            self._subscribers.add(principal.subscriber, bearer)
 
-    def discard(self, principal: Principal, bearer: Bearer) -> None:
+    def discard(self, bearer: Bearer) -> None:
         """It has ended, or is not to hear; no-op where it was not added."""
+        principal = bearer.principal
         self._tokens.discard(principal.digest, bearer)
         self._tokens.discard(principal.token_id, bearer)
         self._users.discard(principal.user, bearer)
         self._clients.discard(principal.producer, bearer)
+        self._subscribers.discard(principal.subscriber, bearer)
 
-    async def cut(self, kind: Kind, name: str) -> int:
-        """Tell all that live by these tokens now; how many there were.
+    async def cut(self, kind: Kind, name: str, *, domain: str | None = None) -> int:
+        """Tell all that live by these tokens now, or those of one domain; how many there were.
 
         In slices: ten thousand at once must not hold up everybody else. Cancelled, it leaves the
         rest untold.
@@ -63,8 +75,11 @@ class Bearers:
             Kind.TOKEN: self._tokens,
             Kind.USER: self._users,
             Kind.CLIENT: self._clients,
+            Kind.SUBSCRIBER: self._subscribers,
         }[kind]
         found = index.of(name)
+        if domain is not None:
+            found = [one for one in found if one.principal.domain == domain]
         for start in range(0, len(found), SLICE):
             for bearer in found[start : start + SLICE]:
                 bearer.token_revoked()

@@ -16,6 +16,7 @@ class By(enum.StrEnum):
     JTI = "jti"
     USER = "user"
     CLIENT = "client"
+    SUBSCRIBER = "subscriber"
 
     @property
     def kind(self) -> Kind:
@@ -23,13 +24,24 @@ class By(enum.StrEnum):
         return KINDS[self]
 
 
-KINDS = {By.TOKEN: Kind.TOKEN, By.JTI: Kind.TOKEN, By.USER: Kind.USER, By.CLIENT: Kind.CLIENT}
+KINDS = {
+    By.TOKEN: Kind.TOKEN,
+    By.JTI: Kind.TOKEN,
+    By.USER: Kind.USER,
+    By.CLIENT: Kind.CLIENT,
+    By.SUBSCRIBER: Kind.SUBSCRIBER,
+}
+
+
+def in_domain(domain: str, name: str) -> str:
+    """What something is called beyond its domain; in neither part there is a tab."""
+    return f"{domain}\t{name}"
 
 
 @attrs.frozen
 class Revocation:
-    """One that is in force; `name` is a digest, a token id, a user or a client. Times are epoch
-    milliseconds."""
+    """One that is in force; `name` is a digest, a token id, a user or a client, or a subscriber,
+    digest or token id `in_domain`. Times are epoch milliseconds."""
 
     by: By
     name: str
@@ -40,6 +52,11 @@ class Revocation:
     def key(self) -> str:
         """What it is stored under."""
         return f"{self.by.kind.value} {self.name}"
+
+    @property
+    def shown_name(self) -> str:
+        """Its name for people, the domain in front of it."""
+        return self.name.replace("\t", " ")
 
     def to_bytes(self) -> bytes:
         """As it is stored."""

@@ -3,10 +3,10 @@
     revoke --> known here --> connections told to end --> stored --> answered
 
 From the first step on nobody is let in by such a token any more, so what begins meanwhile is
-refused or ends at once (`bear`). A revocation of a user or a client ends every token issued to it
-up to then; one issued later is none of its business. It lasts until the token would have expired,
-or `lasts` seconds where that is not known; when a token turns up that would live longer, it lasts
-as long as that.
+refused or ends at once (`bear`). A revocation of a user, client or subscriber ends every token
+issued to it up to then; one issued later is none of its business. It lasts until the token would
+have expired, or `lasts` seconds where that is not known; when a token turns up that would live
+longer, it lasts as long as that.
 
 Bounds: `most` revocations. Full: another one is refused with 503 and nothing is forgotten before
 its time, for that would let somebody in again.
@@ -24,7 +24,7 @@ import trio
 from tocsin.delivery.bearers import Bearer, Bearers, Kind
 from tocsin.delivery.firstseen import FirstSeen
 from tocsin.delivery.lazymemo import LazyMemo
-from tocsin.delivery.revocation import By, Revocation
+from tocsin.delivery.revocation import By, Revocation, in_domain
 from tocsin.model.errors import unavailable
 from tocsin.model.option import option
 from tocsin.model.principal import Principal
@@ -106,34 +106,39 @@ class Revocations:
         self._prolong(found, principal)
         return True
 
-    def bear(self, principal: Principal, bearer: Bearer) -> bool:
+    def bear(self, bearer: Bearer) -> bool:
         """Have something that lives by a token told of its end, until `let_go`.
 
         False, and it will not be told: that has come already.
         """
-        if self.covers(principal):
+        if self.covers(bearer.principal):
             return False
-        self._bearers.add(principal, bearer)
+        self._bearers.add(bearer)
         return True
 
-    def let_go(self, principal: Principal, bearer: Bearer) -> None:
+    def let_go(self, bearer: Bearer) -> None:
         """It has ended; no-op where it was never told to be there."""
-        self._bearers.discard(principal, bearer)
+        self._bearers.discard(bearer)
 
     # -- revoking ----------------------------------------------------------------------------
 
-    async def revoke(self, by: By, name: str, *, expires_at: float | None = None) -> int:
+    async def revoke(
+        self, by: By, name: str, *, domain: str | None = None, expires_at: float | None = None
+    ) -> int:
         """Void these tokens at once and durably; how many connections that has ended.
 
-        `expires_at`, epoch seconds, is when the token would have expired, if that is known.
+        `domain` is the subscriber's, or the one whose tokens alone are meant. `expires_at`, epoch
+        seconds, is when the token would have expired, if that is known.
         Raises 503 where there is no room, and `StoreError` when it is in force but would not
         outlive the daemon yet; so is it when this is cancelled. To revoke again does no harm.
         """
-        key = self._begin(by, name, expires_at).key
+        began = trio.current_time()
+        key = self._begin(by, name if domain is None else in_domain(domain, name), expires_at).key
         self._metrics.revocations[by].inc()
         stored = False
         try:
-            closed = await self._bearers.cut(by.kind, name)
+            closed = await self._bearers.cut(by.kind, name, domain=domain)
+            self._metrics.messaging_revoke.observe(trio.current_time() - began)
             await self._store.remember(MEMO, {key: self._value(key)})
             stored = True
         finally:
@@ -162,11 +167,11 @@ class Revocations:
 
     def _found(self, principal: Principal) -> Revocation | None:
         tokens = self._named[Kind.TOKEN]
-        found = tokens.get(principal.digest) or tokens.get(principal.token_id)
-        if found is not None:
-            return found
+        for name in _token_names(principal):
+            if (found := tokens.get(name)) is not None:
+                return found
         issued = int((principal.issued_at or 0) * 1000)
-        for kind, name in ((Kind.USER, principal.user), (Kind.CLIENT, principal.producer)):
+        for kind, name in _owners(principal):
             found = self._named[kind].get(name)
             if found is not None and issued <= found.at:
                 return found
@@ -228,3 +233,20 @@ class Revocations:
     def _value(self, key: str) -> bytes | None:
         found = self._kept.get(key)
         return None if found is None else found.to_bytes()
+
+
+def _token_names(principal: Principal) -> tuple[str, ...]:
+    """What the token itself can be revoked by, anywhere and in its domain."""
+    domain, digest, token_id = principal.domain, principal.digest, principal.token_id
+    if not domain:
+        return (digest, token_id)
+    return (digest, token_id, in_domain(domain, digest), in_domain(domain, token_id))
+
+
+def _owners(principal: Principal) -> tuple[tuple[Kind, str], ...]:
+    """Whose tokens may be revoked all at once."""
+    return (
+        (Kind.USER, principal.user),
+        (Kind.CLIENT, principal.producer),
+        (Kind.SUBSCRIBER, in_domain(principal.domain, principal.subscriber)),
+    )

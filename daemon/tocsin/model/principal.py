@@ -15,6 +15,10 @@ class Principal:
     is epoch seconds. `project` is the one the token may act for (CH-96). `digest` is a hash of the
     token, by which it is known whatever it calls itself; `issued_at` is epoch seconds, None if it
     does not say.
+
+    In messaging it speaks for `subscriber` of `domain`; either is "" where the token names none
+    that could be one. `names_domain`: it says itself which domain is its own. `is_active` is False
+    of a subscriber whom the token's issuer has shut out, though the token is good.
     """
 
     user: str
@@ -26,6 +30,10 @@ class Principal:
     project: str | None = None
     digest: str = ""
     issued_at: float | None = None
+    subscriber: str = ""
+    domain: str = ""
+    names_domain: bool = False
+    is_active: bool = True
 
     def may(self, scope: str) -> bool:
         """Whether the token carries this scope; `admin` covers `channels`."""

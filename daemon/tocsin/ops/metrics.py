@@ -73,7 +73,7 @@ AUTH_FAILURES = (
     *("origin_denied", "invalid_client", "invalid_grant", "slow_down", "no_keys"),
     "introspection",
 )
-REVOKED_BY = ("token", "jti", "user", "client")
+REVOKED_BY = ("token", "jti", "user", "client", "subscriber")
 INTROSPECTED = ("active", "inactive", "failed", "full")
 CONNECTION_REFUSALS = ("connections", "connections_per_address", "drain", "descriptors")
 RATE_LIMITED = ("token", "address", "producer")

@@ -12,7 +12,6 @@ Scopes, users and what they may touch are checked by those who know the route.
 import time
 from collections.abc import Callable
 
-import attrs
 import structlog
 import trio
 
@@ -25,7 +24,8 @@ from tocsin.server.introspection import Introspector
 from tocsin.server.issuer import Issuer
 from tocsin.server.jwks import FixedKeys, KeySource, RemoteKeys, read_key_file
 from tocsin.server.tokencache import TokenCache
-from tocsin.wire.introspection import described, named_opaque, scopes_left
+from tocsin.wire.claims import SubscriberClaims
+from tocsin.wire.introspection import confirmed, described, named_opaque
 from tocsin.wire.jwk import KeySet, shared_secret
 from tocsin.wire.jwt import (
     ExpiredTokenError,
@@ -74,7 +74,8 @@ class Authenticator:
     """Judges tokens; `now` is the wall clock in epoch seconds.
 
     What is revoked is shared by all there are: whoever asks next is refused. `introspector` is
-    there where the settings have an address to ask.
+    there where the settings have an address to ask. `claims` are those that say who somebody is in
+    messaging; with `asks_again` signed tokens are asked about, whatever the settings say (MS-7).
     """
 
     def __init__(
@@ -84,13 +85,15 @@ class Authenticator:
         *,
         revocations: Revocations,
         introspector: Introspector | None = None,
+        claims: SubscriberClaims | None = None,
+        asks_again: bool = False,
         now: Callable[[], float] = time.time,
     ) -> None:
         if problems := check(settings):
             raise StartupError("; ".join(problems))
         self._keys = keys
         self._has_keys = settings.has_keys
-        self._asks_again = settings.introspection.introspect_jwt
+        self._asks_again = asks_again or settings.introspection.introspect_jwt
         self._asked_cache = settings.introspection.cache
         self._introspector = introspector
         self._revocations = revocations
@@ -101,6 +104,7 @@ class Authenticator:
             user_claim=settings.user_claim,
             project_claim=settings.project_claim,
             default_scopes=frozenset(settings.default_scopes),
+            messaging=claims or SubscriberClaims(),
         )
         self._cache = TokenCache(settings.cache_size, settings.cache_seconds)
 
@@ -115,13 +119,23 @@ class Authenticator:
         too: see `expired`. Waits only when a token's key is not at hand, or to ask about it; safe
         to cancel.
         """
-        token = _presented(authorization, query_token)
+        return await self.judge(_presented(authorization, query_token), grace=grace)
+
+    async def judge(self, token: str, *, grace: float = 0) -> Principal:
+        """The same for a token that was taken from the request, "" being a bad one."""
         try:
-            principal = self.cached(token) or await self._verified(token, grace)
+            return self.cached(token) or await self._verified(token, grace)
         except TokenError as error:
             log.debug("token.refused", reason=str(error))
             raise errors.unauthorized(error.code) from None
-        return principal
+
+    async def judge_again(self, token: str) -> Principal:
+        """The same, by what is true now, whatever was accepted lately (MS-11)."""
+        try:
+            return await self._verified(token, 0)
+        except TokenError as error:
+            self._cache.drop(token)
+            raise errors.unauthorized(error.code) from None
 
     def cached(self, token: str) -> Principal | None:
         """The principal of a token that was accepted lately, and was not revoked since."""
@@ -175,8 +189,7 @@ class Authenticator:
             raise InvalidTokenError("not active")
         if principal is None:
             return described(claims, name, now=self._now(), rules=self._rules)
-        scopes = scopes_left(principal, claims, self._rules.default_scopes)
-        return attrs.evolve(principal, scopes=scopes)
+        return confirmed(principal, claims, self._rules)
 
     def _is_opaque(self, token: str) -> bool:
         """Whether there is nothing in it that could be verified here."""

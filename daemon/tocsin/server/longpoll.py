@@ -39,7 +39,8 @@ class LongPollSettings:
 class _HeldPoll:
     """A poll as the bearer of its token."""
 
-    def __init__(self) -> None:
+    def __init__(self, principal: Principal) -> None:
+        self.principal = principal
         self.scope = trio.CancelScope()
 
     def token_revoked(self) -> None:
@@ -108,15 +109,15 @@ class LongPollFace:
         """What the poll is answered; raises 401 as soon as its token is void."""
         if principal is None:
             raise unauthorized("token_missing")
-        held = _HeldPoll()
-        if not self._revocations.bear(principal, held):
+        held = _HeldPoll(principal)
+        if not self._revocations.bear(held):
             raise unauthorized("token_invalid")
         try:
             with held.scope:
                 session = self._session(account, channel)
                 batch = await session.poll(claim, hold=self._hold)
         finally:
-            self._revocations.let_go(principal, held)
+            self._revocations.let_go(held)
         if held.scope.cancel_called:
             raise unauthorized("token_invalid")
         return batch

@@ -15,11 +15,20 @@ from tocsin.server.operatorquery import limit_of
 from tocsin.server.router import Router
 from tocsin.wire.claims import JTI_LENGTH, InvalidTokenError
 from tocsin.wire.jwt import TOKEN_BYTES, TokenName
+from tocsin.wire.messaging.limits import SHORT_CHARACTERS
 from tocsin.wire.request import Request
 from tocsin.wire.response import Response
 
 TOKENS: Final = f"{PREFIX}/tokens"
-LONGEST: Final = {By.TOKEN: TOKEN_BYTES, By.JTI: JTI_LENGTH, By.USER: 1024, By.CLIENT: 1024}
+DOMAIN: Final = "domain"
+LONGEST: Final = {
+    By.TOKEN: TOKEN_BYTES,
+    By.JTI: JTI_LENGTH,
+    By.USER: 1024,
+    By.CLIENT: 1024,
+    By.SUBSCRIBER: SHORT_CHARACTERS,
+    DOMAIN: SHORT_CHARACTERS,
+}
 SHOWN: Final = 8
 
 log = structlog.get_logger()
@@ -38,12 +47,14 @@ class OperatorTokenFace:
         router.add("GET", f"{TOKENS}/revoked", self.list_revoked, scope=ADMIN, cors=False)
 
     async def revoke(self, request: Request) -> Response:
-        """POST `{"token"}`, `{"jti"}`, `{"user"}` or `{"client"}`: 204 once nobody gets in by it
-        and what was open by it is being closed."""
-        by, given = _named(json_body(request))
+        """POST `{"token"}`, `{"jti"}`, `{"user"}`, `{"client"}` or `{"subscriber", "domain"}`: 204
+        once nobody gets in by it and what was open by it is being closed."""
+        by, given, domain = _named(json_body(request))
         name = self._name(given) if by is By.TOKEN else TokenName(given, None)
-        closed = await self._revocations.revoke(by, name.token_id, expires_at=name.expires_at)
-        log.info("token.revoked", by=by.value, closed=closed, **_shown(by, given))
+        closed = await self._revocations.revoke(
+            by, name.token_id, domain=domain, expires_at=name.expires_at
+        )
+        log.info("token.revoked", by=by.value, closed=closed, domain=domain, **shown(by, given))
         return Response(204)
 
     async def list_revoked(self, request: Request) -> Response:
@@ -64,22 +75,25 @@ class OperatorTokenFace:
             raise invalid(By.TOKEN) from None
 
 
-def _named(body: object) -> tuple[By, str]:
-    """The only member of a body."""
+def _named(body: object) -> tuple[By, str, str | None]:
+    """What a body names, and in which domain, which a subscriber has and nobody else."""
     if not isinstance(body, dict):
         raise invalid("body")
-    if unknown := body.keys() - set(By):
+    if unknown := body.keys() - LONGEST.keys():
         raise invalid(min(unknown))
-    if len(body) != 1:
+    if len(named := body.keys() - {DOMAIN}) != 1:
         raise invalid("body")
-    [(member, name)] = body.items()
-    by = By(member)
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST[by]:
-        raise invalid(by)
-    return by, name
+    for member, name in body.items():
+        if not isinstance(name, str) or not 0 < len(name) <= LONGEST[member]:
+            raise invalid(member)
+    [member] = named
+    by, domain = By(member), body.get(DOMAIN)
+    if (by is By.SUBSCRIBER) is (domain is None):
+        raise invalid(DOMAIN)
+    return by, body[member], domain
 
 
-def _shown(by: By, given: str) -> dict[str, str]:
+def shown(by: By, given: str) -> dict[str, str]:
     """What the log may say of it: never the token."""
     if by is By.TOKEN:
         return {"token": hashlib.sha256(given.encode()).hexdigest()[:SHOWN]}
@@ -87,4 +101,4 @@ def _shown(by: By, given: str) -> dict[str, str]:
 
 
 def _view(one: Revocation) -> dict[str, Any]:
-    return {"by": one.by, "name": one.name, "at": one.at, "expires_at": one.until}
+    return {"by": one.by, "name": one.shown_name, "at": one.at, "expires_at": one.until}

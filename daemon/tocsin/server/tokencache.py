@@ -42,6 +42,10 @@ class TokenCache:
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
 
+    def drop(self, token: str) -> None:
+        """Forget a token; no-op if it is not there."""
+        self._entries.pop(_digest(token), None)
+
 
 def _digest(token: str) -> bytes:
     """A tenth of the token's size, and nothing that could be used."""

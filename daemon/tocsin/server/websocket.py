@@ -95,13 +95,13 @@ class _Accepted:
 class _Bearer:
     """A socket as the bearer of the token that opened it, and what is given back at its end."""
 
-    __slots__ = ("_principal", "_release", "_revocations", "session")
+    __slots__ = ("_release", "_revocations", "principal", "session")
 
     def __init__(
         self, revocations: Revocations, principal: Principal, release: Callable[[], None]
     ) -> None:
         self._revocations = revocations
-        self._principal = principal
+        self.principal = principal
         self._release = release
         self.session: NotificationSession | None = None
 
@@ -113,7 +113,7 @@ class _Bearer:
     def closed(self) -> None:
         """The socket is gone."""
         self.session = None
-        self._revocations.let_go(self._principal, self)
+        self._revocations.let_go(self)
         self._release()
 
 
@@ -225,7 +225,7 @@ class WebSocketFace:
             on_closed=bearer.closed,
         )
         bearer.session = session
-        is_valid = self._revocations.bear(accepted.principal, bearer)
+        is_valid = self._revocations.bear(bearer)
         try:
             self._reactor.adopt(sock, session, self._limits, received=received)
         except (trio.ClosedResourceError, OSError):

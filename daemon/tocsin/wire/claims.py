@@ -18,6 +18,8 @@ import attrs
 from tocsin.model.errors import TocsinError
 from tocsin.model.gatewayuser import is_reserved
 from tocsin.model.principal import SCOPES, Principal
+from tocsin.wire.messaging.ids import is_subscriber_id
+from tocsin.wire.messaging.limits import SHORT_CHARACTERS
 
 DIGEST_LENGTH = 32
 JTI_LENGTH = 128
@@ -55,6 +57,15 @@ class ExpiredTokenError(TokenError):
 
 
 @attrs.frozen
+class SubscriberClaims:
+    """What tells who somebody is in messaging (MS-7); `domain` "": no token names its domain."""
+
+    subscriber: str = "sub"
+    domain: str = "domain"
+    default_domain: str = "local"
+
+
+@attrs.frozen
 class Rules:
     """What a token must say to be accepted, and how it is read (CH-11, CH-12)."""
 
@@ -64,6 +75,7 @@ class Rules:
     project_claim: str = "project"
     default_scopes: frozenset[str] = frozenset({"channels"})
     leeway: float = LEEWAY
+    messaging: SubscriberClaims = SubscriberClaims()
 
 
 def principal_of(
@@ -79,6 +91,8 @@ def principal_of(
     if is_reserved(user) or is_reserved(producer):
         raise InvalidTokenError("a name kept for the gateway")
     project = claims.get(rules.project_claim)
+    named = claims.get(rules.messaging.domain) if rules.messaging.domain else None
+    domain = _domain(rules.messaging.default_domain if named is None else named)
     return Principal(
         user=user,
         scopes=scopes_of(claims) or rules.default_scopes,
@@ -89,7 +103,18 @@ def principal_of(
         project=project if isinstance(project, str) else None,
         digest=digest,
         issued_at=_number(claims, "iat"),
+        subscriber=_subscriber(claims.get(rules.messaging.subscriber)) if domain else "",
+        domain=domain,
+        names_domain=named is not None,
+        is_active=is_active(claims),
     )
+
+
+def is_active(claims: Mapping[str, Any]) -> bool:
+    """Whether the subscriber may use messaging (messaging.md, 3), by what a signed token says or
+    its issuer when asked: not with `"active": false`, nor with a `subscriber_active` that is
+    anything but true."""
+    return claims.get("active") is not False and claims.get("subscriber_active", True) is True
 
 
 def check_addressee(claims: Mapping[str, Any], rules: Rules) -> None:
@@ -121,6 +146,18 @@ def jti_of(claims: Mapping[str, Any]) -> str | None:
 def expiry(claims: Mapping[str, Any]) -> float | None:
     """`exp`, epoch seconds."""
     return _number(claims, "exp")
+
+
+def _subscriber(claim: object) -> str:
+    """ "" for what can be no id: other faces take such a token all the same."""
+    return claim if isinstance(claim, str) and is_subscriber_id(claim) else ""
+
+
+def _domain(claim: object) -> str:
+    """The same for a domain."""
+    if not isinstance(claim, str) or len(claim) > SHORT_CHARACTERS or not claim.isprintable():
+        return ""
+    return claim
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote_plus
 
+import attrs
 import orjson
 
 from tocsin.model.principal import Principal
@@ -18,6 +19,7 @@ from tocsin.wire.claims import (
     check_addressee,
     check_times,
     expiry,
+    is_active,
     principal_of,
     scopes_of,
 )
@@ -75,6 +77,16 @@ def described(claims: Mapping[str, Any], name: TokenName, *, now: float, rules: 
     check_addressee(said, told)
     check_times(said, principal, now, rules.leeway)
     return principal
+
+
+def confirmed(principal: Principal, claims: Mapping[str, Any], rules: Rules) -> Principal:
+    """Who a signed token speaks for after its issuer was asked, too: with the scopes that are
+    left of its own, and no more active than the issuer says."""
+    return attrs.evolve(
+        principal,
+        scopes=scopes_left(principal, claims, rules.default_scopes),
+        is_active=principal.is_active and is_active(claims),
+    )
 
 
 def scopes_left(
