@@ -35,8 +35,9 @@ class Handover:
         metrics: Metrics,
         now: Callable[[], float],
     ) -> None:
-        """`links_of` finds them by the Subscriber's key (`Live.of`); `now` is in seconds, for
-        measuring. The store's `on_posted` is to be `posted`."""
+        """`links_of` finds them by the Subscriber's key (`Live.of`): what it returns stays as it is
+        when they come and go. `now` is in seconds, for measuring. The store's `on_posted` is to be
+        `posted`."""
         self._links_of = links_of
         self._metrics = metrics
         self._now = now
@@ -50,11 +51,8 @@ class Handover:
         return self._waiting
 
     def posted(self, entries: Sequence[Posted]) -> None:
-        """Give on what has just become durable; never raises.
-
-        A connection may be given what it has read from the store meanwhile: never, though, what
-        is beyond its `position` by more than one, unless it is behind anyway.
-        """
+        """Give on what has just become durable, but not what a connection has read from the store
+        meanwhile; never raises."""
         at = self._now()
         for entry in entries:
             self._count(entry)
@@ -105,11 +103,11 @@ class Handover:
 
     def _give(self, entry: Posted, at: float) -> int:
         links = self._links_of(entry.subscriber_key)
-        # One that crashes is detached while we go through them.
-        for link in tuple(links):
-            self._fenced(link, entry)
-            if link.position >= entry.seq:
-                self._metrics.messaging_handover.observe(self._now() - at)
+        for link in links:
+            if link.position < entry.seq:
+                self._fenced(link, entry)
+                if link.position >= entry.seq:
+                    self._metrics.messaging_handover.observe(self._now() - at)
         return len(links)
 
     def _fenced(self, link: Link, entry: Posted) -> None:

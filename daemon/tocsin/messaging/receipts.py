@@ -2,8 +2,12 @@
 
 Proofs come with every Pong; they are gathered for a moment and written together. Losing the last
 of them leads to a repeat.
+
+Whatever one client of a subscriber has was received, whoever else has not. So how far his Log has
+been proven is remembered, and the store looks at what is beyond.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -19,6 +23,7 @@ from tocsin.wire.messaging.clientmessages import Receipt
 
 MOST_GATHERED = 512
 MOST_KEPT = 100_000
+MOST_KNOWN = 100_000
 
 Device = tuple[int, str | None]
 
@@ -38,15 +43,18 @@ class Receipts:
         self._clock = clock
         self._counts_for_all = uncorrelated_counts_for_all
         self._gathered: dict[Device, Proof] = {}
+        self._fresh = 0
+        self._known: OrderedDict[int, int] = OrderedDict()
 
     def proven(self, link: Link, seq: int, *, after: int = 0) -> None:
-        """A connection's client has everything up to `seq`; up to `after` that was known."""
-        self._gather(self._proof(link.subscriber, link.correlator, after, seq))
+        """A connection's client has everything up to `seq`; up to `after` his Log had been proven
+        when it came (`LogState.proven`)."""
+        self._note(link.subscriber, link.correlator, after, seq)
 
     def resumed(self, subscriber: Subscriber, upto: int, *, correlator: str | None) -> None:
-        """A client says by its cursor that it has everything up to there (MS-54): with a `resume`,
-        or by reading the Log over REST."""
-        self._gather(self._proof(subscriber, correlator, 0, upto))
+        """A client says by its cursor, one that is within the Log, that it has everything up to
+        there (MS-54): with a `resume`, or by reading the Log over REST."""
+        self._note(subscriber, correlator, 0, upto)
 
     def flush(self) -> None:
         """Hand everything gathered to the store."""
@@ -76,22 +84,28 @@ class Receipts:
         if not is_known:
             raise not_found("no such message to you")
 
-    def _proof(
-        self, subscriber: Subscriber, correlator: str | None, after: int, upto: int
-    ) -> Proof:
-        return Proof(
+    def _note(self, subscriber: Subscriber, correlator: str | None, after: int, upto: int) -> None:
+        known = max(after, self._known.get(subscriber.key, 0))
+        self._remember(subscriber.key, max(known, upto))
+        proof = Proof(
             subscriber.key,
             subscriber.user,
-            after=after,
+            after=min(known, upto),
             upto=upto,
             correlator=correlator,
             is_everywhere=correlator is None and self._counts_for_all,
         )
-
-    def _gather(self, proof: Proof) -> None:
         self._merge(proof)
-        if len(self._gathered) >= MOST_GATHERED:
+        self._fresh += 1
+        if self._fresh >= MOST_GATHERED:
             self.flush()
+
+    def _remember(self, key: int, known: int) -> None:
+        """Who had none for the longest time is forgotten first; his next one looks further."""
+        self._known[key] = known
+        self._known.move_to_end(key)
+        if len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
 
     def _merge(self, proof: Proof) -> None:
         """Together with what is there already of that device."""
@@ -100,6 +114,7 @@ class Receipts:
         self._gathered[device] = proof if known is None else _both(known, proof)
 
     def _hand_over(self, then: Callable[[], None]) -> None:
+        self._fresh = 0
         if not self._gathered:
             then()
             return
@@ -115,6 +130,8 @@ class Receipts:
             for proof in proofs:
                 if len(self._gathered) < MOST_KEPT:
                     self._merge(proof)
+                else:
+                    self._known.pop(proof.subscriber_key, None)
         then()
 
 
