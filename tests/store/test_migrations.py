@@ -42,7 +42,10 @@ def old_file(path: Path, version: int = 1) -> None:
         (3 << 16,),
     )
     if version > 1:
-        db.execute("INSERT INTO submission VALUES (7, 8, 9, 202, x'7B7D', 'n', 5)")
+        db.execute(
+            "INSERT INTO submission(key, proof, content, status, body, notification, at)"
+            " VALUES (7, 8, 9, 202, x'7B7D', 'n', 5)"
+        )
     db.close()
 
 

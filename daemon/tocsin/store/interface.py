@@ -256,9 +256,11 @@ class Store(Protocol):
         *,
         now: int,
         then: Callable[[Mapping[str, bool] | None, StoreError | None], None],
+        messages: bool | None = None,
     ) -> None:
         """Make due what is held in `channels`, unless it waits for a leg to one that is
-        `connected`; `then` gets the lanes of what is, and whether any of it is urgent."""
+        `connected`; `then` gets the lanes of what is, and whether any of it is urgent.
+        `messages`: only what tells of an entry of a Log, or only what does not (MS-50)."""
 
     async def lanes(self) -> list[Lane]:
         """All lanes with work, for the start."""

@@ -68,7 +68,7 @@ class Messages(Protocol):
         """Have a subscriber stored, and known; how far his Log goes. What is posted later comes to
         `on_posted` after `then`. Durable on return."""
 
-    def read_log(
+    def read_entries(
         self,
         subscriber_key: int,
         *,

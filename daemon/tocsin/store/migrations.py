@@ -133,6 +133,112 @@ CREATE TABLE memo(
 ) WITHOUT ROWID;
 """
 
+TO_4 = """
+CREATE TABLE subscriber(
+    key INTEGER PRIMARY KEY,
+    domain TEXT NOT NULL,
+    id TEXT NOT NULL,
+    known INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL DEFAULT 0,
+    trimmed INTEGER NOT NULL DEFAULT 0,
+    proven INTEGER NOT NULL DEFAULT 0,
+    UNIQUE(domain, id)
+);
+
+CREATE TABLE entry(
+    key INTEGER PRIMARY KEY,
+    subscriber INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    type TEXT,
+    body BLOB,
+    message INTEGER,
+    notification INTEGER,
+    at INTEGER NOT NULL,
+    UNIQUE(subscriber, seq)
+);
+CREATE INDEX entry_message ON entry(message, subscriber) WHERE message IS NOT NULL;
+CREATE INDEX entry_notification ON entry(notification) WHERE notification IS NOT NULL;
+
+CREATE TABLE message(
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    first INTEGER NOT NULL,
+    second INTEGER NOT NULL,
+    sender INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    body BLOB NOT NULL,
+    dedupe_id TEXT
+);
+CREATE INDEX message_conversation ON message(first, second, id);
+
+CREATE TABLE addressee(
+    message INTEGER NOT NULL,
+    recipient INTEGER NOT NULL,
+    peer INTEGER NOT NULL,
+    status INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY(message, recipient)
+) WITHOUT ROWID;
+CREATE INDEX addressee_open ON addressee(recipient, peer, status, message) WHERE status < 3;
+
+CREATE TABLE correspondence(
+    sender INTEGER NOT NULL,
+    recipient INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY(sender, recipient)
+) WITHOUT ROWID;
+
+CREATE TABLE dedupe(
+    sender INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    message TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY(sender, id)
+) WITHOUT ROWID;
+CREATE INDEX dedupe_age ON dedupe(at);
+
+CREATE TABLE stranger(
+    sender INTEGER NOT NULL,
+    recipient INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY(sender, recipient)
+) WITHOUT ROWID;
+CREATE INDEX stranger_age ON stranger(at);
+
+CREATE TABLE room(
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    domain TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    invite_token TEXT,
+    attributes BLOB NOT NULL,
+    over INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE member(
+    key INTEGER PRIMARY KEY,
+    room INTEGER NOT NULL,
+    subscriber INTEGER NOT NULL,
+    administrator INTEGER NOT NULL,
+    joined_at INTEGER NOT NULL,
+    joined_after TEXT NOT NULL,
+    UNIQUE(room, subscriber)
+);
+CREATE INDEX member_subscriber ON member(subscriber);
+
+CREATE TABLE invitation(
+    key INTEGER PRIMARY KEY,
+    room INTEGER NOT NULL,
+    subscriber INTEGER NOT NULL,
+    sender INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    UNIQUE(room, subscriber)
+);
+CREATE INDEX invitation_subscriber ON invitation(subscriber);
+CREATE INDEX invitation_until ON invitation(until);
+"""
+
 
 def _to_2(db: apsw.Connection) -> None:
     """Positions, devices, repeats, the delivery log; subscriptions without their prefix."""
@@ -153,7 +259,12 @@ def _to_3(db: apsw.Connection) -> None:
     db.execute(TO_3)
 
 
-STEPS: Mapping[int, Callable[[apsw.Connection], None]] = {1: _to_2, 2: _to_3}
+def _to_4(db: apsw.Connection) -> None:
+    """Messaging: subscribers, their Logs and Rooms."""
+    db.execute(TO_4)
+
+
+STEPS: Mapping[int, Callable[[apsw.Connection], None]] = {1: _to_2, 2: _to_3, 3: _to_4}
 """By the format a step begins with."""
 
 

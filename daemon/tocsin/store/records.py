@@ -183,8 +183,19 @@ class Acceptance:
         """The deliveries that were stored, notification by notification."""
         gone = self.trimmed.ids
         for number, legs in enumerate(self.deliveries):
-            if number not in self.repeats and number not in self.firsts:
+            if not self._is_repeat(number):
                 yield [leg for leg in legs if leg.id not in gone] if gone else legs
+
+    def repeated(self) -> Iterator[list[Delivery]]:
+        """Those that were not, because they are repeats."""
+        for number, legs in enumerate(self.deliveries):
+            if self._is_repeat(number):
+                yield legs
+
+    def _is_repeat(self, number: int) -> bool:
+        if self.mail is not None and self.mail.repeat is not None:
+            return True
+        return number in self.repeats or number in self.firsts
 
 
 @attrs.frozen(eq=False)

@@ -27,7 +27,8 @@ for little things that somebody has to know at the next start, by kind and name.
 that grows at its end; whatever else it is asked for is found by reading it backwards, in bounded
 slices (see `statements/deliverylog`).
 
-The counters of a `channel` from `reserved` on are about positions: see `delivery/position`.
+The counters of a `channel` from `reserved` on are about positions: see `delivery/position`. The
+tables of messaging are in `messagingtables`.
 """
 
 import os
@@ -36,10 +37,11 @@ from pathlib import Path
 import apsw
 
 from tocsin.model.errors import StartupError
+from tocsin.store.messagingtables import MESSAGING_TABLES
 from tocsin.store.migrations import STEPS, migrate
 
 APPLICATION_ID = 0x746F6373  # "tocs"
-VERSION = 3
+VERSION = 4
 MAGIC = b"SQLite format 3\0"
 LEG_BITS = 16
 MAX_LEGS = 1 << LEG_BITS
@@ -278,6 +280,7 @@ def _prepare(connection: apsw.Connection, *, fresh: bool) -> None:
         # Before anything else is written, so that a file is either ours and whole, or empty.
         with connection:
             connection.execute(TABLES)
+            connection.execute(MESSAGING_TABLES)
             connection.pragma("application_id", APPLICATION_ID)
             connection.pragma("user_version", VERSION)
     connection.pragma("journal_mode", "wal")

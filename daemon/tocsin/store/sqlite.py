@@ -1,7 +1,7 @@
 """The embedded store: SQLite in WAL mode behind one writer thread."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import apsw
 import attrs
@@ -25,14 +25,13 @@ from tocsin.store.records import (
     Position,
     Removal,
     RemovedDevice,
-    Resumption,
     Settled,
     Settlements,
     Takeover,
     Waiting,
 )
 from tocsin.store.schema import LEG_BITS, open_database
-from tocsin.store.sqlite_upkeep import SqliteUpkeep
+from tocsin.store.sqlite_messages import SqliteMessages
 from tocsin.store.writer import Batches, Commit, InlineWriter, Job, Merged, Writer
 
 OnError = Callable[[StoreError | None], None]
@@ -49,8 +48,8 @@ class StoreSettings:
     )
 
 
-class SqliteStore(SqliteUpkeep):
-    """`tocsin.store.interface.Store` on one SQLite file.
+class SqliteStore(SqliteMessages):
+    """`tocsin.store.interface.Store` and `tocsin.store.messages.Messages` on one SQLite file.
 
     `pending` counts undelivered deliveries per channel type, those being stored included.
     """
@@ -70,12 +69,12 @@ class SqliteStore(SqliteUpkeep):
         batches = Batches(connection, checkpoint_pages=settings.checkpoint_pages)
         self._next_notification, self._next_channel = statements.next_keys(connection)
         self.at_start = statements.counts(connection)
-        self.on_cancelled: Callable[[Ended], None] = lambda _ended: None
         super().__init__(
             Writer(batches, most_per_commit=settings.batch, on_commit=on_commit)
             if threaded
             else InlineWriter(batches),
             self.at_start,
+            connection,
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -108,8 +107,9 @@ class SqliteStore(SqliteUpkeep):
                 acceptance.repeats, acceptance.firsts = inserted.repeats, inserted.firsts
                 acceptance.trimmed, acceptance.opened = inserted.trimmed, inserted.opened
                 self.remembered.update(inserted.remembered)
-                places = (*acceptance.repeats, *acceptance.firsts)
-                self.pending.subtract(_per_type(acceptance.deliveries[p] for p in places))
+                if acceptance.mail is not None:
+                    self._mail_stored(acceptance.mail, inserted.mail)
+                self.pending.subtract(_per_type(acceptance.repeated()))
                 for (kind, _), count in acceptance.trimmed.ended.items():
                     self.pending[kind] -= count
             on_done(error)
@@ -123,12 +123,14 @@ class SqliteStore(SqliteUpkeep):
     def _number(self, acceptance: Acceptance) -> statements.Numbered:
         """Give the deliveries their ids and render all rows."""
         notifications, deliveries = [], []
+        stored: dict[int, int] = {}
         for channel in acceptance.opening:
             self._give_key(channel)
         first = self._next_notification
         entries = zip(acceptance.notifications, acceptance.deliveries, strict=True)
         for key, (notification, legs) in enumerate(entries, first):
             if legs:
+                stored[key - first] = key
                 notifications.append(rows.notification_row(key, notification))
             for leg, delivery in enumerate(legs):
                 delivery.id = (key << LEG_BITS) | leg
@@ -163,6 +165,7 @@ class SqliteStore(SqliteUpkeep):
                 for position, identity in acceptance.pushes.items()
             },
             premises=acceptance.premises,
+            mail=None if acceptance.mail is None else self._mail_rows(acceptance.mail, stored),
         )
 
     def _give_key(self, channel: Channel) -> None:
@@ -360,45 +363,6 @@ class SqliteStore(SqliteUpkeep):
         key = channel.key
         self._submit(Job(lambda db: statements.read_position(db, key), then, durable=False))
 
-    def resume(
-        self, channel: Channel, resumption: Resumption, *, now: int, then: Done[int]
-    ) -> None:
-        """See `Store.resume`."""
-        key, last_seq, reserved = channel.key, channel.last_seq, channel.reserved
-
-        def done(receipted: statements.Receipted | None, error: StoreError | None) -> None:
-            counts = self._count_receipted(receipted, error)
-            then(None if counts is None else sum(counts.values()), error)
-
-        self._submit(
-            Job(
-                lambda db: statements.resume(db, key, last_seq, reserved, resumption, now=now), done
-            )
-        )
-
-    def _count_receipted(
-        self, receipted: statements.Receipted | None, error: StoreError | None
-    ) -> Mapping[ChannelType, int] | None:
-        if receipted is None or error is not None:
-            return None
-        self.pending.subtract(receipted.counts)
-        if receipted.cancelled is not None:
-            self.pending.subtract(receipted.cancelled.counts)
-            self.on_cancelled(receipted.cancelled)
-        return receipted.counts
-
-    def escalate(
-        self,
-        channels: Sequence[Channel],
-        connected: Sequence[Channel],
-        *,
-        now: int,
-        then: Done[Mapping[str, bool]],
-    ) -> None:
-        """See `Store.escalate`."""
-        held, live = [one.key for one in channels], [one.key for one in connected]
-        self._submit(Job(lambda db: statements.escalate(db, held, live, now), then, durable=False))
-
     def fetch_waiting(
         self, channel: Channel, *, now: int, after: int, limit: int, then: Done[list[Waiting]]
     ) -> None:
@@ -411,26 +375,6 @@ class SqliteStore(SqliteUpkeep):
                 durable=False,
             )
         )
-
-    def settle_lazily(
-        self,
-        ids: Sequence[int],
-        then: Callable[[Mapping[ChannelType, int] | None], None],
-        *,
-        now: int,
-        upto: Sequence[tuple[int, int]] = (),
-    ) -> None:
-        """See `Store.settle_lazily`."""
-
-        def settle(db: apsw.Connection) -> statements.Receipted:
-            if upto:
-                statements.settle_upto(db, upto)
-            return statements.finish_polled(db, ids, now)
-
-        def done(receipted: statements.Receipted | None, error: StoreError | None) -> None:
-            then(self._count_receipted(receipted, error))
-
-        self._submit(Job(settle, done, durable=False))
 
     # -- deliveries with lanes -------------------------------------------------------------
 

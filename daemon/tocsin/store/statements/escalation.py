@@ -20,6 +20,8 @@ from tocsin.store.statements.sql import (
     promote,
 )
 
+OF_A_LOG = f"EXISTS (SELECT 1 FROM entry WHERE notification = delivery.id >> {LEG_BITS})"
+
 
 def held_rows(held: Iterable[Held]) -> list[rows.Row]:
     """(delivery id, device, not before) of numbered deliveries."""
@@ -53,9 +55,14 @@ def cancel(db: Database, receipted: Sequence[tuple[int, int]], now: int) -> Ende
         " AND later.attempts = 0",
         (as_json(receipted),),
     )
-    ids = as_json(id_ for (id_,) in found)
-    if ids == "[]":
+    return cancel_legs(db, [id_ for (id_,) in found], now)
+
+
+def cancel_legs(db: Database, found: Sequence[int], now: int) -> Ended | None:
+    """End these deliveries, if there are any: what they tell of has been received."""
+    if not found:
         return None
+    ids = as_json(found)
     log_ends(db, ids, "cancelled", now, reason="receipted")
     gone = fetch_all(
         db.execute(
@@ -69,10 +76,16 @@ def cancel(db: Database, receipted: Sequence[tuple[int, int]], now: int) -> Ende
 
 
 def escalate(
-    db: Database, channels: Sequence[int], connected: Sequence[int], now: int
+    db: Database,
+    channels: Sequence[int],
+    connected: Sequence[int],
+    now: int,
+    messages: bool | None = None,
 ) -> dict[str, bool]:
     """Make due what is held in these channels and waits for no leg to a connected one; the lanes
-    of that, and whether any of it is urgent."""
+    of that, and whether any of it is urgent. `messages`: only what tells of an entry of a Log, or
+    only what does not."""
+    which = "" if messages is None else f" AND {OF_A_LOG} = {messages:d}"
     found = db.execute(
         "UPDATE delivery SET not_before = ?1, due_at = min(due_at, ?1)"
         f" WHERE channel {IN_LIST.replace('?', '?2')} AND not_before > ?1"
@@ -80,7 +93,7 @@ def escalate(
         f" WHERE first.id BETWEEN delivery.id >> {LEG_BITS} << {LEG_BITS}"
         f" AND (delivery.id >> {LEG_BITS} << {LEG_BITS}) + {MAX_LEGS - 1}"
         " AND first.device = delivery.device AND first.not_before IS NULL"
-        f" AND first.channel {IN_LIST.replace('?', '?3')}) RETURNING lane, priority",
+        f" AND first.channel {IN_LIST.replace('?', '?3')}){which} RETURNING lane, priority",
         (now, as_json(channels), as_json(connected)),
     )
     lanes: dict[str, bool] = {}

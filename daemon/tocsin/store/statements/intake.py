@@ -13,6 +13,13 @@ from tocsin.store.statements.accounts import check_subscriptions, open_channels
 from tocsin.store.statements.bounds import NOTHING_ASIDE, Aside, Collapse, trim
 from tocsin.store.statements.deadletters import take_up
 from tocsin.store.statements.escalation import hold
+from tocsin.store.statements.messaging.posting import (
+    NOTHING_POSTED,
+    Delivered,
+    MailRows,
+    find_repeats,
+    post,
+)
 from tocsin.store.statements.pushes import Pushes, first_pushes
 from tocsin.store.statements.sql import ACTIVE, IN_LIST, Database, as_json
 from tocsin.store.statements.submissions import (
@@ -58,18 +65,20 @@ class Numbered:
     opening: Sequence[rows.Row] = ()
     pushes: Pushes = attrs.field(factory=dict)
     premises: Mapping[str, bool] = attrs.field(factory=dict)
+    mail: MailRows | None = None
 
 
 @attrs.frozen(eq=False)
 class Inserted:
     """What became of a request, as `Acceptance` has it, and how many rows it has added per table
-    of `REMEMBERED`."""
+    of `REMEMBERED`; what became of its mail."""
 
     repeats: Mapping[int, int]
     trimmed: Trimmed
     firsts: Mapping[int, FirstPush]
     opened: Collection[int]
     remembered: Mapping[str, int]
+    mail: Delivered = NOTHING_POSTED
 
 
 def insert(db: Database, accepted: Sequence[Numbered]) -> Sequence[Inserted]:
@@ -88,6 +97,11 @@ def insert(db: Database, accepted: Sequence[Numbered]) -> Sequence[Inserted]:
         for one, again, first in zip(accepted, found, firsts, strict=True)
         for p in (*again, *first)
     }
+    mails = [one.mail for one in accepted]
+    resent = find_repeats(db, mails)
+    for one, repeat in zip(accepted, resent, strict=True):
+        if repeat is not None:
+            gone |= set(one.keys)
     opening = [row for one in accepted for row in one.opening]
     opened = open_channels(db, opening) if opening else frozenset()
     notifications = [row for one in accepted for row in one.notifications]
@@ -99,6 +113,7 @@ def insert(db: Database, accepted: Sequence[Numbered]) -> Sequence[Inserted]:
     if held := [row for one in accepted for row in one.held]:
         hold(db, held)
     trimmed = _trim(db, accepted, gone)
+    delivered = post(db, mails, resent)
     inserted = []
     for number, one in enumerate(accepted):
         again = found[number]
@@ -111,7 +126,9 @@ def insert(db: Database, accepted: Sequence[Numbered]) -> Sequence[Inserted]:
         # What two requests open together, one of them is told.
         mine = opened & {row[0] for row in one.opening}
         opened -= mine
-        inserted.append(Inserted(again, trimmed[number], firsts[number], mine, remembered))
+        inserted.append(
+            Inserted(again, trimmed[number], firsts[number], mine, remembered, delivered[number])
+        )
     return inserted
 
 

@@ -31,6 +31,7 @@ def resume(
     resumption: Resumption,
     *,
     now: int,
+    most_entries: int,
 ) -> Receipted:
     """Go on from a position; the deliveries that the client turned out to have."""
     settled = [
@@ -40,7 +41,9 @@ def resume(
             (channel_key, resumption.settle_upto),
         )
     ]
-    receipted = finish_polled(db, settled, now) if settled else Receipted()
+    receipted = Receipted()
+    if settled:
+        receipted = finish_polled(db, settled, now, most_entries=most_entries)
     db.execute(
         "UPDATE channel SET last_seq = max(last_seq, ?), reserved = ?, settled_seq = ?,"
         " dropped = dropped - ?, missed = ?, missed_at = ? WHERE key = ?",

@@ -7,19 +7,24 @@ import attrs
 
 from tocsin.model.channel import ChannelType
 from tocsin.store import rows
+from tocsin.store.mail import Posted
 from tocsin.store.records import Ended, Waiting
 from tocsin.store.schema import LEG_BITS
 from tocsin.store.statements.deliverylog import log_receipts
 from tocsin.store.statements.escalation import cancel
+from tocsin.store.statements.messaging.proofs import receive_notified
 from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all, forget_notifications
 
 
 @attrs.frozen(eq=False)
 class Receipted:
-    """How many receipted deliveries there still were, per type, and what was cancelled by that."""
+    """How many receipted deliveries there still were, per type, and what was cancelled by that;
+    what was `posted` to senders of messages, and how many old entries of Logs went for it."""
 
     counts: dict[ChannelType, int] = attrs.field(factory=dict)
     cancelled: Ended | None = None
+    posted: Sequence[Posted] = ()
+    trimmed: int = 0
 
 
 def waiting(db: Database, channel_key: int, *, now: int, after: int, limit: int) -> list[Waiting]:
@@ -68,9 +73,9 @@ def write_places(db: Database, places: Sequence[tuple[int, int]]) -> None:
         )
 
 
-def finish_polled(db: Database, ids: Sequence[int], now: int) -> Receipted:
+def finish_polled(db: Database, ids: Sequence[int], now: int, *, most_entries: int) -> Receipted:
     """Delete receipted deliveries that have no lane, and what was held for these receipts; each
-    leaves a line in the delivery log."""
+    leaves a line in the delivery log. A message that one told of has been received (MS-54)."""
     listed = as_json(ids)
     log_receipts(db, listed, now)
     gone = fetch_all(
@@ -79,5 +84,7 @@ def finish_polled(db: Database, ids: Sequence[int], now: int) -> Receipted:
     awaited = [(id_, device) for id_, _, device in gone if device is not None]
     cancelled = cancel(db, awaited, now) if awaited else None
     forget_notifications(db, [id_ for id_, _, _ in gone])
+    raised = receive_notified(db, [row[0] for row in gone], now=now, most=most_entries)
     found = Counter(type_ for _, type_, _ in gone)
-    return Receipted({ChannelType(name): count for name, count in found.items()}, cancelled)
+    counts = {ChannelType(name): count for name, count in found.items()}
+    return Receipted(counts, cancelled, raised.posted, raised.trimmed)
