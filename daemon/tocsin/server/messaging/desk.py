@@ -82,7 +82,7 @@ class MessageDesk:
             case asked.UpdateRoom() | asked.DeleteRoom() | asked.Invite() | asked.UpdateMember():
                 await self._administer(link, message)
             case asked.ListRooms():
-                rooms = self._at.rooms.memberships(link.subscriber)
+                rooms = await self._at.rooms.memberships(link.subscriber)
                 return answers.channels(rooms, reply_to=message.id)
             case asked.ListSubscribers():
                 return await self._list(link.subscriber, message)
