@@ -22,11 +22,11 @@ from tocsin.server.router import Route
 from tocsin.server.sockjs.answers import iframe_page, info_text, preflight
 from tocsin.server.sockjs.asked import SOCKETS, Asked, page_headers
 from tocsin.server.sockjs.framing import FRAMED, RAW
-from tocsin.server.sockjs.guard import refusal_body
 from tocsin.server.sockjs.receivers import FORMATS, ResponseReceiver
 from tocsin.server.sockjs.sending import hand_over, read_messages
 from tocsin.server.sockjs.session import Handover, Session
 from tocsin.wire import handshake
+from tocsin.wire.messaging.refusals import in_our_words
 from tocsin.wire.request import Request
 from tocsin.wire.response import NO_STORE, Response, Upgrade, header_lines
 from tocsin.wire.sockjs import pages
@@ -91,7 +91,7 @@ class Exchange:
     def refuse(self, error: RequestError) -> Response:
         """A refusal has no body, unless it is about who is asking (MS-6)."""
         self._service.metrics.sockjs_refused[error.label].inc()
-        body = refusal_body(error) if self._is_asking else b""
+        body = in_our_words(error).body() if self._is_asking else b""
         return self._response(error.status, body, JSON, headers=error.headers)
 
     async def answer(self, _request: Request) -> Response | Upgrade | Streamed:

@@ -5,19 +5,10 @@ from collections.abc import Hashable
 from typing import Final, Protocol
 from urllib.parse import unquote
 
-import orjson
-
-from tocsin.model.errors import RequestError, unauthorized
+from tocsin.wire.messaging.refusals import NO_TOKEN, TOKEN_TWICE, RestError
 from tocsin.wire.request import Request
 
 PARAMETER: Final = "access_token"
-CODES: Final = {
-    400: ("bad-request", "The token must be in one place."),
-    401: ("unauthorized", "A valid token is needed."),
-    403: ("forbidden", "This token may not do that."),
-    429: ("rate-limited", "Too many failed attempts."),
-    503: ("unavailable", "Tokens cannot be checked now."),
-}
 
 
 class Guard(Protocol):
@@ -46,13 +37,7 @@ def presented_token(request: Request) -> str | None:
         if unquote(name) == PARAMETER:
             found.append(unquote(value))
     if len(found) > 1:
-        raise RequestError(
-            400,
-            "SVC0002",
-            PARAMETER,
-            label="invalid_value",
-            headers=[("WWW-Authenticate", 'Bearer error="invalid_request"')],
-        )
+        raise TOKEN_TWICE.refused()
     return found[0] if found else None
 
 
@@ -60,7 +45,7 @@ def wanted_token(request: Request) -> str:
     """The same, where there must be one: else 401 without a reason."""
     token = presented_token(request)
     if token is None:
-        raise unauthorized("token_missing")
+        raise NO_TOKEN.refused()
     return token
 
 
@@ -68,12 +53,6 @@ def token_key(request: Request) -> Hashable:
     """A digest of the token (MS-8); None where there is none that could be judged."""
     try:
         token = presented_token(request)
-    except RequestError:
+    except RestError:
         return None
     return None if token is None else hashlib.sha256(token.encode(errors="replace")).digest()
-
-
-def refusal_body(error: RequestError) -> bytes:
-    """What a page can read of a refusal (MS-6)."""
-    code, text = CODES.get(error.status, ("unavailable", "Refused."))
-    return orjson.dumps({"error": {"code": code, "text": text}})

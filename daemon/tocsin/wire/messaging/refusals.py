@@ -71,10 +71,18 @@ class MessageError:
 
 
 class RestError(RequestError):
-    """A refused request of this face: its body is `{"error":{"code","text"}}` (MS-6)."""
+    """A refused request of this face: its body is `{"error":{"code","text"}}` (MS-6).
+
+    `label` is the word for metrics and logs, the code where there is no better one.
+    """
 
     def __init__(
-        self, error: MessageError, *, status: int | None = None, challenge: str | None = None
+        self,
+        error: MessageError,
+        *,
+        status: int | None = None,
+        challenge: str | None = None,
+        label: str | None = None,
     ) -> None:
         headers = [] if challenge is None else [(CHALLENGE, challenge)]
         if error.retry_after is not None:
@@ -83,7 +91,7 @@ class RestError(RequestError):
             STATUS[error.code] if status is None else status,
             "POL0001",
             error.code.value,
-            label=error.code.value,
+            label=error.code.value if label is None else label,
             headers=headers,
         )
         self.error = error
@@ -95,50 +103,60 @@ class RestError(RequestError):
 
 @attrs.frozen
 class Refusal:
-    """A row of section 3's table: what somebody is told who is not let in.
+    """A row of section 3's table: what somebody is told who is not let in, and the word that the
+    other faces have for it in metrics and logs.
 
     Make a new `RequestError` of it for each request.
     """
 
     status: int
     error: MessageError
+    label: str
     challenge: str | None = None
 
     def refused(self) -> RestError:
         """The error to raise."""
-        return RestError(self.error, status=self.status, challenge=self.challenge)
+        return RestError(self.error, status=self.status, challenge=self.challenge, label=self.label)
 
 
-NO_TOKEN: Final = Refusal(401, MessageError(ErrorCode.UNAUTHORIZED, "A token is needed."), "Bearer")
+NO_TOKEN: Final = Refusal(
+    401, MessageError(ErrorCode.UNAUTHORIZED, "A token is needed."), "token_missing", "Bearer"
+)
 INVALID_TOKEN: Final = Refusal(
     401,
     MessageError(ErrorCode.UNAUTHORIZED, _TEXTS[ErrorCode.UNAUTHORIZED]),
+    "token_invalid",
     'Bearer error="invalid_token"',
 )
 TOKEN_TWICE: Final = Refusal(
     400,
     MessageError(ErrorCode.BAD_REQUEST, "The token must be in one place."),
+    "invalid_value",
     'Bearer error="invalid_request"',
 )
 NOT_ALLOWED: Final = Refusal(
     403,
     MessageError(ErrorCode.FORBIDDEN, _TEXTS[ErrorCode.FORBIDDEN]),
+    "scope_missing",
     'Bearer error="insufficient_scope"',
 )
 FOREIGN_ORIGIN: Final = Refusal(
-    403, MessageError(ErrorCode.FORBIDDEN, "Pages of this origin are not let in.")
+    403, MessageError(ErrorCode.FORBIDDEN, "Pages of this origin are not let in."), "origin_denied"
 )
 CANNOT_ASK: Final = Refusal(
-    503, MessageError(ErrorCode.UNAVAILABLE, "Tokens cannot be checked now.", NO_KEYS_RETRY)
+    503,
+    MessageError(ErrorCode.UNAVAILABLE, "Tokens cannot be checked now.", NO_KEYS_RETRY),
+    "no_keys",
 )
 
 
 def in_our_words(error: RequestError) -> RestError:
-    """The same refusal as this face says it: status and headers stay, the body is ours (MS-6)."""
+    """The same refusal as this face says it: status, headers and label stay, the body is ours
+    (MS-6)."""
     if isinstance(error, RestError):
         return error
     code = _code_of(error.status)
-    ours = RestError(MessageError(code, _TEXTS[code]), status=error.status)
+    ours = RestError(MessageError(code, _TEXTS[code]), status=error.status, label=error.label)
     ours.headers = error.headers
     return ours
 
