@@ -100,7 +100,8 @@ class Escalation:
             self._metrics.escalations["socket"].inc(held)
 
     def left(self, channel: Channel) -> None:
-        """A client is gone: what waits for it, and for no other socket of its device, is due."""
+        """A client is gone: what waits for it, and for no other socket of its device, is due; not
+        what tells of messages while these come to the device."""
         account = self._directory.cached(channel.user)
         if account is None:
             return
@@ -110,7 +111,27 @@ class Escalation:
         holding = [one for one in kin if one.escalates_at > now]
         if holding:
             connected = [one for one in kin if self._is_connected(one)]
-            self._store.escalate(holding, connected, now=now, then=self._due)
+            messages = False if self.is_device_live(*device) else None
+            self._store.escalate(holding, connected, now=now, then=self._due, messages=messages)
+
+    def device_left(self, user: str, correlator: str | None) -> None:
+        """The last messaging connection of a device is gone, or, with None, the last that counted
+        for all of the user's: what tells of messages and waits for no socket is due (MS-50). Of a
+        user who is not in memory any more it is when its time is up."""
+        account = self._directory.cached(user)
+        if account is None:
+            return
+        now = self._clock()
+        holding = [
+            one
+            for one in account.channels.values()
+            if one.escalates_at > now
+            and correlator in {None, one.client_correlator}
+            and not self.is_device_live(user, one.client_correlator)
+        ]
+        if holding:
+            connected = [one for one in account.channels.values() if self._is_connected(one)]
+            self._store.escalate(holding, connected, now=now, then=self._due, messages=True)
 
     def cancelled(self, ended: Ended) -> None:
         """Receipts came first; what stood behind the cancelled may be due."""

@@ -153,7 +153,7 @@ class Ingest:
 
         def done(error: StoreError | None) -> None:
             on_done(error)
-            if error is None and not _is_repeat(acceptance):
+            if error is None and (mail is None or mail.repeat is None):
                 for one in acceptance.notifications:
                     self._metrics.notifications_accepted[one.service].inc()
 
@@ -209,7 +209,7 @@ class Ingest:
         def done(error: StoreError | None) -> None:
             self._bounds.applied(acceptance)
             on_done(error)
-            if error is None and not _is_repeat(acceptance):
+            if error is None:
                 self._tell(acceptance)
                 self._escalation.committed(acceptance)
                 self._handover.committed(acceptance)
@@ -243,11 +243,6 @@ class Ingest:
                 accepted[notification.service] = accepted.get(notification.service, 0) + 1
         for service, count in accepted.items():
             self._metrics.notifications_accepted[service].inc(count)
-
-
-def _is_repeat(acceptance: Acceptance) -> bool:
-    """Its message was sent before; the store has kept nothing of it."""
-    return acceptance.mail is not None and acceptance.mail.repeat is not None
 
 
 def _at(repeats: Mapping[int, int], place: int | None) -> int | None:
