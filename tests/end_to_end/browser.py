@@ -96,9 +96,20 @@ async def open_page(
     """A browser showing `pages/<name>#<parameters>`; its log stays in `folder`."""
     origin = await Origin.start(nursery)
     url = f"{origin.url}/{name}#{urlencode(parameters)}"
+    async with running(chromium, folder, url) as (process, _profile):
+        nursery.start_soon(_close_after, process, origin)
+        yield Page(origin.reports)
+
+
+@asynccontextmanager
+async def running(
+    chromium: str, folder: Path, *arguments: str
+) -> AsyncIterator[tuple[trio.Process, Path]]:
+    """A browser with a fresh profile: its process, and the profile's folder."""
     with _home() as home, _noting(folder / "browser.log") as log:
+        profile = Path(home) / "profile"
         process = await trio.lowlevel.open_process(
-            [chromium, *FLAGS, f"--user-data-dir={home}/profile", url],
+            [chromium, *FLAGS, f"--user-data-dir={profile}", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -106,8 +117,7 @@ async def open_page(
             start_new_session=True,
         )
         try:
-            nursery.start_soon(_close_after, process, origin)
-            yield Page(origin.reports)
+            yield process, profile
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + BOUND):
                 _kill_group(process)

@@ -1,0 +1,145 @@
+"""Chromium's windows as a person has them, by the DevTools protocol.
+
+    async with browser(chromium, tmp_path) as windows:
+        alice = await windows.open("http://127.0.0.1:9464/chat#token=...")
+        await alice.submit("#direct", id="bob")
+        await alice.shows("#title", "bob")
+
+For pages of the daemon's own, which report to nobody. Everything is done from outside of the page,
+so its Content-Security-Policy stays as it is.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import trio
+import trio_websocket
+from tests.end_to_end.browser import running
+from tests.end_to_end.daemon import BOUND, until
+
+PORT_FILE = "DevToolsActivePort"
+# A window that is not in front is not slower than others here.
+LIVELY = (
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+)
+
+
+class Windows:
+    """The open windows of a browser."""
+
+    def __init__(self, socket: trio_websocket.WebSocketConnection) -> None:
+        self._socket = socket
+        self._numbers = count(1)
+        self._turn = trio.Lock()
+
+    async def open(self, url: str) -> "Window":
+        """One more, in front of its person like every other."""
+        target = await self.call("Target.createTarget", url=url, newWindow=True)
+        attached = await self.call(
+            "Target.attachToTarget", targetId=target["targetId"], flatten=True
+        )
+        window = Window(self, attached["sessionId"])
+        await window.focus(has_it=True)
+        return window
+
+    async def call(self, method: str, session: str | None = None, **params: Any) -> Any:
+        """What a command comes to; AssertionError where it fails."""
+        number = next(self._numbers)
+        command = {"id": number, "method": method, "params": params}
+        if session is not None:
+            command["sessionId"] = session
+        async with self._turn:
+            with trio.fail_after(BOUND):
+                await self._socket.send_message(json.dumps(command))
+                while (answer := json.loads(await self._socket.get_message())).get("id") != number:
+                    pass
+        assert "error" not in answer, (method, answer["error"])
+        return answer["result"]
+
+
+class Window:
+    """One of them, by the selectors of what is in it."""
+
+    def __init__(self, windows: Windows, session: str) -> None:
+        self._windows = windows
+        self._session = session
+
+    async def focus(self, *, has_it: bool) -> None:
+        """Whether its person looks at it."""
+        await self._windows.call(
+            "Emulation.setFocusEmulationEnabled", self._session, enabled=has_it
+        )
+
+    async def text(self, selector: str) -> str:
+        """The text of what is there; "" where nothing is."""
+        return str(await self._evaluate(f"{_find(selector)}?.textContent ?? ''"))
+
+    async def shows(self, selector: str, text: str) -> None:
+        """Wait until this text is there."""
+
+        async def is_there() -> bool:
+            return text in await self.text(selector)
+
+        try:
+            await until(is_there, f"{text!r} at {selector}")
+        except AssertionError as error:
+            error.add_note(f"The window: {await self.text('body > main')!r}")
+            raise
+
+    async def count(self, selector: str) -> int:
+        """How many there are."""
+        return int(
+            await self._evaluate(f"document.querySelectorAll({json.dumps(selector)}).length")
+        )
+
+    async def click(self, selector: str) -> None:
+        """Click it."""
+        await self._evaluate(f"{_find(selector)}.click()")
+
+    async def fill(self, selector: str, value: str) -> None:
+        """Have it hold a value, as if typed or chosen."""
+        await self._evaluate(
+            f"""(() => {{
+                const one = {_find(selector)};
+                one.value = {json.dumps(value)};
+                for (const name of ["input", "change"])
+                    one.dispatchEvent(new Event(name, {{ bubbles: true }}));
+            }})()"""
+        )
+
+    async def submit(self, form: str, **fields: str) -> None:
+        """Fill in a form and send it."""
+        for name, value in fields.items():
+            await self.fill(f"{form} [name={name}]", value)
+        await self._evaluate(f"{_find(form)}.requestSubmit()")
+
+    async def _evaluate(self, expression: str) -> Any:
+        done = await self._windows.call(
+            "Runtime.evaluate", self._session, expression=expression, returnByValue=True
+        )
+        assert "exceptionDetails" not in done, (expression, done["exceptionDetails"])
+        return done["result"].get("value")
+
+
+@asynccontextmanager
+async def browser(chromium: str, folder: Path) -> AsyncIterator[Windows]:
+    """A browser without a window; its log stays in `folder`."""
+    arguments = (*LIVELY, "--remote-debugging-port=0", "about:blank")
+    async with running(chromium, folder, *arguments) as (_process, profile):
+        port_file = profile / PORT_FILE
+        await until(lambda: port_file.exists() and "\n" in port_file.read_text(), "a browser")
+        port, path = port_file.read_text().split("\n")
+        async with trio_websocket.open_websocket(
+            "127.0.0.1", int(port), path, use_ssl=False
+        ) as socket:
+            yield Windows(socket)
+
+
+def _find(selector: str) -> str:
+    return f"document.querySelector({json.dumps(selector)})"
