@@ -58,7 +58,8 @@ class Match:
     path_values: dict[str, str]
 
 
-Mount = Callable[[Request], Route]
+Mount = Callable[[Request], Route | None]
+"""None: a preflight."""
 
 
 @attrs.define

@@ -27,11 +27,13 @@ class Page(Generic[T]):
 
 @attrs.frozen
 class LogQuery:
-    """Which lines of the delivery log: all that are given must match, at least one is."""
+    """Which lines of the delivery log: all that are given must match, at least one is.
+    `notification_ids`: any of them."""
 
     channel_id: str | None = None
     user: str | None = None
     notification_id: str | None = None
+    notification_ids: Sequence[str] | None = None
 
 
 @attrs.frozen

@@ -20,17 +20,22 @@ SCOPE: Final = "messaging"
 CORRELATOR: Final = "correlator"
 
 
-def is_allowed(principal: Principal) -> bool:
-    """Whether a good token lets its subscriber in."""
-    return principal.is_active and principal.may(SCOPE)
+def is_allowed(principal: Principal, scope: str = SCOPE) -> bool:
+    """Whether a good token lets its bearer in."""
+    return principal.is_active and principal.may(scope)
+
+
+def check_allowed(principal: Principal, scope: str) -> None:
+    """Raise 403 where it does not."""
+    if not is_allowed(principal, scope):
+        raise NOT_ALLOWED.refused()
 
 
 def check_subscriber(principal: Principal) -> None:
-    """Raise 401 or 403 for a good token that lets nobody in."""
+    """Raise 401 or 403 for a good token that speaks for no subscriber, or not here."""
     if not principal.subscriber:
         raise INVALID_TOKEN.refused()
-    if not is_allowed(principal):
-        raise NOT_ALLOWED.refused()
+    check_allowed(principal, SCOPE)
 
 
 def correlator_of(request: Request) -> str | None:

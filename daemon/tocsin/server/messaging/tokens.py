@@ -19,7 +19,6 @@ import attrs
 import trio
 
 from tocsin.delivery.revocations import Revocations
-from tocsin.messaging.link import Link
 from tocsin.model.errors import RequestError
 from tocsin.model.principal import Principal
 from tocsin.ops.service import Progress
@@ -34,6 +33,13 @@ FORBIDDEN: Final = (3003, "Forbidden")
 CRASHED: Final = "Internal error"
 LOOK: Final = 60.0
 CONCURRENCY: Final = 16
+
+
+class Ending(Protocol):
+    """What lives by a token; told apart by identity."""
+
+    def end(self, code: int, reason: str) -> None:
+        """Close it; no-op when it has ended."""
 
 
 class WatchSettings(Protocol):
@@ -62,10 +68,10 @@ class _Token:
 
 @attrs.define(eq=False)
 class _Life:
-    """One connection as the bearer of its token, and in the wheel. Without a `link` it is over."""
+    """One connection as the bearer of its token, and in the wheel. `one` None: it is over."""
 
     principal: Principal
-    link: Link | None
+    one: Ending | None
     token: _Token
     seconds_left: Callable[[Principal], float]
 
@@ -75,12 +81,12 @@ class _Life:
 
     def close(self, code: int, reason: str) -> None:
         """Close the connection, if there is still one."""
-        if self.link is not None:
-            self.link.end(code, reason)
+        if self.one is not None:
+            self.one.end(code, reason)
 
     def tick(self, now: float) -> float | None:
         """Close if the token is over; when to look again."""
-        if self.link is None:
+        if self.one is None:
             return None
         left = self.seconds_left(self.token.principal)
         if left > 0:
@@ -116,13 +122,13 @@ class TokenWatch:
         self._schedule = schedule
         self._now = now
         self._concurrency = concurrency
-        self._lives: dict[Link, _Life] = {}
+        self._lives: dict[Ending, _Life] = {}
         self._known: dict[str, _Token] = {}
 
     def __len__(self) -> int:
         return len(self._lives)
 
-    def begin(self, link: Link, admitted: Admitted) -> bool:
+    def begin(self, one: Ending, admitted: Admitted) -> bool:
         """From here on the connection ends with its token, until `ended`.
 
         False: the token was revoked since the guard has seen it; close the connection 3000.
@@ -131,22 +137,22 @@ class TokenWatch:
         token = self._known.get(principal.digest) or _Token(
             admitted.token, principal, self.tokens.is_introspected(admitted.token)
         )
-        life = _Life(principal, link, token, self._seconds_left)
+        life = _Life(principal, one, token, self._seconds_left)
         if not self._revocations.bear(life):
             return False
         self._known[principal.digest] = token
-        self._lives[link] = life
+        self._lives[one] = life
         token.living.add(life)
         if self._settings.cut_on_token_expiry:
             self._schedule(life, self._now() + min(self._seconds_left(principal), LOOK))
         return True
 
-    def ended(self, link: Link, admitted: Admitted) -> None:
+    def ended(self, one: Ending, admitted: Admitted) -> None:
         """The connection is gone; no-op where it never began."""
-        life = self._lives.pop(link, None)
+        life = self._lives.pop(one, None)
         if life is None:
             return
-        life.link = None
+        life.one = None
         self._revocations.let_go(life)
         life.token.living.discard(life)
         if not life.token.living:

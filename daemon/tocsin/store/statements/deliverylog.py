@@ -93,16 +93,18 @@ def read_log(
         return Page([], None)
     top = last + 1 if before is None else min(before, last + 1)
     bottom = max(top - look, first)
+    ids = None if query.notification_ids is None else as_json(query.notification_ids)
     wanted = [
-        (column, value)
-        for column, value in (
-            ("channel", query.channel_id),
-            ("user", query.user),
-            ("notification", query.notification_id),
+        (condition, value)
+        for condition, value in (
+            ("channel = ?", query.channel_id),
+            ("user = ?", query.user),
+            ("notification = ?", query.notification_id),
+            (f"notification {IN_LIST}", ids),
         )
         if value is not None
     ]
-    conditions = "".join(f" AND {column} = ?" for column, _ in wanted)
+    conditions = "".join(f" AND {condition}" for condition, _ in wanted)
     found = fetch_all(
         db.execute(
             f"SELECT key, {ATTEMPT} FROM attempt WHERE key >= ? AND key < ?{conditions}"

@@ -1,0 +1,109 @@
+"""What a subscriber reads over REST: his Log, his Rooms, histories (messaging.md, section 11)."""
+
+from typing import Final
+
+import attrs
+import trio
+
+from tocsin.messaging.receipts import Receipts
+from tocsin.messaging.register import Register
+from tocsin.messaging.rooms import Rooms
+from tocsin.messaging.settings import MessagingLimits
+from tocsin.model.conversation import Subscriber
+from tocsin.model.errors import StoreError
+from tocsin.model.principal import Principal
+from tocsin.server.messaging.guard import correlator_of
+from tocsin.server.messaging.history import Histories, Wanted
+from tocsin.store.mail import LogPage
+from tocsin.store.messages import Messages
+from tocsin.wire.messaging import rest
+from tocsin.wire.messaging.cursor import OLDEST, cursor, seq_of
+from tocsin.wire.messaging.parts import MOST_ENTRIES, fitting
+from tocsin.wire.request import Request
+
+START: Final = 0
+
+
+@attrs.frozen(kw_only=True)
+class Readouts:
+    """Bodies of answers. They raise `Refused`, `RestError` and `StoreError`; cancelled, they leave
+    nothing behind. `epoch` is that of all cursors (MS-60)."""
+
+    store: Messages
+    register: Register
+    rooms: Rooms
+    histories: Histories
+    receipts: Receipts
+    limits: MessagingLimits
+    epoch: str
+
+    async def reader(self, principal: Principal) -> Subscriber:
+        """Who asks."""
+        return await self.register.subscriber(principal.domain, principal.subscriber)
+
+    async def log(self, reader: Subscriber, request: Request) -> bytes:
+        """GET `/log`: what follows a cursor, as a `resume` tells it (MS-62, MS-63).
+
+        Whoever names a place in his Log has what is before it, and so has the device he names
+        (MS-54, MS-55); what he is given now is not proven by that.
+        """
+        query = rest.log_query(request.params, self.limits)
+        after = START if query.after == OLDEST else seq_of(query.after, self.epoch)
+        page = await read_log(self.store, reader.key, after=after or START, limit=query.limit)
+        if after is None or after > page.state.last:
+            end = cursor(self.epoch, page.state.last)
+            return rest.log_page([], cursor=end, complete=False, more=False)
+        if query.proves:
+            self.receipts.resumed(reader, after, correlator=correlator_of(request))
+        is_complete = not query.proves or after >= page.state.trimmed
+        return self._log_page(page, complete=is_complete)
+
+    async def memberships(self, reader: Subscriber, _request: Request) -> bytes:
+        """GET `/channels`: the reader's memberships."""
+        return rest.rooms(await self.rooms.memberships(reader))
+
+    async def members(self, reader: Subscriber, request: Request) -> bytes:
+        """GET `/channels/{channel-id}/subscribers`: a Room's members by their ids."""
+        views, more = await self.rooms.members_page(
+            reader,
+            request.path_values["roomId"],
+            after=rest.members_after(request.params),
+            limit=MOST_ENTRIES,
+        )
+        return rest.members_page(views, more=more)
+
+    async def history(self, reader: Subscriber, request: Request) -> bytes:
+        """GET `/history`: as the message of that name (MS-28)."""
+        query = rest.history_query(request.params, self.limits)
+        wanted = Wanted(
+            party=query.party, before=query.before, after=query.after, limit=query.limit
+        )
+        page = await self.histories.page(reader, wanted)
+        return rest.history_page(page.entries, more=page.more)
+
+    def _log_page(self, page: LogPage, *, complete: bool) -> bytes:
+        """As much of a page as fits into an answer."""
+        texts = fitting(
+            [one.rendered.text(cursor=cursor(self.epoch, one.seq)) for one in page.entries]
+        )
+        last = page.entries[len(texts) - 1].seq if texts else page.state.last
+        end = cursor(self.epoch, last)
+        more = last < page.state.last
+        return rest.log_page(texts, cursor=end, complete=complete, more=more)
+
+
+async def read_log(store: Messages, key: int, *, after: int, limit: int) -> LogPage:
+    """Entries of a subscriber's Log beyond `after`; raises StoreError."""
+    came = trio.Event()
+    outcome: list[LogPage | StoreError] = []
+
+    def then(page: LogPage | None, error: StoreError | None) -> None:
+        outcome.extend(one for one in (page, error) if one is not None)
+        came.set()
+
+    store.read_entries(key, after=after, limit=limit, then=then)
+    await came.wait()
+    [found] = outcome
+    if isinstance(found, StoreError):
+        raise found
+    return found
