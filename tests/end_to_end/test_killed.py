@@ -3,12 +3,11 @@
 import os
 import random
 import socket
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-import apsw
 import pytest
 import trio
 from tests.end_to_end.accounting import Ledger
@@ -16,10 +15,12 @@ from tests.end_to_end.cast import Cast
 from tests.end_to_end.clients import Platform, User, chat, id_of
 from tests.end_to_end.daemon import Daemon, until
 from tests.end_to_end.deaths import Deaths
+from tests.end_to_end.http_connection import get
 from tests.end_to_end.load import Load
 from tests.end_to_end.notification_socket import open_socket
 from tests.end_to_end.producers import MOST_OPEN
 from tests.end_to_end.quota import FileLimit
+from tests.end_to_end.remains import deliveries_in, remains_in
 from tests.fakes import receiver
 
 pytestmark = pytest.mark.end_to_end
@@ -104,39 +105,46 @@ async def survive(
 ) -> Ledger:
     """Let everybody at the daemon, cause trouble, let it calm down, and judge the books."""
     hook = await receiver.start(nursery)
-    async with Daemon(folder, SETTINGS) as daemon, trio.open_nursery() as clients:
+    async with Daemon(folder, SETTINGS) as daemon:
         load = Load(daemon, Ledger(), random.Random(SEED))
         ledger = load.ledger
-        cast = await Cast.enter(load, hook, clients)
-        async with trio.open_nursery() as restless:
-            restless.start_soon(cast.mover.run)
-            async with trio.open_nursery() as producers:
-                for producer in cast.producers():
-                    producers.start_soon(producer.run)
-                await trouble(load)
-                load.calm.set()
-            restless.cancel_scope.cancel()
-        await cast.mover.clear()
-        with explained_by(ledger):
-            await until(lambda: not ledger.open, f"all arrives (seed {SEED})")
-        await until(partial(all_settled, daemon), f"all is settled (seed {SEED})")
-        dead = await daemon.metric("tocsin_dead_letters", type="Webhooks")
-        clients.cancel_scope.cancel()
-    assert (ledger.missing(), ledger.mistakes(), dead) == ([], [], 0), f"seed {SEED}"
+        async with trio.open_nursery() as clients:
+            cast = await Cast.enter(load, hook, clients)
+            async with trio.open_nursery() as restless:
+                restless.start_soon(cast.mover.run)
+                async with trio.open_nursery() as producers:
+                    for producer in cast.producers():
+                        producers.start_soon(producer.run)
+                    await trouble(load)
+                    load.calm.set()
+                restless.cancel_scope.cancel()
+            await cast.mover.clear()
+            async with explained(daemon, ledger):
+                await until(lambda: not ledger.open, f"all arrives (seed {SEED})")
+                await until(partial(all_settled, daemon), f"all is settled (seed {SEED})")
+            dead = await daemon.metric("tocsin_dead_letters", type="Webhooks")
+            clients.cancel_scope.cancel()
+        assert (ledger.missing(), ledger.mistakes(), dead) == ([], [], 0), f"seed {SEED}"
     assert deliveries_in(folder) == 0, f"seed {SEED}"
     assert cast.page.reloads
     assert cast.mover.deleted
     return ledger
 
 
-@contextmanager
-def explained_by(ledger: Ledger) -> Iterator[None]:
-    """A failure says what the books have to say."""
+@asynccontextmanager
+async def explained(daemon: Daemon, ledger: Ledger) -> AsyncIterator[None]:
+    """A failure says what the books have to say, and what is left in the store and its lanes."""
+    failure = None
     try:
         yield
     except AssertionError as error:
-        error.add_note(f"missing: {ledger.missing()[:9]}, mistakes: {ledger.mistakes()[:9]}")
-        raise
+        failure = error
+    if failure is not None:
+        failure.add_note(f"missing: {ledger.missing()[:9]}, mistakes: {ledger.mistakes()[:9]}")
+        failure.add_note(remains_in(daemon.folder))
+        with suppress(OSError), trio.move_on_after(1):
+            failure.add_note((await get(daemon.admin, "/admin/v1/lanes")).body.decode())
+        raise failure
 
 
 def more_refused(ledger: Ledger) -> Callable[[], bool]:
@@ -156,9 +164,3 @@ async def all_settled(daemon: Daemon) -> bool:
     kinds = ("websockets", "LongPolling", "Webhooks")
     depths = [await daemon.metric("tocsin_queue_depth", type=kind) for kind in kinds]
     return not any(depths)
-
-
-def deliveries_in(folder: Path) -> int:
-    """How many deliveries there really are in a store that nobody has open."""
-    with closing(apsw.Connection(str(folder / "state" / "tocsin.db"))) as store:
-        return int(store.execute("SELECT count(*) FROM delivery").get)
