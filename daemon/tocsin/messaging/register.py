@@ -101,6 +101,7 @@ class Register:
         one = self._by_key.get(key)
         if one is None:
             return self._take_in(key, domain, id_, is_known=is_known, is_stored=True)
+        one.is_known = one.is_known or is_known
         return one
 
     # -- Rooms -----------------------------------------------------------------------------

@@ -102,7 +102,9 @@ class RoomAct:
             self.enter_log(member.subscriber, texts[member.administrator])
 
     def invite(self, subscriber: Subscriber, invitation: Invitation, text: Rendered) -> Posted:
-        """Open an invitation."""
+        """Open an invitation. One that is over makes way: the new one is the youngest."""
+        if subscriber.key in self.room.invited:
+            self.withdraw(subscriber)
         self.room.invited[subscriber.key] = invitation
         self.mail.changes.append(PutInvitation(self.room, subscriber.key, invitation))
         return self.enter_log(subscriber, text)

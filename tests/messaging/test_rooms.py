@@ -1,0 +1,465 @@
+"""tocsin.messaging.rooms: coming, going, and what others are told of it."""
+
+import pytest
+import trio
+import trio.testing
+from tests.fakes.messaging_world import (
+    DOMAIN,
+    MessagingWorld,
+    administrators,
+    members,
+    names,
+    texts,
+)
+
+from tocsin.messaging.refused import Refused
+from tocsin.messaging.settings import MessagingLimits
+from tocsin.model.errors import RequestError
+from tocsin.wire.messaging.clientmessages import CreateRoom
+from tocsin.wire.messaging.words import Availability
+
+MINUTE = 60_000
+
+
+@pytest.fixture
+async def world() -> MessagingWorld:
+    return MessagingWorld()
+
+
+async def refused(code: str, act: object) -> Refused:
+    """An act is refused with this code."""
+    with pytest.raises(Refused) as caught:
+        await act  # type: ignore[misc]
+    assert caught.value.error.code == code
+    return caught.value
+
+
+async def test_who_makes_a_room_runs_it(world: MessagingWorld) -> None:
+    """MS-47, section 6: the creator is answered with an `invitation`, token and all; it has the
+    cursor of the entry that his other connections and a replay get, `membership` joined."""
+    here, there = await world.people("ann", "ann")
+    asked = CreateRoom(name="Day shift", invite_token="s3", attributes=b'{"a":1}')
+    reply = await world.rooms.create(here, asked)
+    said = members(reply)
+    room = await world.find(said["channel-id"])
+    assert said == {
+        "type": "invitation",
+        "channel-id": room.id,
+        "name": "Day shift",
+        "from": "ann",
+        "administrator": True,
+        "attributes": {"a": 1},
+        "invite-token": "s3",
+    }
+    joined = {
+        "type": "membership",
+        "change": "joined",
+        "channel": {
+            "channel-id": room.id,
+            "name": "Day shift",
+            "administrator": True,
+            "attributes": {"a": 1},
+        },
+    }
+    assert texts(there) == [joined]
+    assert texts(here) == []
+    assert reply.entry is here.entries[0]
+    assert reply.entry.seq == 1
+    assert await world.log_of(here.subscriber) == [joined]
+    assert (names(room), administrators(room)) == (["ann"], {"ann"})
+    assert here.notices == there.notices == []
+
+
+async def test_a_token_lets_in(world: MessagingWorld) -> None:
+    """MS-32, MS-36, MS-47: who joins has `membership` joined as his reply, his other connections
+    have it as an entry, and all connections of the others are told of him."""
+    ann, ann2, bob, bob2 = await world.people("ann", "ann", "bob", "bob")
+    room_id = await world.room_of(ann)
+    world.announce(bob, Availability.BUSY, "there")
+    reply = await world.join(bob, room_id)
+    joined = {
+        "type": "membership",
+        "change": "joined",
+        "channel": {"channel-id": room_id, "name": "Day shift", "administrator": False},
+    }
+    assert members(reply) == joined
+    assert reply.entry is not None
+    assert texts(bob) == []
+    assert texts(bob2) == [joined]
+    told = {
+        "type": "subscriber",
+        "change": "joined",
+        "channel-id": room_id,
+        "subscriber": {
+            "id": "bob",
+            "status": "there",
+            "availability": "busy",
+            "administrator": False,
+            "attributes": {},
+        },
+    }
+    assert ann.notices == ann2.notices == [told]
+    assert bob.notices == bob2.notices == []
+    assert names(await world.find(room_id)) == ["ann", "bob"]
+
+
+async def test_the_invisible_join_unseen(world: MessagingWorld) -> None:
+    """MS-40: who has not announced is shown without status and attributes, as in the example of
+    section 6."""
+    ann, bob = await world.people("ann", "bob")
+    room_id = await world.room_of(ann)
+    world.announce(bob, Availability.INVISIBLE, "hidden")
+    await world.join(bob, room_id)
+    assert ann.notices[0]["subscriber"] == {
+        "id": "bob",
+        "status": "",
+        "availability": "invisible",
+        "administrator": False,
+        "attributes": {},
+    }
+
+
+async def test_joining_twice_is_fine(world: MessagingWorld) -> None:
+    """Section 5: a member is answered as if he joined; nothing is written and nobody told, even if
+    the token is wrong by now, and he keeps his rights."""
+    ann, bob = await world.people("ann", "bob")
+    room_id = await world.room_of(ann, bob)
+    reply = await world.join(ann, room_id, "wrong")
+    assert reply.entry is None
+    assert members(reply)["change"] == "joined"
+    assert members(reply)["channel"]["administrator"] is True
+    assert ann.entries == bob.entries == []
+    assert ann.notices == bob.notices == []
+
+
+async def test_whoever_may_not_join_finds_nothing(world: MessagingWorld) -> None:
+    """MS-32: a wrong token, no token, a Room without one, of another domain, or none at all: one
+    answer, and no effect."""
+    ann, bob = await world.people("ann", "bob")
+    foreign = await world.connect("bob", domain="else")
+    room_id = await world.create(ann)
+    closed = await world.create(ann, invite_token=None)
+    attempts = [
+        (bob, room_id, "wrong"),
+        (bob, room_id, None),
+        (bob, closed, None),
+        (bob, closed, "s3"),
+        (foreign, room_id, "s3"),
+        (bob, "r-nowhere", "s3"),
+    ]
+    errors = [
+        (await refused("not-found", world.join(link, where, token))).error
+        for link, where, token in attempts
+    ]
+    assert len(set(errors)) == 1
+    assert names(await world.find(room_id)) == ["ann"]
+    assert bob.entries == ann.notices == []
+
+
+async def test_guessing_is_limited(world: MessagingWorld) -> None:
+    """MS-32: after ten joins in a minute that found nothing even the right token is
+    `rate-limited`, for that subscriber, on all his connections; a minute later it is not."""
+    ann, bob, bob2, cat = await world.people("ann", "bob", "bob", "cat")
+    room_id = await world.create(ann)
+    for number in range(10):
+        await refused("not-found", world.join((bob, bob2)[number % 2], room_id, "guess"))
+        world.at += 1000
+    error = (await refused("rate-limited", world.join(bob2, room_id))).error
+    assert error.retry_after == 50
+    await world.join(cat, room_id)
+    world.at += 50_000
+    await world.join(bob, room_id)
+
+
+async def test_the_invited_never_guess(world: MessagingWorld) -> None:
+    """MS-32: an open invitation lets in who has guessed too often; a member may join again."""
+    ann, bob = await world.people("ann", "bob")
+    room_id = await world.create(ann)
+    for _ in range(10):
+        await refused("not-found", world.join(bob, room_id, "guess"))
+    await refused("rate-limited", world.join(bob, room_id, "guess"))
+    await world.invite(ann, room_id, "bob")
+    await world.join(bob, room_id, None)
+    await world.join(bob, room_id, "guess")
+
+
+async def test_a_full_room_takes_nobody(world: MessagingWorld) -> None:
+    """Section 12: `conflict` for who could join otherwise; for the others there is no Room."""
+    world = MessagingWorld(limits=MessagingLimits(room_members=2))
+    ann, bob, cat = await world.people("ann", "bob", "cat")
+    room_id = await world.room_of(ann, bob)
+    await refused("conflict", world.join(cat, room_id))
+    await refused("not-found", world.join(cat, room_id, "wrong"))
+    await world.leave(bob, room_id)
+    await world.join(cat, room_id)
+
+
+async def test_nobody_is_in_too_many_rooms(world: MessagingWorld) -> None:
+    """Section 12: neither by making one nor by joining one; having left one makes room."""
+    world = MessagingWorld(limits=MessagingLimits(rooms_per_subscriber=2))
+    ann, bob = await world.people("ann", "bob")
+    room_id = await world.create(ann)
+    first = await world.create(bob)
+    await world.create(bob)
+    await refused("conflict", world.create(bob))
+    await refused("conflict", world.join(bob, room_id))
+    world.disconnect(bob)
+    await refused("conflict", world.join(bob, room_id))
+    await world.leave(bob, first)
+    await world.join(bob, room_id)
+
+
+async def test_two_that_race_for_the_last_place(world: MessagingWorld) -> None:
+    """Section 12: one of them gets it, the other `conflict`."""
+    world = MessagingWorld(limits=MessagingLimits(room_members=2))
+    ann, bob, cat = await world.people("ann", "bob", "cat")
+    room_id = await world.room_of(ann)
+    codes: list[str] = []
+
+    async def join(link: object) -> None:
+        try:
+            await world.join(link, room_id)  # type: ignore[arg-type]
+        except Refused as error:
+            codes.append(error.error.code)
+
+    async with trio.open_nursery() as nursery:
+        with world.store.held_up():
+            nursery.start_soon(join, bob)
+            nursery.start_soon(join, cat)
+            await trio.testing.wait_all_tasks_blocked()
+            assert codes == ["conflict"]
+    assert len((await world.find(room_id)).members) == 2
+
+
+async def test_leaving(world: MessagingWorld) -> None:
+    """Section 5, MS-47: `membership` left is the reply, and an entry for his other connections;
+    the others are told, he is not."""
+    ann, bob, bob2 = await world.people("ann", "bob", "bob")
+    room_id = await world.room_of(ann, bob)
+    bob2.entries.clear()
+    reply = await world.leave(bob, room_id)
+    left = {
+        "type": "membership",
+        "change": "left",
+        "channel": {"channel-id": room_id, "name": "Day shift", "administrator": False},
+    }
+    assert members(reply) == left
+    assert texts(bob) == []
+    assert texts(bob2) == [left]
+    [told] = ann.notices
+    assert (told["change"], told["channel-id"], told["subscriber"]["id"]) == (
+        "left",
+        room_id,
+        "bob",
+    )
+    assert bob.notices == bob2.notices == []
+    assert names(await world.find(room_id)) == ["ann"]
+    await refused("not-found", world.leave(bob, room_id))
+
+
+async def test_the_eldest_succeeds(world: MessagingWorld) -> None:
+    """MS-34: when the last administrator leaves, the member of longest standing becomes one: he is
+    told `membership` updated, the others that he was; also when all joined in one millisecond and
+    everything was read anew in between."""
+    links = await world.people("ann", "bob", "cat", "dan")
+    room_id = await world.room_of(*links)
+    world.restart()
+    _, bob, cat, dan = links
+    cat.notices.clear()
+    ann = await world.connect("ann")
+    await world.leave(ann, room_id)
+    room = await world.find(room_id)
+    assert (names(room), administrators(room)) == (["bob", "cat", "dan"], {"bob"})
+    assert texts(bob) == [
+        {
+            "type": "membership",
+            "change": "updated",
+            "channel": {"channel-id": room_id, "name": "Day shift", "administrator": True},
+        }
+    ]
+    heard = [(one["change"], one["subscriber"]["id"]) for one in cat.notices]
+    assert heard == [("left", "ann"), ("updated", "bob")]
+    assert cat.notices[1]["subscriber"]["administrator"] is True
+    assert texts(cat) == texts(dan) == []
+    world.restart()
+    assert administrators(await world.find(room_id)) == {"bob"}
+
+
+async def test_a_second_administrator_needs_no_successor(world: MessagingWorld) -> None:
+    """MS-34: only the last one is followed."""
+    ann, bob, cat = await world.people("ann", "bob", "cat")
+    room_id = await world.room_of(ann, bob, cat)
+    await world.appoint(ann, room_id, "cat")
+    await world.leave(ann, room_id)
+    assert administrators(await world.find(room_id)) == {"cat"}
+
+
+async def test_a_room_ends_with_its_last_member(world: MessagingWorld) -> None:
+    """MS-34: and with it its open invitations (MS-33)."""
+    ann, bob = await world.people("ann", "bob")
+    room_id = await world.room_of(ann)
+    await world.invite(ann, room_id, "bob")
+    await world.leave(ann, room_id)
+    assert await world.register.room(DOMAIN, room_id) is None
+    await refused("not-found", world.join(bob, room_id, None))
+    world.restart()
+    assert await world.register.room(DOMAIN, room_id) is None
+    assert await world.rooms.memberships(ann.subscriber) == []
+
+
+async def test_who_returns_begins_anew(world: MessagingWorld) -> None:
+    """MS-28, MS-34: who joins again is of the least standing, no administrator, and sees what was
+    sent since then."""
+    ann, bob = await world.people("ann", "bob")
+    room_id = await world.room_of(ann, bob)
+    room = await world.find(room_id)
+    before = room.members[bob.subscriber.key].joined_after
+    assert room.members[ann.subscriber.key].joined_after == ""
+    assert before > ""
+    await world.leave(ann, room_id)
+    await world.join(ann, room_id)
+    again = room.members[ann.subscriber.key]
+    assert (names(room), administrators(room)) == (["bob", "ann"], {"bob"})
+    assert again.joined_after > before
+    assert again.joined_at > room.members[bob.subscriber.key].joined_at
+    world.restart()
+    stored = (await world.find(room_id)).members[ann.subscriber.key]
+    assert (stored.joined_after, stored.joined_at) == (again.joined_after, again.joined_at)
+
+
+async def test_a_large_room_is_told_of_nobody(world: MessagingWorld) -> None:
+    """MS-41: beyond the limit members list instead; what concerns themselves they are told."""
+    world = MessagingWorld(room_limit=2)
+    ann, bob, cat = await world.people("ann", "bob", "cat")
+    room_id = await world.room_of(ann, bob)
+    await world.join(cat, room_id)
+    assert ann.notices == bob.notices == []
+    await world.update(ann, room_id, name="Night shift")
+    assert [one["change"] for one in texts(bob)] == ["updated"]
+    await world.leave(cat, room_id)
+    assert [one["change"] for one in ann.notices] == ["left"]
+
+
+async def test_what_is_not_stored_has_no_effect(world: MessagingWorld) -> None:
+    """MS-17, MS-21: nobody is told, nothing is kept, and the same works when the store does."""
+    ann, bob = await world.people("ann", "bob")
+    room_id = await world.room_of(ann)
+    world.store.refuses = lambda _mail: True
+    for act in (
+        world.join(bob, room_id),
+        world.leave(ann, room_id),
+        world.delete(ann, room_id),
+        world.update(ann, room_id, name="Night shift"),
+        world.invite(ann, room_id, "bob"),
+        world.create(bob),
+    ):
+        with pytest.raises(RequestError) as caught:
+            await act
+        assert caught.value.status == 503
+    world.store.refuses = lambda _mail: False
+    assert ann.entries == bob.entries == ann.notices == []
+    room = await world.find(room_id)
+    assert (names(room), room.name, room.invited) == (["ann"], "Day shift", {})
+    assert ann.subscriber.rooms == {room.key: room}
+    assert await world.rooms.memberships(bob.subscriber) == []
+    await world.join(bob, room_id)
+    assert names(room) == ["ann", "bob"]
+
+
+async def test_of_two_acts_under_way_one_may_fail(world: MessagingWorld) -> None:
+    """MS-17: what was decided meanwhile stands, what was refused is undone, and who was told what
+    is so."""
+    ann, bob, cat = await world.people("ann", "bob", "cat")
+    room_id = await world.room_of(ann)
+    world.store.refuses = lambda mail: mail.entries[0].subscriber_key == bob.subscriber.key
+    failed: list[RequestError] = []
+
+    async def join_in_vain() -> None:
+        try:
+            await world.join(bob, room_id)
+        except RequestError as error:
+            failed.append(error)
+
+    async with trio.open_nursery() as nursery:
+        with world.store.held_up():
+            nursery.start_soon(join_in_vain)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(world.join, cat, room_id)
+            await trio.testing.wait_all_tasks_blocked()
+            assert names(await world.find(room_id)) == ["ann", "bob", "cat"]
+    assert len(failed) == 1
+    assert names(await world.find(room_id)) == ["ann", "cat"]
+    assert [one["subscriber"]["id"] for one in ann.notices] == ["cat"]
+    assert bob.subscriber.rooms == {}
+
+
+async def test_who_stops_waiting_has_acted(world: MessagingWorld) -> None:
+    """MS-21: an act that was handed to the store takes effect though its connection has gone; the
+    others are told."""
+    ann, bob = await world.people("ann", "bob")
+    room_id = await world.room_of(ann)
+    room = await world.find(room_id)
+    finished: list[bool] = []
+
+    async with trio.open_nursery() as nursery:
+        gate = trio.Event()
+        accept = world.store.accept
+
+        async def accept_and_wait(*arguments: object) -> None:
+            await accept(*arguments)  # type: ignore[arg-type]
+            await gate.wait()
+
+        world.store.accept = accept_and_wait  # type: ignore[method-assign]
+
+        async def join() -> None:
+            await world.join(bob, room_id)
+            finished.append(True)
+
+        nursery.start_soon(join)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert finished == []
+    assert [one["change"] for one in ann.notices] == ["joined"]
+    assert await world.find(room_id) is room
+    assert names(room) == ["ann", "bob"]
+
+
+async def test_lists(world: MessagingWorld) -> None:
+    """Section 5, MS-31, MS-40: memberships in order of joining, for who is not connected, too;
+    members in order of standing, oneself as announced; to others there is no such list."""
+    ann, bob, cat = await world.people("ann", "bob", "cat")
+    first = await world.room_of(ann, bob)
+    second = await world.create(bob, name="Night shift", attributes=b'{"b":2}')
+    world.announce(ann, Availability.INVISIBLE, "hidden")
+    seen = await world.rooms.memberships(bob.subscriber)
+    assert [(one.room_id, one.administrator) for one in seen] == [(first, False), (second, True)]
+    assert seen[1].attributes == b'{"b":2}'
+    assert seen[1].name == "Night shift"
+    world.disconnect(bob)
+    assert await world.rooms.memberships(bob.subscriber) == seen
+    own = await world.rooms.list_members(ann.subscriber, first)
+    theirs = await world.rooms.list_members(bob.subscriber, first)
+    assert [(one.id, one.status, one.administrator) for one in own] == [
+        ("ann", "hidden", True),
+        ("bob", "", False),
+    ]
+    assert [(one.id, one.status) for one in theirs] == [("ann", ""), ("bob", "")]
+    await refused("not-found", world.rooms.list_members(cat.subscriber, first))
+    await refused("not-found", world.rooms.list_members(cat.subscriber, "r-nowhere"))
+
+
+async def test_pages_of_members(world: MessagingWorld) -> None:
+    """Section 11: a page begins behind an id, whether its owner is still there or not."""
+    links = await world.people("dan", "ann", "cat", "bob")
+    room_id = await world.room_of(*links)
+    dan = links[0].subscriber
+    page, more = await world.rooms.members_page(dan, room_id, after=None, limit=2)
+    assert ([one.id for one in page], more) == (["ann", "bob"], True)
+    await world.leave(links[3], room_id)
+    page, more = await world.rooms.members_page(dan, room_id, after="bob", limit=2)
+    assert ([one.id for one in page], more) == (["cat", "dan"], False)
+    assert page[1].administrator
+    await refused(
+        "not-found",
+        world.rooms.members_page(links[3].subscriber, room_id, after=None, limit=2),
+    )
