@@ -1,14 +1,14 @@
 """Who is seen how, and telling it (messaging.md, 8). State only: never stored, never replayed.
 
 A change that concerns few is told at once. One that may concern many, and what changes because
-connections have ended, is told by a task, a slice at a time. Who waits there waits once, whatever
-changes meanwhile: told is what holds when his turn comes. If it changes while he is being told of,
-that is broken off and he waits again; then it goes on with those who know least.
+connections have ended, is told by a task, a slice at a time. Who waits for it waits once, until
+everybody knows: what others are told is what holds when his turn comes. If it changes while he is
+being told of, that is broken off and he waits again; then it goes on with those who know least.
 """
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from itertools import islice
+from itertools import chain, islice
 
 import trio
 
@@ -23,6 +23,7 @@ from tocsin.wire.messaging.views import SubscriberView
 from tocsin.wire.messaging.words import Availability
 
 SLICE = 300
+MOMENT = 0.001
 
 
 class Presence:
@@ -105,7 +106,7 @@ class Presence:
         while True:
             self._end_graces()
             if self._waiting:
-                for _ in self._slices(self._waiting.pop(next(iter(self._waiting)))):
+                for _ in self._slices(next(iter(self._waiting.values()))):
                     progress.beat()
                     await trio.lowlevel.checkpoint()
                 await trio.lowlevel.checkpoint()
@@ -116,7 +117,8 @@ class Presence:
         self._wake = trio.Event()
         progress.waiting("changes of presence")
         next_end = next(iter(self._leaving.values()), float("inf"))
-        with trio.move_on_after(max(0, next_end - self._now())):
+        # A moment at least: by rounding, the end may still be ahead when that time has passed.
+        with trio.move_on_after(max(MOMENT, next_end - self._now())):
             await self._wake.wait()
         progress.beat()
 
@@ -131,13 +133,10 @@ class Presence:
             self._tell_later(self._announced[key])
 
     def _tell(self, one: Announced) -> None:
-        """At once if it concerns few, and he does not wait already or is being told of."""
+        """At once if it concerns few, and he does not wait for it already."""
         rooms = [room for room in one.rooms().values() if self._is_told(room, one)]
-        if (
-            sum(len(room.members) for room in rooms) <= SLICE
-            and one.telling is None
-            and one.subscriber.key not in self._waiting
-        ):
+        few = sum(len(room.members) for room in rooms) <= SLICE
+        if few and one.subscriber.key not in self._waiting:
             deque(self._slices(one), maxlen=0)
         else:
             self._tell_later(one)
@@ -147,27 +146,28 @@ class Presence:
         self._wake.set()
 
     def _slices(self, one: Announced) -> Iterator[None]:
-        """Tell of one what holds now; yields when there were many, and breaks off if it does not
-        hold any more: whoever changed it has him wait."""
+        """Tell what holds now to all; yields where there are many. If it does not hold any more
+        after that, the others are told what does instead, when he comes up again."""
+        key = one.subscriber.key
         change = one.begin_telling()
         if change is not None:
-            key, seen = one.subscriber.key, one.told
+            seen, reached = one.told, 0
             text = answers.subscriber(change, seen.view(one.subscriber.id)).text()
-            reached = 0
             for co_members in self._co_members(one):
-                for co_member in co_members:
-                    for link in self._live.of(co_member):
-                        link.told(key, text)
+                for link in chain.from_iterable(map(self._live.of, co_members)):
+                    link.told(key, text)
                 reached += len(co_members)
                 if reached > SLICE:
                     reached = 0
                     yield
                     if one.now.seen != seen:
+                        self._waiting[key] = self._waiting.pop(key)
                         return
             one.end_telling()
+        self._waiting.pop(key, None)
         if one.is_over:
-            self._announced.pop(one.subscriber.key, None)
-            self._leaving.pop(one.subscriber.key, None)
+            self._announced.pop(key, None)
+            self._leaving.pop(key, None)
 
     def _co_members(self, one: Announced) -> Iterator[Collection[int]]:
         """Their keys, each once however many Rooms are shared (MS-41), some at a time. Rooms are
