@@ -10,6 +10,7 @@ from tests.fakes.daemon import configured
 from tests.fakes.tokens import SECRET
 
 from tocsin.cli.welcome import USER, welcome
+from tocsin.wire.claims import SubscriberClaims
 from tocsin.wire.jwk import KeySet, shared_secret
 from tocsin.wire.jwt import Rules, verify
 
@@ -33,6 +34,29 @@ def test_tokens_work(tmp_path: Path) -> None:
         assert principal.user == USER
         assert principal.scopes == {scope}
         assert principal.expires_at > time.time() + 7 * 3600
+
+
+def test_links_for_two_people(tmp_path: Path) -> None:
+    """Where there is a page to try messages with, each link has a token of a subscriber of the
+    default domain, with no scope but `messaging` (MS-2, MS-7)."""
+    config = configured(tmp_path, messaging={"chat_page": True, "default_domain": "acme"})
+    links = re.findall(
+        rf"http://{ADMIN}/chat#token=(\S+)$", welcome(config, PUBLIC, ADMIN), re.MULTILINE
+    )
+    rules = Rules(messaging=SubscriberClaims(default_domain="acme"))
+    keys = KeySet(shared_secret(SECRET))
+    principals = [verify(token, keys, now=time.time(), rules=rules) for token in links]
+    assert [(one.subscriber, one.domain) for one in principals] == [
+        ("alice", "acme"),
+        ("bob", "acme"),
+    ]
+    assert [one.user for one in principals] == ["alice@acme", "bob@acme"]
+    assert all(one.scopes == {"messaging"} for one in principals)
+
+
+def test_no_links_without_the_page(tmp_path: Path) -> None:
+    """By default there is no such page, so nothing leads there (OP-1)."""
+    assert "/chat#" not in welcome(configured(tmp_path), PUBLIC, ADMIN)
 
 
 @pytest.mark.parametrize("prefix", ["", "/other"])

@@ -22,7 +22,7 @@ Tokens, good for eight hours (user {user}):
   export PUBLISH={publish}
   export ADMIN={operator}
 
-Paste these lines into another terminal, then try:
+{chat}Paste these lines into another terminal, then try:
 
 1. A channel and a subscription:
 
@@ -49,6 +49,13 @@ Paste these lines into another terminal, then try:
 Stop with Ctrl-C, or kill it: what was answered 202 is delivered after the next start.
 """
 
+CHAT = """Messages: open one of these in a browser, the other in a second window:
+
+  alice  {alice}
+  bob    {bob}
+
+"""
+
 
 def welcome(config: Config, public: str, admin: str) -> str:
     """The text, with fresh tokens; needs `auth.shared_secret`."""
@@ -57,25 +64,40 @@ def welcome(config: Config, public: str, admin: str) -> str:
         admin=f"http://{admin}",
         prefix=config.netapi.prefix,
         user=USER,
-        channels=_token(config, "channels"),
-        publish=_token(config, "publish"),
-        operator=_token(config, "admin"),
+        channels=_token(config, scope="channels", sub=USER, preferred_username=USER),
+        publish=_token(config, scope="publish", sub=USER, preferred_username=USER),
+        operator=_token(config, scope="admin", sub=USER, preferred_username=USER),
+        chat=_chat(config, admin) if config.messaging.chat_page else "",
     )
 
 
-def _token(config: Config, scope: str) -> str:
+def _chat(config: Config, admin: str) -> str:
+    """Links that a browser is somebody by."""
+    links = {
+        name: f"http://{admin}/chat#token={_subscriber_token(config, name)}"
+        for name in ("alice", "bob")
+    }
+    return CHAT.format(**links)
+
+
+def _subscriber_token(config: Config, name: str) -> str:
+    messaging = config.messaging
+    domain = messaging.default_domain
+    claims = {
+        "sub": name,
+        "preferred_username": messaging.user_template.format(subscriber=name, domain=domain),
+        messaging.subscriber_claim: name,
+    }
+    return _token(config, scope="messaging", **claims)
+
+
+def _token(config: Config, **claims: str) -> str:
     if config.auth.shared_secret is None:
         return "(set auth.shared_secret to have tokens made here)"
-    claims = {
-        "sub": USER,
-        "preferred_username": USER,
-        "client_id": "welcome",
-        "scope": scope,
-        "iss": config.auth.issuer,
-        "aud": config.auth.audience,
-    }
+    ours = {"client_id": "welcome", "iss": config.auth.issuer, "aud": config.auth.audience}
+    given = {name: value for name, value in ours.items() if value is not None}
     return mint(
-        {name: value for name, value in claims.items() if value is not None},
+        given | claims,
         shared_secret(config.auth.shared_secret),
         now=time.time(),
         lifetime=LIFETIME,
