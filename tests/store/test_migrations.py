@@ -5,7 +5,9 @@ from pathlib import Path
 import apsw
 import orjson
 import pytest
+from tests.fakes.mail import Postbox
 
+from tocsin.model.channel import ChannelType
 from tocsin.model.errors import StartupError
 from tocsin.store import migrations
 from tocsin.store.schema import APPLICATION_ID, VERSION, open_database
@@ -100,6 +102,21 @@ async def test_answers_from_before_packing_are_read_as_they_are(tmp_path: Path) 
     assert found is not None
     assert (found.status, found.body) == (202, b"{}")
     assert store.remembered == {"identity": 0, "submission": 1, "push": 0, "removed": 0}
+
+
+async def test_people_can_write_to_each_other_in_an_older_file(tmp_path: Path) -> None:
+    """Nobody is known at first; what was there is untouched (MS-48, MS-70)."""
+    path = tmp_path / "old.db"
+    old_file(path, 3)
+    post = Postbox(SqliteStore(StoreSettings(path=str(path)), threaded=False))
+    assert post.store.greatest_message_id is None
+    ann, bob = post.person("ann"), post.person("bob")
+    await post.send(ann, await post.room(ann, bob), "hi")
+    assert await post.log(bob) == ["hi"]
+    assert (await post.store.counts()).pending == {ChannelType.WEBSOCKETS: 1}
+    found = await post.store.find_submission(7, 8)
+    assert found is not None
+    assert found.body == b"{}"
 
 
 def test_a_step_that_fails_leaves_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,11 +23,12 @@ IS_NEW = f"a.status < {MessageStatus.RECEIVED:d}"
 
 
 def prove(db: Database, proofs: Sequence[Proof], *, now: int, most: int) -> Raised:
-    """Clients have parts of their Logs."""
+    """Clients have parts of their Logs; what was proven before is not looked at again."""
     # A cross join is done in the order it is written: the proofs first.
     found = db.execute(
-        f"SELECT {RISEN} FROM json_each(?) CROSS JOIN entry AS e ON e.subscriber = value ->> 0"
-        " AND e.seq > value ->> 1 AND e.seq <= value ->> 2"
+        f"SELECT {RISEN} FROM json_each(?) CROSS JOIN subscriber AS log ON log.key = value ->> 0"
+        " CROSS JOIN entry AS e ON e.subscriber = log.key"
+        " AND e.seq > max(log.proven, value ->> 1) AND e.seq <= value ->> 2"
         " CROSS JOIN addressee AS a ON a.message = e.message AND a.recipient = e.subscriber"
         f" {JOINED} WHERE {IS_NEW}",
         (as_json((one.subscriber_key, one.after, one.upto) for one in proofs),),

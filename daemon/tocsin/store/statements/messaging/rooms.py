@@ -74,8 +74,9 @@ def room_from(record: RoomRecord, load: Callable[[int, str, str, bool], Subscrib
 def renew_room(
     room: Room, record: RoomRecord | None, load: Callable[[int, str, str, bool], Subscriber]
 ) -> None:
-    """Make a Room what these rows say, in place; it is over where there are none."""
-    room.is_over, room.is_doubtful = record is None, False
+    """Make a Room what these rows say, in place; it is over where there are none. Doubts of it
+    are its caller's."""
+    room.is_over = record is None
     if record is None:
         room.members.clear()
         room.invited.clear()
