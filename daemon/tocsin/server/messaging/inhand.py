@@ -1,0 +1,87 @@
+"""A message in hand: done, answered, acknowledged (messaging.md, MS-17 to MS-21)."""
+
+from typing import Final
+
+import attrs
+import structlog
+
+from tocsin.messaging.link import Link
+from tocsin.model.errors import StoreError
+from tocsin.server.messaging.answer import Own
+from tocsin.server.messaging.feed import Feed
+from tocsin.server.messaging.outlet import Outlet
+from tocsin.server.messaging.resuming import Replay
+from tocsin.server.messaging.world import World
+from tocsin.wire.messaging import answers
+from tocsin.wire.messaging.clientmessages import ClientMessage, Resume
+from tocsin.wire.messaging.envelope import Refused
+from tocsin.wire.messaging.refusals import ErrorCode, MessageError
+
+OK: Final = "ok"
+RETRY: Final = 5
+FAILED: Final = MessageError(ErrorCode.UNAVAILABLE, "it went wrong here; try again later", RETRY)
+STORE_FAILED: Final = MessageError(ErrorCode.UNAVAILABLE, "the store does not answer", RETRY)
+
+log = structlog.get_logger()
+
+
+def acknowledge(
+    world: World, outlet: Outlet, asked: ClientMessage | Refused, error: MessageError | None
+) -> None:
+    """Send the `ack`, and count it."""
+    outlet.write(answers.ack(asked.id, error))
+    result = OK if error is None else error.code.value
+    world.metrics.messaging_client_messages[asked.type, result].inc()
+
+
+@attrs.define(eq=False)
+class InHand:
+    """One message of one connection, while everything unsolicited is held back (MS-19).
+
+    Nothing is written for which the client makes no room: lists go a part at a time (MS-30).
+    """
+
+    world: World
+    link: Link
+    outlet: Outlet
+    feed: Feed
+
+    async def answer(self, asked: ClientMessage | Refused) -> None:
+        """Do it, send what it is answered with, and the `ack` when it is durable. Cancelled, it
+        may have been done."""
+        error = asked.error if isinstance(asked, Refused) else await self._done(asked)
+        await self.outlet.room()
+        acknowledge(self.world, self.outlet, asked, error)
+
+    async def _done(self, asked: ClientMessage) -> MessageError | None:
+        """Why it was not done. A bug in doing it costs one message, and not the connection."""
+        try:
+            if isinstance(asked, Resume):
+                await self._resume(asked)
+                return None
+            answer = await self.world.desk.handle(self.link, asked)
+            for reply in answer.replies:
+                await self.outlet.room()
+                self._reply(reply, asked.id)
+        except StoreError:
+            return STORE_FAILED
+        except Exception:
+            log.exception("messaging.crashed", type=asked.type)
+            return FAILED
+        return answer.error
+
+    async def _resume(self, asked: Resume) -> None:
+        subscriber = self.link.subscriber
+        replay = Replay(self.world, self.outlet, self.feed, subscriber.key, asked)
+        claimed = await replay.run()
+        if claimed:
+            correlator = self.link.correlator
+            self.world.receipts.resumed(subscriber, claimed, correlator=correlator)
+
+    def _reply(self, reply: bytes | Own, id_: str | None) -> None:
+        if isinstance(reply, bytes):
+            self.outlet.write(reply)
+            return
+        place = self.feed.reach(reply.entry)
+        text = reply.rendered.text(reply_to=id_, cursor=place)
+        self.outlet.write(text, upto=None if place is None else reply.entry.seq)
