@@ -31,7 +31,7 @@ announces = st.builds(
     availability=st.none() | st.sampled_from(Availability),
     attributes=st.none() | st.sampled_from([b"{}", b'{"x":1}']),
 )
-who = st.integers(0, PEOPLE - 1)
+who = st.sampled_from([0, 0, 0, *range(1, PEOPLE)])
 which = st.integers(0, 2)
 steps = st.lists(
     st.one_of(
@@ -41,6 +41,7 @@ steps = st.lists(
         st.tuples(st.just("go"), who, which),
         st.tuples(st.just("pass"), who, st.sampled_from([0, 2, 4, 6])),
     ),
+    min_size=5,
     max_size=40,
 )
 
@@ -107,7 +108,7 @@ class Run:
         self.moment = 0
 
     async def take(self, kind: str, index: int, said: Any) -> None:
-        """One step; it is none where there is no such connection."""
+        """One step; who has no such connection announces on a new one, and does nothing else."""
         self.moment += 1
         if kind == "pass":
             await trio.sleep(said)
@@ -115,9 +116,11 @@ class Run:
             self.come(index)
         else:
             at = said[0] if kind == "announce" else said
+            if kind == "announce" and at >= len(self.live.of(index)):
+                self.come(index)
             links = self.live.of(index)
-            if at < len(links):
-                self.say(kind, index, links[at], said)
+            if links and (kind == "announce" or at < len(links)):
+                self.say(kind, index, links[min(at, len(links) - 1)], said)
 
     def come(self, index: int) -> None:
         """A new connection asks for everybody first."""

@@ -115,6 +115,22 @@ async def test_who_joins_and_leaves_meanwhile(crowd: Crowd, nursery: trio.Nurser
     assert crowd.state() == ["a"] * 145 + [""] * 5 + ["a"]
 
 
+async def test_a_crowd_that_becomes_few(crowd: Crowd, nursery: trio.Nursery) -> None:
+    """Who has left most of his Rooms while he is being told of is told of in the others, in
+    order (MS-41)."""
+    nursery.start_soon(crowd.presence.run, CountingProgress())
+    await wait_all_tasks_blocked()
+    crowd.announce(crowd.link, AVAILABLE, status="a")
+    await crowd.until(crowd.reached)
+    assert crowd.one.rooms is not None
+    for room in list(crowd.one.rooms.values())[2:]:
+        depart(room, crowd.one)
+    crowd.announce(crowd.link, status="b")
+    await wait_all_tasks_blocked()
+    assert crowd.state()[:5] == ["b"] * 5
+    assert set(crowd.state()[5:]) == {"a", ""}
+
+
 def test_a_small_change_does_not_wait_for_a_large_one(crowd: Crowd) -> None:
     """It is told while the other waits for its slices (MS-68)."""
     crowd.announce(crowd.link, AVAILABLE, status="a")

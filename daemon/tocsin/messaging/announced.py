@@ -113,4 +113,3 @@ class Announced:
     def end_telling(self) -> None:
         """Everybody was told."""
         self.telling = None
-        self.turn = 0

@@ -68,7 +68,6 @@ class Presence:
             return
         one.withdraw(link)
         if not one.is_announcing:
-            self._leaving.pop(link.subscriber.key, None)
             one.end()
         self._tell(one)
 
