@@ -11,6 +11,7 @@ from tests.fakes.deliveries import T0, socket_channel, subscription
 from tests.fakes.messaging_links import MemoryLink
 from tests.fakes.world import MEMORY, World
 
+from tocsin.delivery.settings import ChannelSettings
 from tocsin.messaging.live import Live
 from tocsin.messaging.notices import Notices
 from tocsin.messaging.post import Post
@@ -66,6 +67,14 @@ class StagedStore(SqliteStore):
         finally:
             self._turn.release()
 
+    async def hold_up(self) -> None:
+        """From the next turn on nothing gets on until `go_on`."""
+        await self._turn.acquire()
+
+    def go_on(self) -> None:
+        """See `hold_up`."""
+        self._turn.release()
+
     async def accept(
         self, acceptance: Acceptance, on_done: Callable[[StoreError | None], None]
     ) -> None:
@@ -108,6 +117,7 @@ class MessagingWorld:
     store: StagedStore = attrs.field(factory=StagedStore)
     limits: MessagingLimits = attrs.field(factory=MessagingLimits)
     room_limit: int = 200
+    channels: ChannelSettings = attrs.field(factory=ChannelSettings)
     at: int = T0
     core: World = attrs.field(init=False)
     live: Live = attrs.field(init=False)
@@ -117,7 +127,7 @@ class MessagingWorld:
     rooms: Rooms = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.core = World(store=self.store)
+        self.core = World(store=self.store, channels=self.channels)
         self.live = Live(most=self.limits.connections, uncorrelated_counts_for_all=False)
         self.presence = Presence(
             self.live, grace=10, room_limit=self.room_limit, now=lambda: self.at / 1000

@@ -14,7 +14,7 @@ from tocsin.model.errors import RequestError, StoreError
 
 
 @pytest.fixture
-async def world() -> MessagingWorld:
+async def world() -> MessagingWorld:  # noqa: ASYNC124 - to be made inside Trio
     return MessagingWorld()
 
 
@@ -294,19 +294,39 @@ async def test_who_is_removed_while_his_rooms_are_loaded_is_out(world: Messaging
 
 
 async def test_who_enters_while_his_rooms_are_loaded_is_in(world: MessagingWorld) -> None:
-    """MS-41: a Room he joins by another connection meanwhile is among those held."""
+    """MS-41: a Room he joins by another connection meanwhile is among those held, unless he has
+    left it again."""
     ann, bob = await world.people("ann", "bob")
-    room_id = await world.create(ann)
+    kept, left = [await world.find(await world.create(ann)) for _ in range(2)]
     world.disconnect(bob)
     async with trio.open_nursery() as nursery:
         with world.store.held_up():
             nursery.start_soon(world.register.hold_rooms, bob.subscriber)
             await trio.testing.wait_all_tasks_blocked()
-            # As it would be if his act were decided now, and stored behind.
-            room = await world.find(room_id)
-            member = Member(bob.subscriber, administrator=False, joined_at=T0)
-            world.register.enter(room, member)
-    assert [one.id for one in (bob.subscriber.rooms or {}).values()] == [room_id]
+            for room in (kept, left):
+                member = Member(bob.subscriber, administrator=False, joined_at=T0)
+                world.register.enter(room, member)
+            world.register.depart(left, bob.subscriber)
+    assert bob.subscriber.rooms == {kept.key: kept}
+
+
+async def test_who_is_removed_while_his_rooms_are_listed_is_out(world: MessagingWorld) -> None:
+    """MS-35: of a list that is being made, too."""
+    ann, bob = await world.people("ann", "bob")
+    kept, left = [await world.room_of(ann, bob) for _ in range(2)]
+    world.disconnect(bob)
+    listed: list[str] = []
+
+    async def look() -> None:
+        listed.extend(room.id for room in await world.register.rooms_of(bob.subscriber))
+
+    async with trio.open_nursery() as nursery:
+        with world.store.held_up():
+            nursery.start_soon(look)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(world.remove, ann, left, "bob")
+            await trio.testing.wait_all_tasks_blocked()
+    assert listed == [kept]
 
 
 async def test_holding_rooms_fails_with_the_store() -> None:

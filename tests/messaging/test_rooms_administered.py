@@ -1,10 +1,12 @@
 """tocsin.messaging.rooms: what administrators do."""
 
+import gc
 from functools import partial
 
 import pytest
 import trio
 import trio.testing
+from tests.fakes.messaging_links import person
 from tests.fakes.messaging_world import (
     DOMAIN,
     MessagingWorld,
@@ -13,6 +15,7 @@ from tests.fakes.messaging_world import (
     texts,
 )
 
+from tocsin.delivery.settings import ChannelSettings
 from tocsin.messaging.refused import Refused
 from tocsin.messaging.settings import MessagingLimits
 from tocsin.wire.messaging.clientmessages import CLEARED
@@ -21,7 +24,7 @@ DAY = 86_400_000
 
 
 @pytest.fixture
-async def world() -> MessagingWorld:
+async def world() -> MessagingWorld:  # noqa: ASYNC124 - to be made inside Trio
     return MessagingWorld()
 
 
@@ -146,6 +149,29 @@ async def test_inviting(world: MessagingWorld) -> None:
     assert told.user == "bob@acme"
     assert bob.entries[0].notification == 0
     assert await world.notified("zoe@acme") == []
+
+
+async def test_accounts_that_were_forgotten_are_looked_up_again(world: MessagingWorld) -> None:
+    """MS-49: who is invited is notified, though others needed the place of his account while the
+    Room was read anew."""
+    world = MessagingWorld(channels=ChannelSettings(cached_users=100))
+    ann, _ = await world.people("ann", "bob")
+    room_id = await world.create(ann)
+    await world.subscribe_chat("bob@acme")
+    room = await world.find(room_id)
+    async with trio.open_nursery() as nursery:
+        await world.store.hold_up()
+        nursery.start_soon(world.invite, ann, room_id, "zoe", "bob")
+        await trio.testing.wait_all_tasks_blocked()
+        room.is_doubtful = True
+        world.store.go_on()
+        await world.store.hold_up()
+        await trio.testing.wait_all_tasks_blocked()
+        await world.notices.prepare([person(key) for key in range(100)])
+        gc.collect()
+        assert world.core.directory.cached("bob@acme") is None
+        world.store.go_on()
+    assert len(await world.notified("bob@acme")) == 1
 
 
 async def test_an_invitation_lets_in_once(world: MessagingWorld) -> None:

@@ -143,13 +143,12 @@ class Register:
     def enter(self, room: Room, member: Member) -> None:
         """Somebody is a member from now on."""
         room.members[member.subscriber.key] = member
-        self._note(room, member.subscriber)
+        self._rooms_held(member.subscriber)[room.key] = room
 
     def depart(self, room: Room, subscriber: Subscriber) -> None:
         """Somebody is one no longer."""
         del room.members[subscriber.key]
-        if subscriber.rooms is not None:
-            subscriber.rooms.pop(room.key, None)
+        self._rooms_held(subscriber).pop(room.key, None)
 
     def finish(self, room: Room) -> None:
         """A Room is over, for all its members."""
@@ -184,10 +183,7 @@ class Register:
                     found = await self.rooms_of(subscriber)
                 finally:
                     del self._entered[subscriber.key]
-                rooms = {room.key: room for room in found} | entered
-                subscriber.rooms = {
-                    key: room for key, room in rooms.items() if subscriber.key in room.members
-                }
+                subscriber.rooms = {room.key: room for room in found} | entered
 
     def let_go(self, subscriber: Subscriber) -> None:
         """His last connection has ended."""
@@ -204,13 +200,10 @@ class Register:
 
     # --------------------------------------------------------------------------------------
 
-    def _note(self, room: Room, subscriber: Subscriber) -> None:
+    def _rooms_held(self, subscriber: Subscriber) -> dict[int, Room]:
+        """Where to note a Room of his: with those held, or with what those being loaded lack."""
         rooms = subscriber.rooms
-        if rooms is None:
-            # Those that are being loaded would lack it.
-            rooms = self._entered.get(subscriber.key)
-        if rooms is not None:
-            rooms[room.key] = room
+        return self._entered.get(subscriber.key, {}) if rooms is None else rooms
 
     def _taken(self, room: Room) -> Room:
         self._rooms[room.domain, room.id] = self._rooms_by_key[room.key] = room
@@ -234,10 +227,10 @@ class Register:
         finally:
             room.is_doubtful = room.is_doubtful or not is_read
         for member in before:
-            if member.subscriber.key not in room.members and member.subscriber.rooms is not None:
-                member.subscriber.rooms.pop(room.key, None)
+            if member.subscriber.key not in room.members:
+                self._rooms_held(member.subscriber).pop(room.key, None)
         for member in room.members.values():
-            self._note(room, member.subscriber)
+            self._rooms_held(member.subscriber)[room.key] = room
 
     @contextmanager
     def _alone(self, what: object) -> Iterator[None]:
