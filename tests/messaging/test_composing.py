@@ -115,6 +115,15 @@ def test_a_message_makes_the_next_state_news() -> None:
     bench.composing.sent(bench.people[2], YOU)
 
 
+def test_a_state_that_changed_hides_nothing_older() -> None:
+    """Each is known for ten seconds of its own (MS-44)."""
+    bench = Bench()
+    for time, state, to in [(0, ACTIVE, 1), (1, ACTIVE, 2), (5, IDLE, 1), (11, ACTIVE, 2)]:
+        bench.time = time
+        bench.write(state, to=to)
+    assert bench.hints()[3] == ["active", "active"]
+
+
 def test_nothing_is_kept_longer_than_it_is_good_for() -> None:
     """What was relayed is forgotten after its ten seconds (MS-44, MS-68)."""
     bench = Bench()
