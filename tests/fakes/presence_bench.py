@@ -35,9 +35,10 @@ class Bench:
 
     def go(self, link: MemoryLink) -> None:
         """A connection ends; with the last one the Rooms are let go."""
-        if self.live.detach(link):
-            link.subscriber.rooms = None
+        was_last = self.live.detach(link)
         self.presence.left(link)
+        if was_last:
+            link.subscriber.rooms = None
 
     def announce(
         self, link: MemoryLink, availability: Availability | None = None, **said: Any

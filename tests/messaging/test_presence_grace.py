@@ -133,6 +133,21 @@ async def test_who_was_not_seen_leaves_unseen(bench: Bench, autojump_clock: Mock
     assert len(bench.presence) == 0
 
 
+async def test_who_came_back_to_join_a_room_is_told_of_there(
+    bench: Bench, autojump_clock: MockClock
+) -> None:
+    """Those who are there have seen him as he was, though he did not announce again (MS-39)."""
+    one, watcher = bench.people[0], bench.come(person(9))
+    bench.announce(bench.links[0], AVAILABLE)
+    bench.go(bench.links[0])
+    one.rooms = {bench.room.key: bench.room}
+    again = bench.come(one)
+    room_of(2, [one, watcher.subscriber])
+    bench.go(again)
+    await trio.sleep(GRACE + 1)
+    assert bench.heard(watcher) == [("availability", "invisible", "")]
+
+
 async def test_who_left_a_room_is_not_told_of_there(
     bench: Bench, autojump_clock: MockClock
 ) -> None:

@@ -72,10 +72,14 @@ class Presence:
         self._tell(one)
 
     def left(self, link: Link) -> None:
-        """A connection has ended; to be said of each, when it is not live any more."""
+        """A connection has ended; to be said of each, when it is not live any more, and before
+        its subscriber's Rooms are let go: who came back and joined one is told of there, too."""
         key = link.subscriber.key
         one = self._announced.get(key)
-        if one is None or not one.withdraw(link):
+        if one is None:
+            return
+        one.rooms()
+        if not one.withdraw(link):
             return
         if one.is_announcing:
             self._tell_later(one)
