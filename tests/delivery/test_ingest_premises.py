@@ -21,6 +21,7 @@ from trio.testing import wait_all_tasks_blocked
 from tocsin.delivery.directory import Account
 from tocsin.model.channel import Channel
 from tocsin.model.errors import RequestError, StoreError
+from tocsin.store.records import Acceptance
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 
@@ -137,3 +138,20 @@ async def test_a_change_that_is_stored_counts_at_once(scene: Scene) -> None:
     assert await scene.waiting(channel) == ["a"]
     assert await scene.publish_during(scene.unsubscribe) == []
     assert await scene.waiting(channel) == ["a"]
+
+
+async def test_what_tells_of_a_message_relies_on_it_too(scene: Scene) -> None:
+    """Whether it goes to anybody or not: nothing of the message is stored either."""
+    channel = await scene.open()
+    acceptances = [Acceptance(), Acceptance()]
+    for acceptance, change in zip(
+        acceptances, (partial(scene.subscribe, channel), scene.unsubscribe), strict=True
+    ):
+        async with trio.open_nursery() as both:
+            with scene.fault.held_up():
+                both.start_soon(change)
+                await wait_all_tasks_blocked()
+                [id_] = scene.account.undecided
+                told = scene.world.note("a", user="u")
+                scene.world.ingest.add_message(acceptance, told, scene.account, pushes=False)
+    assert [one.premises for one in acceptances] == [{id_: True}, {id_: False}]

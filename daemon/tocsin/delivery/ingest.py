@@ -123,6 +123,7 @@ class Ingest:
         Nothing may be awaited before it is posted."""
         now = self._clock()
         channels = self._route(notification, account, now)
+        acceptance.premises |= account.premises()
         if not pushes:
             channels = [one for one in channels if one.device is None]
         if not channels:
