@@ -13,9 +13,9 @@ import trio
 from tests.end_to_end.accounting import Ledger
 from tests.end_to_end.cast import Cast
 from tests.end_to_end.clients import Platform, User, chat, id_of
-from tests.end_to_end.daemon import Daemon, until
+from tests.end_to_end.daemon import Daemon, token, until
 from tests.end_to_end.deaths import Deaths
-from tests.end_to_end.http_connection import get
+from tests.end_to_end.http_connection import http_connection
 from tests.end_to_end.load import Load
 from tests.end_to_end.notification_socket import open_socket
 from tests.end_to_end.producers import MOST_OPEN
@@ -143,8 +143,16 @@ async def explained(daemon: Daemon, ledger: Ledger) -> AsyncIterator[None]:
         failure.add_note(f"missing: {ledger.missing()[:9]}, mistakes: {ledger.mistakes()[:9]}")
         failure.add_note(remains_in(daemon.folder))
         with suppress(OSError), trio.move_on_after(1):
-            failure.add_note((await get(daemon.admin, "/admin/v1/lanes")).body.decode())
+            failure.add_note(await lanes(daemon))
         raise failure
+
+
+async def lanes(daemon: Daemon) -> str:
+    """What an operator is shown of the lanes."""
+    headers = {"Authorization": f"Bearer {token('operator', 'admin')}"}
+    async with http_connection(daemon.admin) as connection:
+        answer = await connection.request("GET", "/admin/v1/lanes", b"", headers)
+    return answer.body.decode()
 
 
 def more_refused(ledger: Ledger) -> Callable[[], bool]:

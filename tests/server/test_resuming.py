@@ -393,14 +393,18 @@ def refusing_receipts(it: Bench) -> Iterator[None]:
         yield
 
 
-async def test_receipts_that_are_stored_late(autojump_clock: MockClock) -> None:
-    """What the client has gets no second number, which it would be told to have missed as soon
-    as the store takes the receipt; what is new is found behind it."""
+@pytest.mark.parametrize("is_marked", [True, False])
+async def test_receipts_that_are_stored_late(autojump_clock: MockClock, is_marked: bool) -> None:
+    """What the client has is not sent again: it would count that, and get ahead of the numbers;
+    or it would be told to have missed the second number as soon as the store takes the receipt.
+    What is new is found behind it."""
     async with bench() as it:
         channel = await it.channel()
         first = await it.open(channel, since=QUESTION)
         old = [f"old-{number}" for number in range(40)]
         await it.publish(*old)
+        if is_marked:
+            it.sessions.mark()
         with refusing_receipts(it):
             first.pong(40)
             first.session.fall_behind()
