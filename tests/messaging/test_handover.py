@@ -3,7 +3,8 @@
 import attrs
 import pytest
 import trio
-from tests.fakes.messaging_links import MemoryLink, person
+from tests.fakes.messaging_links import person
+from tests.fakes.posting_world import WritingLink
 from tests.fakes.world import CountingProgress
 from trio.testing import wait_all_tasks_blocked
 
@@ -21,24 +22,6 @@ MESSAGE = rendered("direct-message", {"content": "hi"})
 
 
 @attrs.define(eq=False)
-class Writing(MemoryLink):
-    """A connection that writes at once; with `is_broken` it crashes."""
-
-    is_broken: bool = False
-
-    def posted(self, entry: Posted) -> None:
-        if self.is_broken:
-            raise ZeroDivisionError("bug")
-        super().posted(entry)
-        self.position = entry.seq
-
-    @property
-    def seqs(self) -> list[int]:
-        """The numbers of what it was given."""
-        return [entry.seq for entry in self.entries]
-
-
-@attrs.define(eq=False)
 class Bench:
     """A handover, and connections of as many subscribers as wanted; keys are from 1."""
 
@@ -49,9 +32,9 @@ class Bench:
     def __attrs_post_init__(self) -> None:
         self.handover = Handover(self.live.of, metrics=self.metrics, now=lambda: 1.0)
 
-    def connect(self, *keys: int) -> list[Writing]:
+    def connect(self, *keys: int) -> list[WritingLink]:
         """A connection for each of these."""
-        links = [Writing(person(key)) for key in keys]
+        links = [WritingLink(person(key)) for key in keys]
         for link in links:
             self.live.attach(link)
         return links
@@ -90,7 +73,11 @@ def test_a_crash_ends_one_connection_only() -> None:
     """1011, and the others get theirs (MS-68)."""
     bench = Bench()
     good, bad, other = bench.connect(1, 1, 2)
-    bad.is_broken = True
+
+    def crash() -> None:
+        raise ZeroDivisionError("bug")
+
+    bad.crash = crash
     bench.commit(1, 1, 2)
     assert [link.seqs for link in (good, bad, other)] == [[1], [], [1]]
     assert [code for code, _ in bad.ended] == [1011]
