@@ -1,6 +1,7 @@
 """The rules of `tocsin.store.archive`, for every store: looking back, and clearing up."""
 
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import pytest
@@ -65,7 +66,7 @@ async def read(
     before: int | None = None,
     limit: int = 100,
     look: int = 1000,
-    **query: str,
+    **query: Any,
 ) -> Page[str]:
     """The notifications of a page of the log."""
     page = await store.read_log(LogQuery(**query), before=before, limit=limit, look=look)
@@ -109,6 +110,8 @@ async def test_the_log_by_channel_user_and_notification(store: SqliteStore) -> N
     assert (await read(store, channel_id="wh-1")).items == ["n3", "n1"]
     assert (await read(store, user="v")).items == ["n4", "n3"]
     assert (await read(store, notification_id="n2")).items == ["n2"]
+    assert (await read(store, notification_ids=["n4", "n1", "n9"])).items == ["n4", "n1"]
+    assert (await read(store, notification_ids=[])) == Page([], None)
     assert (await read(store, user="v", channel_id="wh-2")).items == ["n4"]
     assert (await read(store, user="nobody")) == Page([], None)
 
