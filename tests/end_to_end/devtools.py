@@ -44,9 +44,7 @@ class Windows:
         attached = await self.call(
             "Target.attachToTarget", targetId=target["targetId"], flatten=True
         )
-        window = Window(self, attached["sessionId"])
-        await window.focus(has_it=True)
-        return window
+        return Window(self, attached["sessionId"])
 
     async def call(self, method: str, session: str | None = None, **params: Any) -> Any:
         """What a command comes to; AssertionError where it fails."""
@@ -71,9 +69,10 @@ class Window:
         self._session = session
 
     async def focus(self, *, has_it: bool) -> None:
-        """Whether its person looks at it."""
-        await self._windows.call(
-            "Emulation.setFocusEmulationEnabled", self._session, enabled=has_it
+        """Whether its person looks at it; without a screen every window believes that he does."""
+        await self._evaluate(
+            f"document.hasFocus = () => {json.dumps(has_it)}; "
+            f"dispatchEvent(new Event({json.dumps('focus' if has_it else 'blur')}))"
         )
 
     async def text(self, selector: str) -> str:
