@@ -5,6 +5,7 @@ import trio
 import trio.testing
 from tests.fakes.messaging_world import (
     DOMAIN,
+    TEMPLATE,
     MessagingWorld,
     administrators,
     members,
@@ -13,6 +14,7 @@ from tests.fakes.messaging_world import (
 )
 
 from tocsin.messaging.refused import Refused
+from tocsin.messaging.register import Register
 from tocsin.messaging.settings import MessagingLimits
 from tocsin.model.errors import RequestError
 from tocsin.wire.messaging.clientmessages import CreateRoom
@@ -227,8 +229,55 @@ async def test_two_that_race_for_the_last_place(world: MessagingWorld) -> None:
             nursery.start_soon(join, bob)
             nursery.start_soon(join, cat)
             await trio.testing.wait_all_tasks_blocked()
-            assert codes == ["conflict"]
+    assert codes == ["conflict"]
     assert len((await world.find(room_id)).members) == 2
+
+
+async def test_two_that_race_for_the_last_room(world: MessagingWorld) -> None:
+    """Section 12: of two connections of one subscriber one gets it, the other `conflict`."""
+    world = MessagingWorld(limits=MessagingLimits(rooms_per_subscriber=1))
+    bob, bob2 = await world.people("bob", "bob")
+    codes: list[str] = []
+
+    async def create(link: object) -> None:
+        try:
+            await world.create(link)  # type: ignore[arg-type]
+        except Refused as error:
+            codes.append(error.error.code)
+
+    async with trio.open_nursery() as nursery:
+        with world.store.held_up():
+            nursery.start_soon(create, bob)
+            nursery.start_soon(create, bob2)
+            await trio.testing.wait_all_tasks_blocked()
+            assert codes == ["conflict"]
+    assert len(bob.subscriber.rooms or {}) == 1
+
+
+async def test_who_waits_for_a_dead_act_goes_on(world: MessagingWorld) -> None:
+    """MS-17, MS-68: when the connection of one who acts ends before his act is stored, the next
+    one decides on what came of it."""
+    ann, bob, cat = await world.people("ann", "bob", "cat")
+    room_id = await world.room_of(ann)
+    async with trio.open_nursery() as nursery:
+        with world.store.held_up():
+            scope = trio.CancelScope()
+
+            async def join_and_vanish() -> None:
+                with scope:
+                    await world.join(bob, room_id)
+
+            nursery.start_soon(join_and_vanish)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(world.join, cat, room_id)
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+            await trio.testing.wait_all_tasks_blocked()
+    stored = Register(world.store, user_template=TEMPLATE)
+    there = await stored.room(DOMAIN, room_id)
+    assert there is not None
+    assert names(await world.find(room_id)) == names(there)
+    assert "cat" in names(there)
 
 
 async def test_leaving(world: MessagingWorld) -> None:
@@ -367,8 +416,8 @@ async def test_what_is_not_stored_has_no_effect(world: MessagingWorld) -> None:
 
 
 async def test_of_two_acts_under_way_one_may_fail(world: MessagingWorld) -> None:
-    """MS-17: what was decided meanwhile stands, what was refused is undone, and who was told what
-    is so."""
+    """MS-17: nothing is decided on what is not stored yet; what was refused is undone, and what
+    was asked for meanwhile is done then."""
     ann, bob, cat = await world.people("ann", "bob", "cat")
     room_id = await world.room_of(ann)
     world.store.refuses = lambda mail: mail.entries[0].subscriber_key == bob.subscriber.key
@@ -386,7 +435,7 @@ async def test_of_two_acts_under_way_one_may_fail(world: MessagingWorld) -> None
             await trio.testing.wait_all_tasks_blocked()
             nursery.start_soon(world.join, cat, room_id)
             await trio.testing.wait_all_tasks_blocked()
-            assert names(await world.find(room_id)) == ["ann", "bob", "cat"]
+            assert names(await world.find(room_id)) == ["ann", "bob"]
     assert len(failed) == 1
     assert names(await world.find(room_id)) == ["ann", "cat"]
     assert [one["subscriber"]["id"] for one in ann.notices] == ["cat"]

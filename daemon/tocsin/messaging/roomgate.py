@@ -31,6 +31,7 @@ class RoomGate:
         return room, member
 
     async def administered(self, subscriber: Subscriber, room_id: str) -> Room:
+        """A Room that somebody may change. Members without rights see it and may not."""
         room, member = await self.entered(subscriber, room_id)
         if not member.administrator:
             raise forbidden()
@@ -48,12 +49,11 @@ class RoomGate:
         self._guesses.add(subscriber.key, now)
         raise not_found()
 
-    async def count_rooms(self, subscriber: Subscriber) -> int:
+    async def refuse_another(self, subscriber: Subscriber) -> None:
+        """Where he is in as many Rooms as he may be. No pause while he is connected."""
         rooms = subscriber.rooms
-        return len(await self._register.rooms_of(subscriber) if rooms is None else rooms)
-
-    def refuse_another(self, rooms: int) -> None:
-        if rooms >= self._limits.rooms_per_subscriber:
+        count = len(await self._register.rooms_of(subscriber) if rooms is None else rooms)
+        if count >= self._limits.rooms_per_subscriber:
             raise conflict("too many channels")
 
     def refuse_crowd(self, room: Room, more: int, at: int) -> None:

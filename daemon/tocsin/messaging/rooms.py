@@ -1,8 +1,8 @@
 """Rooms: every act of section 7 (messaging.md).
 
-An act is decided and made in memory without a pause and then stored, so acts that race see each
-other, and are stored in the order they were decided. What the store refuses makes the Room
-doubtful: it is read anew before anything else is decided on it (`register`).
+An act is decided and made in memory without a pause and then stored. The next act on the same Room
+has its turn when that is done, so none is built on one that has failed. What the store refuses
+makes the Room doubtful: it is read anew before anything else is decided on it (`register`).
 
 Whom an act concerns has it in his Log; the acting connection has it as its reply, or, where
 there is none, after the `ack` (MS-47). The others of the Room are told by a `subscriber` message,
@@ -25,6 +25,7 @@ from tocsin.messaging.register import Register
 from tocsin.messaging.roomchanges import News, RoomAct, membership, membership_view
 from tocsin.messaging.roomgate import RoomGate, is_last_administrator, is_open
 from tocsin.messaging.settings import MessagingLimits
+from tocsin.messaging.turns import Turns
 from tocsin.model.conversation import Invitation, Member, Room, Subscriber
 from tocsin.model.errors import StoreError
 from tocsin.model.ids import new_id
@@ -88,14 +89,13 @@ class Rooms:
         self._message_ids = message_ids
         self._now = now
         self._gate = RoomGate(register, limits=limits, now=now)
+        self._turns = Turns()
 
     # -- coming and going ------------------------------------------------------------------
 
     async def create(self, link: Link, message: CreateRoom) -> Reply:
         """The creator is member and administrator. His own Log says `membership` joined."""
-        creator = link.subscriber
-        self._gate.refuse_another(await self._gate.count_rooms(creator))
-        at = self._now()
+        creator, at = link.subscriber, self._now()
         room = self._register.make_room(
             creator.domain,
             message.name,
@@ -103,37 +103,40 @@ class Rooms:
             invite_token=message.invite_token,
             attributes=message.attributes,
         )
-        act = self._act(room, at)
-        act.put_room()
-        entry = act.join(creator, origin=link, joined_after="", founds=True)
-        reply = _invitation(room, creator, administrator=True)
-        await self._store(act)
+        async with self._turns.of(room.id):
+            await self._gate.refuse_another(creator)
+            act = self._act(room, at)
+            act.put_room()
+            entry = act.join(creator, origin=link, joined_after="", founds=True)
+            reply = _invitation(room, creator, administrator=True)
+            await self._store(act)
         return Reply(reply, entry)
 
     async def join(self, link: Link, message: JoinRoom) -> Reply:
         """By an open invitation or the right token. For a member nothing changes."""
         subscriber = link.subscriber
-        rooms = await self._gate.count_rooms(subscriber)
-        room = await self._register.room(subscriber.domain, message.room_id)
-        member = None if room is None else room.members.get(subscriber.key)
-        if room is not None and member is not None:
-            flag = member.administrator
-            return Reply(membership(MembershipChange.JOINED, room, administrator=flag), None)
-        room = self._gate.admit(subscriber, room, message.invite_token)
-        if len(room.members) >= self._limits.room_members:
-            raise conflict("the channel is full")
-        self._gate.refuse_another(rooms)
-        act = self._act(room)
-        entry = act.join(subscriber, origin=link, joined_after=self._message_ids())
-        await self._store(act)
+        async with self._turns.of(message.room_id):
+            room = await self._register.room(subscriber.domain, message.room_id)
+            member = None if room is None else room.members.get(subscriber.key)
+            if room is not None and member is not None:
+                flag = member.administrator
+                return Reply(membership(MembershipChange.JOINED, room, administrator=flag), None)
+            room = self._gate.admit(subscriber, room, message.invite_token)
+            if len(room.members) >= self._limits.room_members:
+                raise conflict("the channel is full")
+            await self._gate.refuse_another(subscriber)
+            act = self._act(room)
+            entry = act.join(subscriber, origin=link, joined_after=self._message_ids())
+            await self._store(act)
         return Reply(entry.rendered, entry)
 
     async def leave(self, link: Link, message: LeaveRoom) -> Reply:
         """The Room goes on under its last administrator's successor, or ends (MS-34)."""
-        room, member = await self._gate.entered(link.subscriber, message.room_id)
-        act = self._act(room)
-        entry = act.part(member, origin=link)
-        await self._store(act)
+        async with self._turns.of(message.room_id):
+            room, member = await self._gate.entered(link.subscriber, message.room_id)
+            act = self._act(room)
+            entry = act.part(member, origin=link)
+            await self._store(act)
         return Reply(entry.rendered, entry)
 
     async def invite(self, link: Link, message: Invite) -> None:
@@ -143,21 +146,24 @@ class Rooms:
         await self._gate.administered(sender, message.room_id)
         named = await self._register.subscribers(sender.domain, message.subscriber_ids)
         await self._post.prepare(named)
-        room = await self._gate.administered(sender, message.room_id)
-        while not self._notices.are_prepared(named):
-            await self._post.prepare(named)
+        async with self._turns.of(message.room_id):
             room = await self._gate.administered(sender, message.room_id)
+            while not self._notices.are_prepared(named):
+                await self._post.prepare(named)
+                room = await self._gate.administered(sender, message.room_id)
+            await self._open_invitations(room, sender, named)
+
+    async def _open_invitations(
+        self, room: Room, sender: Subscriber, named: Sequence[Subscriber]
+    ) -> None:
         at = self._now()
         fresh = [one for one in named if one.key not in room.members and not is_open(room, one, at)]
         if not fresh:
             return
         self._gate.refuse_crowd(room, len(fresh), at)
-        act = self._act(room, at)
+        act, until = self._act(room, at), at + self._limits.invitation_age * 1000
         text = _invitation(room, sender, administrator=False)
-        entries = []
-        for one in fresh:
-            until = at + self._limits.invitation_age * 1000
-            entries.append(act.invite(one, Invitation(sender.key, until), text))
+        entries = [act.invite(one, Invitation(sender.key, until), text) for one in fresh]
         make = partial(
             chatnotification.invitation, room.name, invitation_id=new_id(), room_id=room.id
         )
@@ -172,51 +178,54 @@ class Rooms:
 
     async def update(self, link: Link, message: UpdateRoom) -> None:
         """Members are told of another name or other attributes; of the token nobody is (MS-36)."""
-        room = await self._gate.administered(link.subscriber, message.room_id)
-        name = room.name if message.name is None else message.name
-        attributes = room.attributes if message.attributes is None else message.attributes
-        token = room.invite_token if message.invite_token is None else message.invite_token
-        token = None if token is CLEARED else token
-        is_visible = (name, attributes) != (room.name, room.attributes)
-        if not is_visible and token == room.invite_token:
-            return
-        room.name, room.attributes, room.invite_token = name, attributes, token
-        act = self._act(room)
-        act.put_room()
-        if is_visible:
-            act.tell_members()
-        await self._store(act)
+        async with self._turns.of(message.room_id):
+            room = await self._gate.administered(link.subscriber, message.room_id)
+            name = room.name if message.name is None else message.name
+            attributes = room.attributes if message.attributes is None else message.attributes
+            token = room.invite_token if message.invite_token is None else message.invite_token
+            token = None if token is CLEARED else token
+            is_visible = (name, attributes) != (room.name, room.attributes)
+            if not is_visible and token == room.invite_token:
+                return
+            room.name, room.attributes, room.invite_token = name, attributes, token
+            act = self._act(room)
+            act.put_room()
+            if is_visible:
+                act.tell_members()
+            await self._store(act)
 
     async def delete(self, link: Link, message: DeleteRoom) -> None:
         """Every member is told that he has left; open invitations vanish (MS-35)."""
-        room = await self._gate.administered(link.subscriber, message.room_id)
-        act = self._act(room)
-        act.close()
-        await self._store(act)
+        async with self._turns.of(message.room_id):
+            room = await self._gate.administered(link.subscriber, message.room_id)
+            act = self._act(room)
+            act.close()
+            await self._store(act)
 
     async def change_member(self, link: Link, message: UpdateMember) -> None:
         """Make or unmake an administrator, remove a member, or withdraw an invitation."""
         actor = link.subscriber
         await self._gate.administered(actor, message.room_id)
         subject = await self._register.subscriber(actor.domain, message.subscriber_id)
-        room = await self._gate.administered(actor, message.room_id)
-        act = self._act(room)
-        member = room.members.get(subject.key)
-        if member is None:
-            if message.administrator is not None or not is_open(room, subject, act.mail.at):
-                raise not_found("no such member")
-            act.withdraw(subject)
-        elif message.administrator is None:
-            if subject is actor:
-                raise conflict("leave-channel is for leaving")
-            act.part(member)
-        elif message.administrator == member.administrator:
-            return
-        else:
-            if not message.administrator and is_last_administrator(room, member):
-                raise conflict("the channel needs an administrator")
-            act.appoint(member, administrator=message.administrator)
-        await self._store(act)
+        async with self._turns.of(message.room_id):
+            room = await self._gate.administered(actor, message.room_id)
+            act = self._act(room)
+            member = room.members.get(subject.key)
+            if member is None:
+                if message.administrator is not None or not is_open(room, subject, act.mail.at):
+                    raise not_found("no such member")
+                act.withdraw(subject)
+            elif message.administrator is None:
+                if subject is actor:
+                    raise conflict("leave-channel is for leaving")
+                act.part(member)
+            elif message.administrator == member.administrator:
+                return
+            else:
+                if not message.administrator and is_last_administrator(room, member):
+                    raise conflict("the channel needs an administrator")
+                act.appoint(member, administrator=message.administrator)
+            await self._store(act)
 
     # -- lists -----------------------------------------------------------------------------
 
