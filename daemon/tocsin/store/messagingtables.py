@@ -1,7 +1,7 @@
 """The tables of messaging (messaging.md, 1, 7, 9 and 10).
 
-`subscriber` has the counters of its Log: entries after `trimmed` up to `last_seq` are kept, those
-up to `proven` have reached a client. An `entry` that is a letter has the key of its `message`
+A subscriber's Log keeps the entries after `trimmed`, which is its end where none is left; those up
+to `proven` have reached a client. An `entry` that is a letter has the key of its `message`
 instead of a text: that is stored once. `notification` is the key of what tells of it by other
 ways, so that receipts of the one count for the other. Keys of `entry` and `message` rise in the
 order of commits: what is oldest stands first, and a message is no older than the entries before
@@ -23,7 +23,6 @@ CREATE TABLE subscriber(
     domain TEXT NOT NULL,
     id TEXT NOT NULL,
     known INTEGER NOT NULL,
-    last_seq INTEGER NOT NULL DEFAULT 0,
     trimmed INTEGER NOT NULL DEFAULT 0,
     proven INTEGER NOT NULL DEFAULT 0,
     UNIQUE(domain, id)

@@ -139,7 +139,6 @@ CREATE TABLE subscriber(
     domain TEXT NOT NULL,
     id TEXT NOT NULL,
     known INTEGER NOT NULL,
-    last_seq INTEGER NOT NULL DEFAULT 0,
     trimmed INTEGER NOT NULL DEFAULT 0,
     proven INTEGER NOT NULL DEFAULT 0,
     UNIQUE(domain, id)

@@ -13,10 +13,10 @@ from tocsin.store.statements.accounts import check_subscriptions, open_channels
 from tocsin.store.statements.bounds import NOTHING_ASIDE, Aside, Collapse, trim
 from tocsin.store.statements.deadletters import take_up
 from tocsin.store.statements.escalation import hold
+from tocsin.store.statements.messaging.mailrows import MailRows
 from tocsin.store.statements.messaging.posting import (
     NOTHING_POSTED,
     Delivered,
-    MailRows,
     find_repeats,
     post,
 )

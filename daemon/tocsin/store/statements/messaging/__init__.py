@@ -9,14 +9,9 @@ from tocsin.store.statements.messaging.histories import (
     prune_messages,
 )
 from tocsin.store.statements.messaging.logs import read_page, trim_logs
+from tocsin.store.statements.messaging.mailrows import MailRows, mail_rows
 from tocsin.store.statements.messaging.marks import mark
-from tocsin.store.statements.messaging.posting import (
-    Delivered,
-    MailRows,
-    find_repeats,
-    mail_rows,
-    post,
-)
+from tocsin.store.statements.messaging.posting import Delivered, find_repeats, post
 from tocsin.store.statements.messaging.proofs import prove
 from tocsin.store.statements.messaging.roomchanges import lapse_invitations
 from tocsin.store.statements.messaging.rooms import (

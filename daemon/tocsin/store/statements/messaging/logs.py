@@ -8,10 +8,12 @@ import attrs
 
 from tocsin.store import rows
 from tocsin.store.mail import LogPage, LogState, Posted
-from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all
+from tocsin.store.statements.sql import Database, as_json, fetch_all
 from tocsin.wire.messaging.rendered import Rendered, rendered
 
 INSERT = "INSERT INTO entry(subscriber, seq, type, body, message, notification, at) VALUES"
+END = "coalesce((SELECT max(seq) FROM entry WHERE subscriber = s.key), s.trimmed)"
+"""The last number of a Log of subscriber `s`."""
 NO_LOG = LogState(0, 0, 0)
 
 
@@ -41,7 +43,8 @@ Logs = dict[int, Log]
 def logs_of(db: Database, keys: Collection[int]) -> Logs:
     """The Logs of those of these subscribers that are stored."""
     found = db.execute(
-        f"SELECT key, last_seq, trimmed, known FROM subscriber WHERE key {IN_LIST}",
+        f"SELECT s.key, {END}, s.trimmed, s.known FROM json_each(?)"
+        " CROSS JOIN subscriber AS s ON s.key = value",
         (as_json(keys),),
     )
     return {key: Log(last, trimmed, bool(known)) for key, last, trimmed, known in found}
@@ -53,38 +56,41 @@ def append(
     """Add entries, in this order; their numbers, and how many old ones went because a Log keeps no
     more than `most`. `logs` have those of everybody concerned, and are changed."""
     numbers: list[int] = []
-    for draft in drafts:
-        log = logs.get(draft.subscriber)
+    found: list[rows.Row] = []
+    full: set[int] = set()
+    for key, at, message, notification, type_, body in drafts:
+        log = logs.get(key)
         if log is None:
             raise apsw.ConstraintError("an entry for a subscriber that is not stored")
         log.last += 1
         numbers.append(log.last)
-    found = [
-        (one.subscriber, seq, one.type, one.body, one.message, one.notification, one.at)
-        for one, seq in zip(drafts, numbers, strict=True)
-    ]
+        found.append((key, log.last, type_, body, message, notification, at))
+        if log.last - log.trimmed > most:
+            full.add(key)
     for sql, values in rows.in_chunks(INSERT, 7, found):
         db.execute(sql, values)
-    changed = {draft.subscriber: logs[draft.subscriber] for draft in drafts}
-    full = [(key, log.last - most) for key, log in changed.items() if log.last - log.trimmed > most]
-    for key, trimmed in full:
-        logs[key].trimmed = trimmed
-    db.execute(
-        "UPDATE subscriber SET last_seq = value ->> 1, trimmed = value ->> 2 FROM json_each(?)"
-        " WHERE subscriber.key = value ->> 0",
-        (as_json((key, log.last, log.trimmed) for key, log in changed.items()),),
-    )
-    return numbers, _trim_to(db, full) if full else 0
+    return numbers, _trim(db, [(key, logs[key].last - most) for key in full]) if full else 0
 
 
-def _trim_to(db: Database, bounds: Sequence[tuple[int, int]]) -> int:
-    """Drop the entries of Logs up to a number of each."""
+def _trim(db: Database, bounds: Sequence[tuple[int, int]]) -> int:
+    """Drop the entries of Logs up to a number of each; how many went."""
+    listed = as_json(bounds)
     db.execute(
         "DELETE FROM entry WHERE key IN (SELECT e.key FROM json_each(?)"
         " CROSS JOIN entry AS e ON e.subscriber = value ->> 0 AND e.seq <= value ->> 1)",
-        (as_json(bounds),),
+        (listed,),
     )
-    return int(db.changes())
+    gone = int(db.changes())
+    _note_trimmed(db, listed)
+    return gone
+
+
+def _note_trimmed(db: Database, listed: str) -> None:
+    db.execute(
+        "UPDATE subscriber SET trimmed = value ->> 1 FROM json_each(?)"
+        " WHERE subscriber.key = value ->> 0",
+        (listed,),
+    )
 
 
 def post_texts(
@@ -105,7 +111,7 @@ def post_texts(
 def read_state(db: Database, key: int) -> LogState:
     """How far a Log goes."""
     row = db.execute(
-        "SELECT trimmed, last_seq, proven FROM subscriber WHERE key = ?", (key,)
+        f"SELECT trimmed, {END}, proven FROM subscriber AS s WHERE key = ?", (key,)
     ).fetchone()
     return NO_LOG if row is None else LogState(*row)
 
@@ -153,9 +159,5 @@ def trim_logs(db: Database, before: int, limit: int) -> int:
         return 0
     db.execute("DELETE FROM entry WHERE key <= ?", (found[-1][0],))
     trimmed = {subscriber: seq for _, subscriber, seq, _ in found}
-    db.execute(
-        "UPDATE subscriber SET trimmed = value ->> 1 FROM json_each(?)"
-        " WHERE subscriber.key = value ->> 0",
-        (as_json(trimmed.items()),),
-    )
+    _note_trimmed(db, as_json(trimmed.items()))
     return len(found)

@@ -8,6 +8,7 @@ from tocsin.store.mail import Proof
 from tocsin.store.records import Ended
 from tocsin.store.schema import LEG_BITS
 from tocsin.store.statements.escalation import cancel_legs
+from tocsin.store.statements.messaging.logs import END
 from tocsin.store.statements.messaging.statuses import (
     JOINED,
     NOTHING_RAISED,
@@ -35,8 +36,8 @@ def prove(db: Database, proofs: Sequence[Proof], *, now: int, most: int) -> Rais
     )
     raised = receive(db, [Risen(*row) for row in found], now=now, most=most)
     db.execute(
-        "UPDATE subscriber SET proven = min(last_seq, value ->> 1) FROM json_each(?)"
-        " WHERE subscriber.key = value ->> 0 AND proven < value ->> 1",
+        f"UPDATE subscriber AS s SET proven = min({END}, value ->> 1) FROM json_each(?)"
+        " WHERE s.key = value ->> 0 AND s.proven < value ->> 1",
         (as_json(_furthest(proofs).items()),),
     )
     cancelled = _cancel_held(db, proofs, now)
