@@ -17,7 +17,7 @@ from tests.fakes.tokens import NOW, SECRET, signed
 from trio.testing import wait_all_tasks_blocked
 
 from tocsin.delivery.revocations import By, Revocations
-from tocsin.model.errors import RequestError
+from tocsin.model.errors import RequestError, StartupError
 from tocsin.model.principal import Principal
 from tocsin.ops.metrics import Metrics
 from tocsin.server import introspection as module
@@ -114,6 +114,16 @@ async def test_an_opaque_token(server: IntrospectionServer) -> None:
     assert request.endswith(b"token=opaque&token_type_hint=access_token")
     assert there.tokens.is_introspected("opaque")
     assert there.counted() == {"active": 1}
+
+
+def test_nobody_there_to_be_asked() -> None:
+    """MS-7: signed tokens that must be asked about are never let in unchecked: without an address
+    it does not start."""
+    settings = AuthSettings(shared_secret=SECRET)
+    with pytest.raises(StartupError):
+        Authenticator(
+            settings, key_source(settings), revocations=revocations(), asks_again=True, now=Clock()
+        )
 
 
 async def test_a_token_that_is_not_active(server: IntrospectionServer) -> None:

@@ -91,6 +91,8 @@ class Authenticator:
     ) -> None:
         if problems := check(settings):
             raise StartupError("; ".join(problems))
+        if asks_again and introspector is None:
+            raise StartupError("messaging.introspect_jwt: needs auth.introspection.url")
         self._keys = keys
         self._has_keys = settings.has_keys
         self._asks_again = asks_again or settings.introspection.introspect_jwt

@@ -70,14 +70,21 @@ async def test_pages_of_the_log(world: RestWorld) -> None:
 
 @pytest.mark.parametrize("after", ["e0:1", "e1:4", "e1:01", "hello", "e1:-1", "1"])
 async def test_cursors_of_no_use(world: RestWorld, after: str) -> None:
-    """MS-63: another epoch, beyond the end, not one of ours: nothing is guessed, and nothing
-    proven."""
+    """MS-63, MS-61: another epoch, beyond the end, not one of ours: nothing is guessed, and nothing
+    proven; the cursor of the answer is where a connection is fed from that did not resume."""
     alice, _ = await world.people("alice", "bob")
     for number in range(3):
         await world.say(alice, "bob", str(number))
     page = await world.get(f"/log?after={after}", "bob")
-    assert page == {"messages": [], "cursor": "e1:3", "complete": False, "more": False}
+    assert page == {"messages": [], "cursor": "e1:0", "complete": False, "more": True}
     assert world.receipts._gathered == {}
+    await world.get("/log?after=e1:0", "bob")
+    assert world.receipts._gathered == {}
+    for proven, more in ((2, True), (3, False)):
+        await world.get(f"/log?after=e1:{proven}", "bob")
+        world.receipts.flush()
+        page = await world.get(f"/log?after={after}", "bob")
+        assert (page["cursor"], page["more"]) == (f"e1:{proven}", more)
 
 
 async def test_a_log_that_was_trimmed(nursery: trio.Nursery) -> None:

@@ -10,7 +10,7 @@ from tocsin.messaging.live import Live
 from tocsin.messaging.presence import Presence
 from tocsin.messaging.register import Register
 from tocsin.server.http import json_body
-from tocsin.server.messaging.readouts import read_log
+from tocsin.server.messaging.resuming import read_page
 from tocsin.server.messaging.revoke import Revoker
 from tocsin.server.operatorview import Members, attempt_view
 from tocsin.store.archive import LogQuery
@@ -49,7 +49,7 @@ class Oversight:
         one = await self.register.subscriber(domain, request.path_values["subscriberId"])
         if not (one.is_known or one.is_stored):
             raise _not_found("no such subscriber")
-        page = await read_log(self.store, one.key, after=0, limit=1)
+        page = await read_page(self.store, one.key, after=0, limit=1)
         connections = [
             ConnectionView(link.transport, link.since, cursor(self.epoch, link.position))
             for link in self.live.of(one.key)

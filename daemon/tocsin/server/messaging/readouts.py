@@ -3,18 +3,17 @@
 from typing import Final
 
 import attrs
-import trio
 
 from tocsin.messaging.receipts import Receipts
 from tocsin.messaging.register import Register
 from tocsin.messaging.rooms import Rooms
 from tocsin.messaging.settings import MessagingLimits
 from tocsin.model.conversation import Subscriber
-from tocsin.model.errors import StoreError
 from tocsin.model.principal import Principal
 from tocsin.server.messaging.guard import correlator_of
 from tocsin.server.messaging.history import Histories, Wanted
-from tocsin.store.mail import LogPage
+from tocsin.server.messaging.resuming import read_page
+from tocsin.store.mail import LogPage, LogState
 from tocsin.store.messages import Messages
 from tocsin.wire.messaging import rest
 from tocsin.wire.messaging.cursor import OLDEST, cursor, seq_of
@@ -42,18 +41,18 @@ class Readouts:
         return await self.register.subscriber(principal.domain, principal.subscriber)
 
     async def log(self, reader: Subscriber, request: Request) -> bytes:
-        """GET `/log`: what follows a cursor, as a `resume` tells it (MS-62, MS-63).
+        """GET `/log`: what follows a cursor, as a `resume` tells it (MS-62, MS-63). Whoever has one
+        that is of no use goes on where a connection does that did not resume.
 
         Whoever names a place in his Log has what is before it, and so has the device he names
         (MS-54, MS-55); what he is given now is not proven by that.
         """
         query = rest.log_query(request.params, self.limits)
         after = START if query.after == OLDEST else seq_of(query.after, self.epoch)
-        page = await read_log(self.store, reader.key, after=after or START, limit=query.limit)
+        page = await read_page(self.store, reader.key, after=after or START, limit=query.limit)
         if after is None or after > page.state.last:
-            end = cursor(self.epoch, page.state.last)
-            return rest.log_page([], cursor=end, complete=False, more=False)
-        if query.proves:
+            return self._start_anew(page.state)
+        if after:
             self.receipts.resumed(reader, after, correlator=correlator_of(request))
         is_complete = not query.proves or after >= page.state.trimmed
         return self._log_page(page, complete=is_complete)
@@ -81,6 +80,12 @@ class Readouts:
         page = await self.histories.page(reader, wanted)
         return rest.history_page(page.entries, more=page.more)
 
+    def _start_anew(self, log: LogState) -> bytes:
+        place = max(log.proven, log.trimmed)
+        return rest.log_page(
+            [], cursor=cursor(self.epoch, place), complete=False, more=place < log.last
+        )
+
     def _log_page(self, page: LogPage, *, complete: bool) -> bytes:
         """As much of a page as fits into an answer."""
         texts = fitting(
@@ -90,20 +95,3 @@ class Readouts:
         end = cursor(self.epoch, last)
         more = last < page.state.last
         return rest.log_page(texts, cursor=end, complete=complete, more=more)
-
-
-async def read_log(store: Messages, key: int, *, after: int, limit: int) -> LogPage:
-    """Entries of a subscriber's Log beyond `after`; raises StoreError."""
-    came = trio.Event()
-    outcome: list[LogPage | StoreError] = []
-
-    def then(page: LogPage | None, error: StoreError | None) -> None:
-        outcome.extend(one for one in (page, error) if one is not None)
-        came.set()
-
-    store.read_entries(key, after=after, limit=limit, then=then)
-    await came.wait()
-    [found] = outcome
-    if isinstance(found, StoreError):
-        raise found
-    return found
