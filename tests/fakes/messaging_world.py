@@ -1,11 +1,12 @@
 """The messaging layer put together on a store in memory, and people connected to it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import attrs
 import orjson
+import pytest
 import trio
 from tests.fakes.deliveries import T0, socket_channel, subscription
 from tests.fakes.messaging_links import MemoryLink
@@ -16,6 +17,7 @@ from tocsin.messaging.live import Live
 from tocsin.messaging.notices import Notices
 from tocsin.messaging.post import Post
 from tocsin.messaging.presence import Presence
+from tocsin.messaging.refused import Refused
 from tocsin.messaging.register import Register
 from tocsin.messaging.rooms import Reply, Rooms
 from tocsin.messaging.settings import MessagingLimits
@@ -277,6 +279,14 @@ class MessagingWorld:
             self.store.fetch_waiting(channel, now=self.at, after=0, limit=100, then=then)
             await self.store.barrier()
         return found
+
+
+async def refused(code: str, act: Awaitable[object]) -> Refused:
+    """How an act is refused, with this code."""
+    with pytest.raises(Refused) as caught:
+        await act
+    assert caught.value.error.code == code
+    return caught.value
 
 
 def members(reply: Reply) -> dict[str, Any]:

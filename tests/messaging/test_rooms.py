@@ -5,35 +5,23 @@ import trio
 import trio.testing
 from tests.fakes.messaging_world import (
     DOMAIN,
-    TEMPLATE,
     MessagingWorld,
     administrators,
     members,
     names,
+    refused,
     texts,
 )
 
 from tocsin.messaging.refused import Refused
-from tocsin.messaging.register import Register
 from tocsin.messaging.settings import MessagingLimits
-from tocsin.model.errors import RequestError
 from tocsin.wire.messaging.clientmessages import CreateRoom
 from tocsin.wire.messaging.words import Availability
-
-MINUTE = 60_000
 
 
 @pytest.fixture
 async def world() -> MessagingWorld:  # noqa: ASYNC124 - to be made inside Trio
     return MessagingWorld()
-
-
-async def refused(code: str, act: object) -> Refused:
-    """An act is refused with this code."""
-    with pytest.raises(Refused) as caught:
-        await act  # type: ignore[misc]
-    assert caught.value.error.code == code
-    return caught.value
 
 
 async def test_who_makes_a_room_runs_it(world: MessagingWorld) -> None:
@@ -254,32 +242,6 @@ async def test_two_that_race_for_the_last_room(world: MessagingWorld) -> None:
     assert len(bob.subscriber.rooms or {}) == 1
 
 
-async def test_who_waits_for_a_dead_act_goes_on(world: MessagingWorld) -> None:
-    """MS-17, MS-68: when the connection of one who acts ends before his act is stored, the next
-    one decides on what came of it."""
-    ann, bob, cat = await world.people("ann", "bob", "cat")
-    room_id = await world.room_of(ann)
-    async with trio.open_nursery() as nursery:
-        with world.store.held_up():
-            scope = trio.CancelScope()
-
-            async def join_and_vanish() -> None:
-                with scope:
-                    await world.join(bob, room_id)
-
-            nursery.start_soon(join_and_vanish)
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(world.join, cat, room_id)
-            await trio.testing.wait_all_tasks_blocked()
-            scope.cancel()
-            await trio.testing.wait_all_tasks_blocked()
-    stored = Register(world.store, user_template=TEMPLATE)
-    there = await stored.room(DOMAIN, room_id)
-    assert there is not None
-    assert names(await world.find(room_id)) == names(there)
-    assert "cat" in names(there)
-
-
 async def test_leaving(world: MessagingWorld) -> None:
     """Section 5, MS-47: `membership` left is the reply, and an entry for his other connections;
     the others are told, he is not."""
@@ -387,128 +349,3 @@ async def test_a_large_room_is_told_of_nobody(world: MessagingWorld) -> None:
     assert [one["change"] for one in texts(bob)] == ["updated"]
     await world.leave(cat, room_id)
     assert [one["change"] for one in ann.notices] == ["left"]
-
-
-async def test_what_is_not_stored_has_no_effect(world: MessagingWorld) -> None:
-    """MS-17, MS-21: nobody is told, nothing is kept, and the same works when the store does."""
-    ann, bob = await world.people("ann", "bob")
-    room_id = await world.room_of(ann)
-    world.store.refuses = lambda _mail: True
-    for act in (
-        world.join(bob, room_id),
-        world.leave(ann, room_id),
-        world.delete(ann, room_id),
-        world.update(ann, room_id, name="Night shift"),
-        world.invite(ann, room_id, "bob"),
-        world.create(bob),
-    ):
-        with pytest.raises(RequestError) as caught:
-            await act
-        assert caught.value.status == 503
-    world.store.refuses = lambda _mail: False
-    assert ann.entries == bob.entries == ann.notices == []
-    room = await world.find(room_id)
-    assert (names(room), room.name, room.invited) == (["ann"], "Day shift", {})
-    assert ann.subscriber.rooms == {room.key: room}
-    assert await world.rooms.memberships(bob.subscriber) == []
-    await world.join(bob, room_id)
-    assert names(room) == ["ann", "bob"]
-
-
-async def test_of_two_acts_under_way_one_may_fail(world: MessagingWorld) -> None:
-    """MS-17: nothing is decided on what is not stored yet; what was refused is undone, and what
-    was asked for meanwhile is done then."""
-    ann, bob, cat = await world.people("ann", "bob", "cat")
-    room_id = await world.room_of(ann)
-    world.store.refuses = lambda mail: mail.entries[0].subscriber_key == bob.subscriber.key
-    failed: list[RequestError] = []
-
-    async def join_in_vain() -> None:
-        try:
-            await world.join(bob, room_id)
-        except RequestError as error:
-            failed.append(error)
-
-    async with trio.open_nursery() as nursery:
-        with world.store.held_up():
-            nursery.start_soon(join_in_vain)
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(world.join, cat, room_id)
-            await trio.testing.wait_all_tasks_blocked()
-            assert names(await world.find(room_id)) == ["ann", "bob"]
-    assert len(failed) == 1
-    assert names(await world.find(room_id)) == ["ann", "cat"]
-    assert [one["subscriber"]["id"] for one in ann.notices] == ["cat"]
-    assert bob.subscriber.rooms == {}
-
-
-async def test_who_stops_waiting_has_acted(world: MessagingWorld) -> None:
-    """MS-21: an act that was handed to the store takes effect though its connection has gone; the
-    others are told."""
-    ann, bob = await world.people("ann", "bob")
-    room_id = await world.room_of(ann)
-    room = await world.find(room_id)
-    finished: list[bool] = []
-
-    async with trio.open_nursery() as nursery:
-        gate = trio.Event()
-        accept = world.store.accept
-
-        async def accept_and_wait(*arguments: object) -> None:
-            await accept(*arguments)  # type: ignore[arg-type]
-            await gate.wait()
-
-        world.store.accept = accept_and_wait  # type: ignore[method-assign]
-
-        async def join() -> None:
-            await world.join(bob, room_id)
-            finished.append(True)
-
-        nursery.start_soon(join)
-        await trio.testing.wait_all_tasks_blocked()
-        nursery.cancel_scope.cancel()
-    assert finished == []
-    assert [one["change"] for one in ann.notices] == ["joined"]
-    assert await world.find(room_id) is room
-    assert names(room) == ["ann", "bob"]
-
-
-async def test_lists(world: MessagingWorld) -> None:
-    """Section 5, MS-31, MS-40: memberships in order of joining, for who is not connected, too;
-    members in order of standing, oneself as announced; to others there is no such list."""
-    ann, bob, cat = await world.people("ann", "bob", "cat")
-    first = await world.room_of(ann, bob)
-    second = await world.create(bob, name="Night shift", attributes=b'{"b":2}')
-    world.announce(ann, Availability.INVISIBLE, "hidden")
-    seen = await world.rooms.memberships(bob.subscriber)
-    assert [(one.room_id, one.administrator) for one in seen] == [(first, False), (second, True)]
-    assert seen[1].attributes == b'{"b":2}'
-    assert seen[1].name == "Night shift"
-    world.disconnect(bob)
-    assert await world.rooms.memberships(bob.subscriber) == seen
-    own = await world.rooms.list_members(ann.subscriber, first)
-    theirs = await world.rooms.list_members(bob.subscriber, first)
-    assert [(one.id, one.status, one.administrator) for one in own] == [
-        ("ann", "hidden", True),
-        ("bob", "", False),
-    ]
-    assert [(one.id, one.status) for one in theirs] == [("ann", ""), ("bob", "")]
-    await refused("not-found", world.rooms.list_members(cat.subscriber, first))
-    await refused("not-found", world.rooms.list_members(cat.subscriber, "r-nowhere"))
-
-
-async def test_pages_of_members(world: MessagingWorld) -> None:
-    """Section 11: a page begins behind an id, whether its owner is still there or not."""
-    links = await world.people("dan", "ann", "cat", "bob")
-    room_id = await world.room_of(*links)
-    dan = links[0].subscriber
-    page, more = await world.rooms.members_page(dan, room_id, after=None, limit=2)
-    assert ([one.id for one in page], more) == (["ann", "bob"], True)
-    await world.leave(links[3], room_id)
-    page, more = await world.rooms.members_page(dan, room_id, after="bob", limit=2)
-    assert ([one.id for one in page], more) == (["cat", "dan"], False)
-    assert page[1].administrator
-    await refused(
-        "not-found",
-        world.rooms.members_page(links[3].subscriber, room_id, after=None, limit=2),
-    )

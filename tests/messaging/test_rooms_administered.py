@@ -12,6 +12,7 @@ from tests.fakes.messaging_world import (
     MessagingWorld,
     administrators,
     names,
+    refused,
     texts,
 )
 
@@ -26,13 +27,6 @@ DAY = 86_400_000
 @pytest.fixture
 async def world() -> MessagingWorld:  # noqa: ASYNC124 - to be made inside Trio
     return MessagingWorld()
-
-
-async def refused(code: str, act: object) -> None:
-    """An act is refused with this code."""
-    with pytest.raises(Refused) as caught:
-        await act  # type: ignore[misc]
-    assert caught.value.error.code == code
 
 
 async def test_administrators_only(world: MessagingWorld) -> None:

@@ -22,11 +22,12 @@ from tocsin.messaging.post import Post
 from tocsin.messaging.presence import Presence
 from tocsin.messaging.refused import conflict, not_found
 from tocsin.messaging.register import Register
-from tocsin.messaging.roomchanges import News, RoomAct, membership, membership_view
+from tocsin.messaging.roomchanges import News, RoomAct, membership
 from tocsin.messaging.roomgate import RoomGate, is_last_administrator, is_open
+from tocsin.messaging.roomlists import RoomLists
 from tocsin.messaging.settings import MessagingLimits
 from tocsin.messaging.turns import Turns
-from tocsin.model.conversation import Invitation, Member, Room, Subscriber
+from tocsin.model.conversation import Invitation, Room, Subscriber
 from tocsin.model.errors import StoreError
 from tocsin.model.ids import new_id
 from tocsin.store.mail import Posted
@@ -43,7 +44,7 @@ from tocsin.wire.messaging.clientmessages import (
     UpdateRoom,
 )
 from tocsin.wire.messaging.rendered import Rendered
-from tocsin.wire.messaging.views import InvitationView, MembershipView, SubscriberView
+from tocsin.wire.messaging.views import InvitationView
 from tocsin.wire.messaging.words import MembershipChange
 
 
@@ -56,7 +57,7 @@ class Reply:
     entry: Posted | None
 
 
-class Rooms:
+class Rooms(RoomLists):
     """Makes, changes, ends and lists Rooms.
 
     Each act is durable on return. It has no effect where it raises: `Refused`, the 503 of `Post`,
@@ -79,16 +80,15 @@ class Rooms:
     ) -> None:
         """`room_limit`: members up to which a Room is told of its members. `message_ids` makes the
         ids of messages, so that one says what was sent before a moment (MS-28)."""
-        self._register = register
+        gate = RoomGate(register, limits=limits, now=now)
+        super().__init__(register, gate, presence)
         self._live = live
         self._post = post
-        self._presence = presence
         self._notices = notices
         self._limits = limits
         self._room_limit = room_limit
         self._message_ids = message_ids
         self._now = now
-        self._gate = RoomGate(register, limits=limits, now=now)
         self._turns = Turns()
 
     # -- coming and going ------------------------------------------------------------------
@@ -226,35 +226,6 @@ class Rooms:
                     raise conflict("the channel needs an administrator")
                 act.appoint(member, administrator=message.administrator)
             await self._store(act)
-
-    # -- lists -----------------------------------------------------------------------------
-
-    async def memberships(self, subscriber: Subscriber) -> list[MembershipView]:
-        """The Rooms of a subscriber, in order of joining; he need not be connected."""
-        return [
-            membership_view(room, administrator=room.members[subscriber.key].administrator)
-            for room in await self._register.rooms_of(subscriber)
-        ]
-
-    async def list_members(self, viewer: Subscriber, room_id: str) -> list[SubscriberView]:
-        """All members, in order of their standing, as a member of theirs sees them."""
-        room, _ = await self._gate.entered(viewer, room_id)
-        return [self._view(viewer, member) for member in room.members.values()]
-
-    async def members_page(
-        self, viewer: Subscriber, room_id: str, *, after: str | None, limit: int
-    ) -> tuple[list[SubscriberView], bool]:
-        """Some members in order of their ids, those behind `after`, and whether more follow."""
-        room, _ = await self._gate.entered(viewer, room_id)
-        behind = [
-            one for one in room.members.values() if after is None or one.subscriber.id > after
-        ]
-        behind.sort(key=lambda member: member.subscriber.id)
-        return [self._view(viewer, member) for member in behind[:limit]], len(behind) > limit
-
-    def _view(self, viewer: Subscriber, member: Member) -> SubscriberView:
-        see = self._presence.own_view if member.subscriber is viewer else self._presence.view
-        return see(member.subscriber, administrator=member.administrator)
 
     # -- making it so ----------------------------------------------------------------------
 
