@@ -31,9 +31,10 @@ from tocsin.server.heartbeat import SLOT
 from tocsin.server.http import HttpServer
 from tocsin.server.jwks import KeySource, RemoteKeys
 from tocsin.server.limits import ConnectionGate
-from tocsin.server.listener import Listener, open_listeners, serve, write_addresses
+from tocsin.server.listener import Handler, Listener, open_listeners, serve, write_addresses
 from tocsin.server.peers import Networks
 from tocsin.server.services import service_registry
+from tocsin.server.tls import TlsFront, expires_at, tls_context
 from tocsin.store.lock import lock_store
 from tocsin.store.sqlite import SqliteStore
 from tocsin.store.writer import Commit
@@ -74,6 +75,13 @@ class App:
         )
         self._keys = key_source(config.auth)
         self._server, self._admin_server = self._servers(config, self._keys)
+        self._front = TlsFront(
+            self._server.serve_connection,
+            tls_context(config.tls),
+            timeout=config.limits.http.header_timeout,
+            on_failure=lambda reason: self.metrics.tls_handshakes_failed[reason].inc(),
+        )
+        self._note_certificate(config)
         self.reloads = Reloader(
             config,
             self._parts,
@@ -234,6 +242,11 @@ class App:
         self._server.take_over(public)
         self._admin_server.take_over(admin)
         self._gate.reconfigure(config.limits.http, _unlimited(config))
+        self._front.context = tls_context(config.tls)
+        self._note_certificate(config)
+
+    def _note_certificate(self, config: Config) -> None:
+        self.metrics.tls_certificate_expiry.set(expires_at(config.tls) or 0)
 
     def _feed_watchdog(self) -> None:
         if self._supervisor.healthy:
@@ -248,9 +261,13 @@ class App:
     async def _serve(self, connections: trio.Nursery, on_ready: Callable[[], None]) -> None:
         """Accept on both listeners until told to stop, then drain with the admin one open."""
         async with trio.open_nursery() as admin:
-            await admin.start(self._accept, self._admin, self._admin_server, connections)
+            await admin.start(
+                self._accept, self._admin, self._admin_server.serve_connection, connections
+            )
             async with trio.open_nursery() as public:
-                await public.start(self._accept, self._public, self._server, connections)
+                await public.start(
+                    self._accept, self._public, self._front.serve_connection, connections
+                )
                 self._announce()
                 public.start_soon(self._supervise, "reload", self.reloads.run)
                 on_ready()
@@ -265,13 +282,13 @@ class App:
     async def _accept(
         self,
         listeners: list[Listener],
-        server: HttpServer,
+        handler: Handler,
         connections: trio.Nursery,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         await serve(
             listeners,
-            server.serve_connection,
+            handler,
             gate=self._gate,
             handler_nursery=connections,
             task_status=task_status,

@@ -10,7 +10,7 @@ from tocsin.config.settings import CHECKS, Config
 
 AT_ONCE = frozenset(
     {
-        *("trusted_proxies", "netapi.native_app_id", "cors", "auth", "limits", "publish"),
+        *("trusted_proxies", "netapi.native_app_id", "cors", "auth", "limits", "publish", "tls"),
         *("longpoll", "push", "drain", "log"),
         *("webhooks.connect_timeout", "webhooks.total_timeout", "webhooks.retry_after_max"),
         *("webhooks.allow_http", "webhooks.allow_networks", "webhooks.deny_networks"),

@@ -15,7 +15,7 @@ from tocsin.model.option import option, section
 from tocsin.model.services import SERVICES
 from tocsin.ops.log import LogSettings
 from tocsin.ops.supervisor import SupervisorSettings
-from tocsin.server import auth
+from tocsin.server import auth, tls
 from tocsin.server.auth import AuthSettings
 from tocsin.server.longpoll import LongPollSettings
 from tocsin.server.messaging import settings as messaging
@@ -23,6 +23,7 @@ from tocsin.server.messaging.settings import MessagingSettings
 from tocsin.server.publish import PublishSettings
 from tocsin.server.services import ServiceSettings, service_registry, services_problem
 from tocsin.server.settings import CorsSettings, HttpLimits, ListenSettings, check_networks
+from tocsin.server.tls import TlsSettings
 from tocsin.server.websocket import WsSettings
 from tocsin.store.sqlite import StoreSettings
 from tocsin.transports.settings import WebhookSettings
@@ -125,6 +126,7 @@ class Config:
         [], "Networks whose Forwarded and X-Forwarded-For headers count.", check=check_networks
     )
     listen: ListenSettings = section(ListenSettings, "The addresses the daemon serves on.")
+    tls: TlsSettings = section(TlsSettings, "TLS on the public listener.")
     store: StoreSettings = section(StoreSettings, "The store of channels and deliveries.")
     netapi: NetapiSettings = section(NetapiSettings, "The paths of the REST API.")
     cors: CorsSettings = section(CorsSettings, "What browsers of other origins may do.")
@@ -217,6 +219,7 @@ CHECKS: Checks = {
     AuthSettings: auth.check,
     PushSettings: pushapps.check,
     MessagingSettings: messaging.check,
+    TlsSettings: tls.check,
     Config: _check_whole,
 }
 """Rules across the fields of one table, by its Settings class."""

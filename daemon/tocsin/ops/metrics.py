@@ -77,6 +77,7 @@ REVOKED_BY = ("token", "jti", "user", "client", "subscriber")
 INTROSPECTED = ("active", "inactive", "failed", "full")
 CONNECTION_REFUSALS = ("connections", "connections_per_address", "drain", "descriptors")
 RATE_LIMITED = ("token", "address", "producer")
+TLS_FAILURES = ("timeout", "protocol", "plain_http", "hangup")
 METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD")
 STATUSES = (
     *(101, 200, 201, 202, 204, 400, 401, 403, 404, 405, 406, 408, 409, 413, 415, 426, 429, 431),
@@ -358,6 +359,13 @@ class Metrics:
         self.http_connections = self._gauge("http_connections", "HTTP connections open.")
         self.connections_refused = self._counters(
             "connections_refused", "Connections closed at accept.", reason=CONNECTION_REFUSALS
+        )
+        self.tls_handshakes_failed = self._counters(
+            "tls_handshakes_failed", "TLS handshakes that did not come about.", reason=TLS_FAILURES
+        )
+        self.tls_certificate_expiry = self._gauge(
+            "tls_certificate_expiry_timestamp_seconds",
+            "When the certificate of the public listener is over; 0 without one.",
         )
         self.auth_failures = self._counters(
             "auth_failures", "Requests refused for their token.", reason=AUTH_FAILURES

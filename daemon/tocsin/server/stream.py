@@ -6,6 +6,8 @@ from typing import Final
 
 import trio
 
+from tocsin.server.tls import TlsSocket
+
 RECEIVE_BYTES: Final = 65_536
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 1_048_576
@@ -16,7 +18,7 @@ class HangupError(Exception):
 
 
 class Stream:
-    """A raw non-blocking socket, used by one task.
+    """A non-blocking socket, used by one task.
 
     One cancel scope lasts as long as the connection; each wait moves its deadline, which costs a
     fraction of a scope for each. `waiting_for` names the wait, for the one who finds the scope
@@ -39,6 +41,9 @@ class Stream:
         """
         self.waiting_for = waiting_for
         self._scope.deadline = deadline
+        if isinstance(self._sock, TlsSocket) and self._sock.ahead:
+            await trio.lowlevel.checkpoint()
+            return self._sock.recv(RECEIVE_BYTES)
         while True:
             await trio.lowlevel.wait_readable(self._fd)
             try:
