@@ -1,7 +1,7 @@
 """tocsin.messaging.roomlists"""
 
 import pytest
-from tests.fakes.messaging_world import (
+from tests.fakes.messaging_world import MessagingWorld, refused
     MessagingWorld,
 )
 
