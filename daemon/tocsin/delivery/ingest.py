@@ -1,6 +1,7 @@
 """Accepting notifications: routed, stored in one transaction, then handed over."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tocsin.delivery.bounds import Bounds
 from tocsin.delivery.directory import Account, Directory
@@ -155,8 +156,7 @@ class Ingest:
         def done(error: StoreError | None) -> None:
             on_done(error)
             if error is None and (mail is None or mail.repeat is None):
-                for one in acceptance.notifications:
-                    self._metrics.notifications_accepted[one.service].inc()
+                self._count_accepted(one.service for one in acceptance.notifications)
 
         await self._store_all(acceptance, legs, done)
 
@@ -238,11 +238,14 @@ class Ingest:
     ) -> None:
         if again := sum(channels != CLASH for channels in repeats.values()):
             self._metrics.notifications_repeated.inc(again)
-        accepted: dict[str, int] = {}
-        for (notification, _), place in zip(routed, places, strict=True):
-            if _at(repeats, place) is None:
-                accepted[notification.service] = accepted.get(notification.service, 0) + 1
-        for service, count in accepted.items():
+        self._count_accepted(
+            notification.service
+            for (notification, _), place in zip(routed, places, strict=True)
+            if _at(repeats, place) is None
+        )
+
+    def _count_accepted(self, services: Iterable[str]) -> None:
+        for service, count in Counter(services).items():
             self._metrics.notifications_accepted[service].inc(count)
 
 

@@ -6,6 +6,7 @@ gives way to others in between. What somebody has done himself does not wait, no
 before it in his Log: his reply has its number and is written next.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import orjson
@@ -54,8 +55,7 @@ class Handover:
         """Give on what has just become durable, but not what a connection has read from the store
         meanwhile; never raises."""
         at = self._now()
-        for entry in entries:
-            self._count(entry)
+        self._count(entries)
         live = [one for one in entries if self._links_of(one.subscriber_key)]
         is_large = sum(len(self._links_of(one.subscriber_key)) for one in live) > SLICE
         for entry in live:
@@ -118,11 +118,13 @@ class Handover:
             log.exception("messaging.connection_crashed", transport=link.transport)
             link.end(CRASHED, "Internal error")
 
-    def _count(self, entry: Posted) -> None:
-        self._metrics.messaging_entries[entry.rendered.type].inc()
-        word = _told_status(entry)
-        if word is not None:
-            self._metrics.messaging_statuses[word].inc()
+    def _count(self, entries: Sequence[Posted]) -> None:
+        for kind, count in Counter(entry.rendered.type for entry in entries).items():
+            self._metrics.messaging_entries[kind].inc(count)
+        for entry in entries:
+            word = _told_status(entry)
+            if word is not None:
+                self._metrics.messaging_statuses[word].inc()
 
 
 def _told_status(entry: Posted) -> str | None:

@@ -71,9 +71,8 @@ class Notices:
         if account is None:
             log.error("notice.unprepared", subscriber=recipient.id, domain=recipient.domain)
             return None
-        if account.undecided:
-            acceptance.premises |= account.premises()
         if not _takes_chat(account):
+            acceptance.premises |= account.premises()
             return None
         notification = make(Heading(sender.user, recipient.user, at, self._prefix))
         pushes = not self._is_silenced(recipient.key)

@@ -51,10 +51,12 @@ class Receipts:
         when it came (`LogState.proven`)."""
         self._note(link.subscriber, link.correlator, after, seq)
 
-    def resumed(self, subscriber: Subscriber, upto: int, *, correlator: str | None) -> None:
+    def resumed(
+        self, subscriber: Subscriber, upto: int, *, correlator: str | None, after: int = 0
+    ) -> None:
         """A client says by its cursor, one that is within the Log, that it has everything up to
-        there (MS-54): with a `resume`, or by reading the Log over REST."""
-        self._note(subscriber, correlator, 0, upto)
+        there (MS-54): with a `resume`, or by reading the Log over REST. `after` as above."""
+        self._note(subscriber, correlator, after, upto)
 
     def flush(self) -> None:
         """Hand everything gathered to the store."""
