@@ -81,14 +81,17 @@ class Window:
 
     async def shows(self, selector: str, text: str) -> None:
         """Wait until this text is there."""
+        seen = ""
 
         async def is_there() -> bool:
-            return text in await self.text(selector)
+            nonlocal seen
+            seen = await self.text(selector)
+            return text in seen
 
         try:
             await until(is_there, f"{text!r} at {selector}")
         except AssertionError as error:
-            error.add_note(f"The window: {await self.text('body > main')!r}")
+            error.add_note(f"It shows {seen!r}")
             raise
 
     async def count(self, selector: str) -> int:

@@ -146,8 +146,9 @@ class MessagingClient:
         """Hang up without a word."""
         await self.wire.cut()
 
-    async def run(self) -> None:
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Read until the end; whoever waits for more is told then."""
+        task_status.started()
         self.closing = await self.wire.run(self._received)
         self._has_ended.set()
         self._arrivals.set()
@@ -207,7 +208,7 @@ async def connected(
     )
     client = MessagingClient(await _wire(way, transport))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(client.run)
+        await nursery.start(client.run)
         try:
             if greeted:
                 await client.greeting()
