@@ -2,8 +2,6 @@
 
 import pytest
 from tests.fakes.messaging_world import MessagingWorld, refused
-    MessagingWorld,
-)
 
 from tocsin.wire.messaging.words import Availability
 
