@@ -170,8 +170,8 @@ class Register:
     async def hold_rooms(self, subscriber: Subscriber) -> None:
         """Have `subscriber.rooms` loaded and kept current from here on.
 
-        For who gets a live connection; `let_go` when he has none any more. Nothing may be awaited
-        between this and its being live, or the end of another may have let them go.
+        For who has a live connection; `let_go` when the last has ended, and after this if it ended
+        meanwhile.
         """
         while subscriber.rooms is None:
             if (busy := self._under_way.get(subscriber)) is not None:
