@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import trio
 from tests.fakes.deliveries import T0, notification, socket_channel, webhook_channel
-from tests.fakes.mail import DOMAIN, Postbox, brief, text
-from tests.fakes.stores import Reports, add, assert_counts_are_right, claimed_ids
+from tests.fakes.mail import DOMAIN, Postbox, brief, load, text
+from tests.fakes.stores import Reports, add, assert_counts_are_right, claimed_ids, waiting
 from trio.testing import wait_all_tasks_blocked
 
 from tocsin.model.errors import StoreError
@@ -303,6 +303,32 @@ async def test_everything_is_there_after_a_restart(open_store: OpenStore) -> Non
         await again.send(bob, ann, "three")
         assert await again.log(bob) == ["one", "two", "three"]
         nursery.cancel_scope.cancel()
+
+
+async def test_no_notification_is_taken_for_an_older_one(open_store: OpenStore) -> None:
+    """An entry knows its notification by key: that is given once, however little is left of the
+    other deliveries at a start (MS-54)."""
+    channel = socket_channel()
+    keys: list[int] = []
+    for number in range(2):
+        async with trio.open_nursery() as nursery:
+            post = Postbox(open_store())
+            await nursery.start(post.store.run)
+            people = await post.store.find_subscribers(DOMAIN, ["ann", "bob"])
+            ann, bob = (
+                load(people[name][0], DOMAIN, name, True) if name in people else post.person(name)
+                for name in ("ann", "bob")
+            )
+            if not number:
+                await add(post.store, channel)
+            await post.send(ann, bob, notified={bob: [channel]})
+            [one] = await waiting(post.store, channel)
+            keys.append(one.id)
+            post.store.settle_lazily([one.id], lambda _counts: None, now=T0)
+            await post.store.prune_attempts(T0 + 1, keep=0, limit=9)
+            await post.store.barrier()
+            nursery.cancel_scope.cancel()
+    assert keys[0] < keys[1]
 
 
 async def test_sockets_are_served_as_before(post: Postbox) -> None:

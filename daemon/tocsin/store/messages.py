@@ -46,6 +46,10 @@ class Messages(Protocol):
     def greatest_message_id(self) -> str | None:
         """The greatest there was at the start (MS-27)."""
 
+    @property
+    def log_epoch(self) -> str:
+        """What makes the numbers of Logs those of this store, and no other's (MS-60)."""
+
     async def find_subscribers(
         self, domain: str, ids: Sequence[str]
     ) -> dict[str, tuple[int, bool]]:

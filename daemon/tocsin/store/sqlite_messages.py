@@ -27,6 +27,7 @@ class SqliteMessages(SqliteReceipts):
         self._next_room = messaging.next_room_key(connection)
         self._next_message = messaging.next_message_key(connection)
         self._greatest_message_id = messaging.greatest_message_id(connection)
+        self._log_epoch = messaging.log_epoch(connection)
 
     def next_subscriber_key(self) -> int:
         """See `Messages.next_subscriber_key`."""
@@ -42,6 +43,11 @@ class SqliteMessages(SqliteReceipts):
     def greatest_message_id(self) -> str | None:
         """See `Messages.greatest_message_id`."""
         return self._greatest_message_id
+
+    @property
+    def log_epoch(self) -> str:
+        """See `Messages.log_epoch`."""
+        return self._log_epoch
 
     # -- with `accept` ---------------------------------------------------------------------
 

@@ -38,7 +38,8 @@ def next_keys(db: Database) -> tuple[int, int]:
         f" coalesce((SELECT max(id) FROM delivery), 0) >> {LEG_BITS},"
         f" coalesce((SELECT max(delivery) FROM dead_letter), 0) >> {LEG_BITS},"
         f" coalesce((SELECT max(delivery) FROM attempt), 0) >> {LEG_BITS},"
-        f" coalesce((SELECT max(delivery) FROM push), 0) >> {LEG_BITS}) + 1,"
+        f" coalesce((SELECT max(delivery) FROM push), 0) >> {LEG_BITS},"
+        " coalesce((SELECT max(notification) FROM entry WHERE notification IS NOT NULL), 0)) + 1,"
         " coalesce((SELECT max(key) FROM channel), 0) + 1"
     ).get
     return int(notification), int(channel)

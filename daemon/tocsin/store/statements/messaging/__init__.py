@@ -1,5 +1,6 @@
 """The SQL of messaging: see `messages` for the rules, `messagingtables` for the tables."""
 
+from tocsin.store.statements.messaging.epoch import log_epoch
 from tocsin.store.statements.messaging.histories import (
     find_message,
     forget_dedupes,
@@ -45,6 +46,7 @@ __all__ = [
     "greatest_message_id",
     "history",
     "lapse_invitations",
+    "log_epoch",
     "mail_rows",
     "mark",
     "next_message_key",
