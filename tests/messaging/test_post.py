@@ -46,7 +46,7 @@ class StubbornStore(SqliteStore):
 
 
 @pytest.fixture
-async def store() -> StubbornStore:
+def store() -> StubbornStore:
     """One that may be told to fail."""
     return StubbornStore()
 
