@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from tocsin import __version__
+from tocsin.app.messaging import Messaging
 from tocsin.app.parts import Parts
 from tocsin.config import Config
 from tocsin.delivery.lanecontrol import LaneControl
@@ -14,6 +15,7 @@ from tocsin.server.admin import AdminFace
 from tocsin.server.auth import Authenticator, builtin_issuer
 from tocsin.server.callback import CallbackFace
 from tocsin.server.channels import ChannelFace
+from tocsin.server.chatpage import ChatPageFace
 from tocsin.server.cors import Cors
 from tocsin.server.gateway import Admission, GatewayFace
 from tocsin.server.http import Authorize, HttpPolicy, HttpServer
@@ -46,13 +48,14 @@ def public_server(
     parts: Parts,
     keys: KeySource,
     *,
+    messaging: Messaging | None,
     metrics: Metrics,
     clock: Callable[[], int],
     is_draining: Callable[[], bool],
 ) -> HttpServer:
     """REST and the sockets' handshakes, in every dialect (CH-1)."""
     router = Router()
-    tokens = _authenticator(config, parts, keys)
+    tokens = authenticator(config, parts, keys)
     callbacks = CallbackFace(
         parts.directory,
         parts.ingest,
@@ -77,6 +80,9 @@ def public_server(
         metrics=metrics,
         clock=clock,
     ).add_routes(router)
+    if messaging is not None:
+        asking = authenticator(config, parts, keys, asks_again=config.messaging.introspect_jwt)
+        messaging.serve(router, config, asking)
     _add_gateway(router, config, parts, tokens=tokens, metrics=metrics, is_draining=is_draining)
     _add_reporters(router, config, parts, tokens=tokens, clock=clock)
     if config.auth.builtin.enabled:
@@ -209,6 +215,7 @@ def admin_server(
     metrics: Metrics,
     failing: Words,
     status: Words,
+    public_address: Callable[[], str],
 ) -> HttpServer:
     """Health and metrics, for loopback; and the operator API, for tokens with scope `admin`."""
     router = Router()
@@ -223,7 +230,9 @@ def admin_server(
     OperatorLogFace(parts.log, parts.letters).add_routes(router)
     OperatorPushFace(parts.pushing.apps, parts.pushing.devices).add_routes(router)
     AdminFace(metrics, failing=failing, status=status, version=__version__).add_routes(router)
-    tokens = _authenticator(config, parts, keys)
+    if config.messaging.enabled and config.messaging.chat_page:
+        ChatPageFace(public_address, prefix=config.messaging.prefix).add_routes(router)
+    tokens = authenticator(config, parts, keys)
     OperatorTokenFace(parts.revocations, tokens).add_routes(router)
     return _server(config, router, _authorize(tokens, 0), metrics, public=False)
 
@@ -255,7 +264,7 @@ def _server(
     )
 
 
-def _authenticator(
+def authenticator(
     config: Config, parts: Parts, keys: KeySource, *, asks_again: bool = False
 ) -> Authenticator:
     """What is revoked, and who is asked, is the same for both servers; for `asks_again` see

@@ -8,14 +8,16 @@ behind is written before the store goes.
 import os
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
 import trio
 
 from tocsin import __version__
-from tocsin.app.faces import admin_server, public_server
+from tocsin.app.faces import admin_server, authenticator, public_server
 from tocsin.app.gauges import Gauges
+from tocsin.app.messaging import Messaging
 from tocsin.app.parts import CLOSING, Parts
 from tocsin.app.reload import Reloader
 from tocsin.config import Config
@@ -74,6 +76,7 @@ class App:
             config, self.store, metrics=self.metrics, clock=self._clock, rng=self._rng
         )
         self._keys = key_source(config.auth)
+        self._messaging = self._open_messaging(config, self._keys)
         self._server, self._admin_server = self._servers(config, self._keys)
         self._front = TlsFront(
             self._server.serve_connection,
@@ -177,6 +180,8 @@ class App:
             "feedback_hook": parts.feedback_hook.run,
             "webhook_pool": self._run_webhooks,
         }
+        if self._messaging is not None:
+            services |= self._messaging.services
         if isinstance(self._keys, RemoteKeys):
             services["keys"] = self._keys.run
         for name, run in services.items():
@@ -185,6 +190,9 @@ class App:
         every = self._supervisor.every
         every(SLOT, lambda: parts.wheel.turn(trio.current_time()), name="wheel")
         every(self.config.delivery.settle_interval, parts.sessions.flush, name="receipts")
+        if self._messaging is not None:
+            receipts = self._messaging.receipts
+            every(self.config.delivery.settle_interval, receipts.flush, name="message_receipts")
         every(MARKING, parts.sessions.mark, name="marks")
         every(STORE_WATCH, lambda: parts.events.note_store(self.store.failing), name="store_watch")
         every(self._notifier.watchdog_interval or WATCHDOG, self._feed_watchdog, name="watchdog")
@@ -222,6 +230,7 @@ class App:
             config,
             self._parts,
             keys,
+            messaging=self._messaging,
             metrics=self.metrics,
             clock=self._clock,
             is_draining=self._stopping.is_set,
@@ -233,8 +242,22 @@ class App:
             metrics=self.metrics,
             failing=self.failing,
             status=self._supervisor.status,
+            public_address=self._public_url,
         )
         return public, admin
+
+    def _open_messaging(self, config: Config, keys: KeySource) -> Messaging | None:
+        if not config.messaging.enabled:
+            return None
+        tokens = authenticator(
+            config, self._parts, keys, asks_again=config.messaging.introspect_jwt
+        )
+        return Messaging(config, self._parts, tokens, metrics=self.metrics)
+
+    def _public_url(self) -> str:
+        """What a browser on this machine reaches the public listener by."""
+        scheme = "http" if self._front.context is None else "https"
+        return self.reloads.config.public_base_url or f"{scheme}://{self.public_addresses[0]}"
 
     def _renew_servers(self, config: Config, keys: KeySource) -> None:
         """Answer as another configuration says, on the listeners and connections there are."""
@@ -323,6 +346,8 @@ class App:
             async with trio.open_nursery() as nursery:
                 for queue in parts.queues.values():
                     nursery.start_soon(queue.wait_idle)
+                if self._messaging is not None:
+                    nursery.start_soon(partial(self._messaging.drain, window, rng=self._rng))
                 await close_sockets(parts.sessions, window=window, rng=self._rng)
                 while parts.reactor.connections:  # noqa: ASYNC110 - it has no event, and this ends
                     await trio.sleep(0.02)
@@ -343,6 +368,8 @@ class App:
                 await self._parts.pushing.settler.flush()
                 await self._parts.pushing.devices.catch_up()
                 await self._parts.revocations.flush()
+                if self._messaging is not None:
+                    await self._messaging.receipts.catch_up()
                 self._parts.sessions.flush()
                 self.store.extend_channels(self._parts.directory.clocks())
                 await self.store.barrier()
