@@ -2,6 +2,7 @@
 
 import random
 from functools import partial
+from typing import Final
 
 import structlog
 import trio
@@ -13,7 +14,7 @@ from tocsin.server.messaging.world import World
 from tocsin.server.sockjs.application import Connection
 from tocsin.wire.sockjs.frames import SERVICE_RESTART
 
-CRASHED = 1011
+CRASHED: Final = (1011, "Internal error")
 
 log = structlog.get_logger()
 
@@ -88,7 +89,7 @@ class MessagingApplication:
 
     def _start(self, one: Conversant, job: Job) -> None:
         if self._nursery is None:
-            one.end(*TRY_AGAIN_LATER)
+            one.give_up(*TRY_AGAIN_LATER)
             return
         self._tasks += 1
         self._nursery.start_soon(partial(self._fenced, one, job), name="messaging connection")
@@ -99,7 +100,7 @@ class MessagingApplication:
             await job()
         except Exception:
             log.exception("messaging.connection_crashed", transport=one.transport)
-            one.end(CRASHED)
+            one.give_up(*CRASHED)
         finally:
             self._tasks -= 1
             self._changed.set()

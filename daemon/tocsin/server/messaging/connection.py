@@ -63,7 +63,7 @@ class Conversant:
     def __init__(
         self, world: World, connection: Connection, start: Callable[["Conversant", Job], None]
     ) -> None:
-        """`start` starts a task, which has the connection ended if it crashes."""
+        """`start` starts a task, and calls `give_up` if it cannot, or if that crashes."""
         self._world = world
         self._connection = connection
         self._start = start
@@ -123,13 +123,21 @@ class Conversant:
         may not know yet."""
         self._connection.close(code, reason)
         self._leave()
+        self._outlet.wake()
 
     def part(self, code: int, reason: str) -> None:
-        """Close when the message in hand has been answered."""
-        if self.is_busy:
+        """Close when the message in hand has been answered, but wait for no slow reader."""
+        if self.is_busy and not self._outlet.is_waited_for:
             self._parting = code, reason
         else:
             self.end(code, reason)
+
+    def give_up(self, code: int, reason: str) -> None:
+        """Close; its task has crashed or could not be started. What the client still says is
+        dropped."""
+        self.end(code, reason)
+        self._feed = None
+        self._connection.resume()
 
     def tick(self, _now: float) -> float | None:
         """Nothing was said for as long as a `resume` is waited for (MS-61)."""
@@ -188,8 +196,8 @@ class Conversant:
         metrics = self._world.metrics
         metrics.messaging_connections[self.transport].dec()
         metrics.messaging_closes[str(code)].inc()
-        self._outlet.wake()
         self._leave()
+        self._outlet.wake()
 
     def _leave(self) -> None:
         world, was_gone = self._world, self._is_gone

@@ -31,6 +31,11 @@ class Outlet:
         """There is somebody to write to."""
         return self._connection.is_open
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Somebody waits for room."""
+        return self._woken is not None
+
     def has_room(self, count: int = 1, size: int = 0) -> bool:
         """Whether so many messages of so many bytes in all may be sent. Where one may not,
         something waits to be read, and `wake` follows when it has been."""
