@@ -91,6 +91,17 @@ async def test_a_repeat_is_answered_with_the_first() -> None:
     assert core.sample("notifications_accepted_total", service="chat") == 1
 
 
+async def test_a_repeat_of_what_would_be_refused_now() -> None:
+    """Is answered with the first all the same; what never was sent is refused (MS-25)."""
+    world = PostingWorld()
+    alice = await world.connect("alice")
+    first = await world.write(alice, "bob", dedupe_id="k7")
+    again = await world.write(alice, "alice", dedupe_id="k7")
+    assert (again.message_id, again.entry) == (first.message_id, None)
+    with pytest.raises(Refused):
+        await world.write(alice, "alice", dedupe_id="k8")
+
+
 async def test_to_oneself() -> None:
     """`bad-request` (MS-26)."""
     world = PostingWorld()

@@ -4,7 +4,7 @@ All that has to be looked up is looked up first. Then, without a pause, a messag
 goes to the store: so ids, Logs and histories have one order (MS-27).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import attrs
@@ -12,7 +12,7 @@ import attrs
 from tocsin.messaging.link import Link
 from tocsin.messaging.notices import Notices
 from tocsin.messaging.post import Post
-from tocsin.messaging.refused import bad_request, not_found, rate_limited
+from tocsin.messaging.refused import Refused, bad_request, not_found, rate_limited
 from tocsin.messaging.register import Register
 from tocsin.messaging.settings import DAY, MessagingLimits
 from tocsin.model.conversation import Conversation, Room, Subscriber, between
@@ -90,6 +90,26 @@ class Posting:
 
     async def send_direct(self, link: Link, message: SendDirect) -> Sent:
         """To one other subscriber."""
+        return await self._or_repeat(link, message.text, self._send_direct(link, message))
+
+    async def send_to_room(self, link: Link, message: SendToRoom) -> Sent:
+        """To all other members of a Room, for a member; for anybody else there is none."""
+        return await self._or_repeat(link, message.text, self._send_to_room(link, message))
+
+    async def _or_repeat(self, link: Link, text: Text, sending: Awaitable[Sent]) -> Sent:
+        """What was sent before was sent, though it might be refused now: the Room is gone
+        perhaps (MS-25)."""
+        try:
+            return await sending
+        except Refused:
+            if text.dedupe_id is None:
+                raise
+            first = await self._store.find_repeat(link.subscriber.key, text.dedupe_id)
+            if first is None:
+                raise
+            return Sent(first, None)
+
+    async def _send_direct(self, link: Link, message: SendDirect) -> Sent:
         sender = link.subscriber
         if message.subscriber_id == sender.id:
             raise bad_request("a message to oneself")
@@ -111,8 +131,7 @@ class Posting:
         )
         return await self._send(draft)
 
-    async def send_to_room(self, link: Link, message: SendToRoom) -> Sent:
-        """To all other members of a Room, for a member; for anybody else there is none."""
+    async def _send_to_room(self, link: Link, message: SendToRoom) -> Sent:
         sender = link.subscriber
         try:
             room, others = await self._prepared_room(sender, message.room_id)

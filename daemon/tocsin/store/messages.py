@@ -109,6 +109,9 @@ class Messages(Protocol):
     async def count_strangers(self, sender_key: int, *, since: int) -> set[int]:
         """Recipients nobody knew whom somebody has written to since then (MS-26)."""
 
+    async def find_repeat(self, sender_key: int, dedupe_id: str) -> str | None:
+        """The id of the message that somebody has sent with this `dedupe-id` (MS-25)."""
+
     async def find_message(self, domain: str, message_id: str) -> FoundMessage | None:
         """What the operator may know of a message."""
 

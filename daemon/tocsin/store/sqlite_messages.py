@@ -161,6 +161,12 @@ class SqliteMessages(SqliteReceipts):
             lambda db: messaging.count_strangers(db, sender_key, since), durable=False
         )
 
+    async def find_repeat(self, sender_key: int, dedupe_id: str) -> str | None:
+        """See `Messages.find_repeat`."""
+        return await self._perform(
+            lambda db: messaging.find_repeat(db, sender_key, dedupe_id), durable=False
+        )
+
     async def find_message(self, domain: str, message_id: str) -> FoundMessage | None:
         """See `Messages.find_message`."""
         return await self._perform(

@@ -12,7 +12,7 @@ from tocsin.store.statements.messaging.histories import (
 from tocsin.store.statements.messaging.logs import read_page, trim_logs
 from tocsin.store.statements.messaging.mailrows import MailRows, mail_rows
 from tocsin.store.statements.messaging.marks import mark
-from tocsin.store.statements.messaging.posting import Delivered, find_repeats, post
+from tocsin.store.statements.messaging.posting import Delivered, find_repeat, find_repeats, post
 from tocsin.store.statements.messaging.proofs import prove
 from tocsin.store.statements.messaging.roomchanges import lapse_invitations
 from tocsin.store.statements.messaging.rooms import (
@@ -40,6 +40,7 @@ __all__ = [
     "correspondents",
     "count_strangers",
     "find_message",
+    "find_repeat",
     "find_repeats",
     "find_subscribers",
     "forget_dedupes",

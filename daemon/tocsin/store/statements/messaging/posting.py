@@ -50,6 +50,15 @@ def find_repeats(db: Database, mails: Sequence[MailRows | None]) -> list[str | N
     return [None if row is None or first[row[:2]] == row[2] else first[row[:2]] for row in wanted]
 
 
+def find_repeat(db: Database, sender: int, dedupe_id: str) -> str | None:
+    """The message that had this `dedupe-id` first."""
+    found = db.execute(
+        "SELECT message FROM dedupe WHERE sender = ? AND id = ?", (sender, dedupe_id)
+    )
+    row = found.fetchone()
+    return None if row is None else str(row[0])
+
+
 def _dedupe_of(mail: MailRows | None) -> DedupeRow | None:
     return None if mail is None or mail.letter is None else mail.letter.dedupe
 
