@@ -16,7 +16,6 @@ import trio
 from tests.fakes.messaging_desk import EPOCH, DeskWorld
 from tests.fakes.messaging_world import DOMAIN, StagedStore
 from tests.fakes.sockjs import Clock, Settings
-from tests.fakes.world import CountingProgress
 from trio.testing import wait_all_tasks_blocked
 
 from tocsin.messaging.link import Link
@@ -24,6 +23,7 @@ from tocsin.messaging.receipts import Receipts
 from tocsin.messaging.settings import MessagingLimits
 from tocsin.model.errors import StoreError
 from tocsin.model.principal import Principal
+from tocsin.ops.service import Progress
 from tocsin.server.messaging.admitted import Admitted
 from tocsin.server.messaging.answer import Answer
 from tocsin.server.messaging.application import MessagingApplication
@@ -78,7 +78,7 @@ class Client:
             self._unread.append(message)
         self.sent += len(messages)
         if not self.stalls:
-            self.read(len(self._unread))
+            self._read(len(self._unread))
         return True
 
     def mark(self, number: int) -> None:
@@ -119,6 +119,12 @@ class Client:
 
     def read(self, count: int) -> None:
         """Read so many messages of those that wait."""
+        waited = bool(self._unread)
+        self._read(count)
+        if waited and not self._unread and self.is_open:
+            self.talk.application.drained(self)
+
+    def _read(self, count: int) -> None:
         texts, self._unread = self._unread[:count], self._unread[count:]
         messages = [orjson.loads(text) for text in texts]
         self.arrived += messages
@@ -127,10 +133,7 @@ class Client:
     def read_on(self, *, stalls: bool = False) -> None:
         """Read everything there is, and then all that comes, unless it stalls again."""
         self.stalls = stalls
-        waited = bool(self._unread)
         self.read(len(self._unread))
-        if waited and self.is_open:
-            self.talk.application.drained(self)
 
     def prove(self) -> None:
         """A Pong for what was read."""
@@ -159,17 +162,19 @@ class Client:
 
 
 class TalkStore(StagedStore):
-    """Pages of Logs wait for `turn_pages` while `is_slow`."""
+    """Pages of Logs wait for `turn_pages` while `is_slow`; so many of them fail (`failures`)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.is_slow = False
         self.pages: list[Callable[[], None]] = []
         self.page_sizes: list[int] = []
+        self.failures = 0
 
     def read_entries(self, subscriber_key: int, *, after: int, limit: int, then: Then) -> None:
         self.page_sizes.append(limit)
-        if self.is_failing:
+        if self.is_failing or self.failures:
+            self.failures = max(0, self.failures - 1)
             then(None, StoreError("the disk is on fire"))
             return
         read = partial(super().read_entries, subscriber_key, after=after, limit=limit, then=then)
@@ -305,7 +310,10 @@ async def talking(*, limits: MessagingLimits | None = None, **settings: Any) -> 
     async with trio.open_nursery() as nursery:
         talk = Talk(chosen)
         await nursery.start(talk.store.run)
-        nursery.start_soon(talk.application.run, CountingProgress())
-        await wait_all_tasks_blocked()
+        await nursery.start(_run, talk.application)
         yield talk
         nursery.cancel_scope.cancel()
+
+
+async def _run(application: MessagingApplication, *, task_status: trio.TaskStatus[object]) -> None:
+    await application.run(Progress(task_status.started))

@@ -166,7 +166,12 @@ class Feed:
         limits, ready = self._world.settings.limits, self._ready
         if len(ready) > limits.outbox_messages:
             return False
-        return sum(len(entry.rendered.members) for entry in ready) <= limits.outbox_bytes
+        size = sum(len(entry.rendered.members) for entry in ready)
+        return size <= limits.outbox_bytes or len(ready) == 1
+
+    @property
+    def _is_worth_a_page(self) -> bool:
+        return self._outlet.has_room(1, self._world.settings.limits.outbox_bytes // 2)
 
     def _stand(self, position: int) -> None:
         self._state = _State.LIVE if position == self._last else _State.BEHIND
@@ -198,7 +203,7 @@ class Feed:
         self._limit = min(PAGE, self._limit + written)
         if self.position == self._last:
             self._state = _State.LIVE
-        elif not self._is_reading and self._outlet.has_room():
+        elif not self._is_reading and self._is_worth_a_page:
             self._is_reading = True
             then = partial(self._read, self.position)
             self._world.store.read_entries(

@@ -34,6 +34,7 @@ class Replay:
     _position: int = 0
     _count: int = 0
     _limit: int = PAGE
+    _fetched: int = 0
 
     async def run(self) -> int | None:
         """Replay, then `resumed`. The number up to which the client has everything by its own
@@ -54,7 +55,7 @@ class Replay:
         self.feed.stand_by()
         self._position = self.feed.position
         try:
-            page = await read_page(self.world.store, self.key, after=claimed, limit=self._limit)
+            page = await self._page(claimed)
             state = page.state
             if claimed > state.last:
                 return False
@@ -70,21 +71,25 @@ class Replay:
         """Everything up to there, as there is room for it, while there is a client."""
         while self._position < end and self.outlet.is_open:
             if not self.outlet.has_room():
-                self._limit = max(1, self._limit - len(rest))
-                rest = []
+                if rest:
+                    self._limit, rest = max(1, self._fetched - len(rest)), []
                 await self.outlet.room()
             elif rest:
                 self._write(rest, end)
             else:
                 rest = await self._next_page()
-                self._limit = min(PAGE, 2 * self._limit)
 
     async def _next_page(self) -> list[Posted]:
-        after = self._position
-        page = await read_page(self.world.store, self.key, after=after, limit=self._limit)
-        if page.state.trimmed > after or not page.entries:
+        page = await self._page(self._position)
+        if page.state.trimmed > self._position or not page.entries:
             self.outlet.close(*TRY_AGAIN_LATER)  # its next `resume` shows the gap (MS-65)
         return page.entries
+
+    async def _page(self, after: int) -> LogPage:
+        page = await read_page(self.world.store, self.key, after=after, limit=self._limit)
+        self._fetched = len(page.entries)
+        self._limit = min(PAGE, 2 * self._limit)
+        return page
 
     def _write(self, rest: list[Posted], end: int) -> None:
         """One entry, and as many more as fit."""
