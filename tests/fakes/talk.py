@@ -260,6 +260,10 @@ class Talk:
         )
         self.application = MessagingApplication(self.world)
 
+    async def run(self, *, task_status: trio.TaskStatus[object]) -> None:
+        """The application, until cancelled."""
+        await self.application.run(Progress(task_status.started))
+
     def arrive(
         self, name: str, *, correlator: str | None = None, transport: str = "websocket"
     ) -> Client:
@@ -310,10 +314,6 @@ async def talking(*, limits: MessagingLimits | None = None, **settings: Any) -> 
     async with trio.open_nursery() as nursery:
         talk = Talk(chosen)
         await nursery.start(talk.store.run)
-        await nursery.start(_run, talk.application)
+        await nursery.start(talk.run)
         yield talk
         nursery.cancel_scope.cancel()
-
-
-async def _run(application: MessagingApplication, *, task_status: trio.TaskStatus[object]) -> None:
-    await application.run(Progress(task_status.started))
