@@ -214,7 +214,11 @@ class XhrWire:
     async def _begin(self) -> tuple[_Patient, Head]:
         connection = await _Patient.open(self._way.address)
         target = self._way.target(f"{self._session}/{self._path}")
-        head = await connection.begin("POST", target, self._way.headers)
+        try:
+            head = await connection.begin("POST", target, self._way.headers)
+        except BaseException:
+            connection.stream.socket.close()
+            raise
         if head.status != 200:
             raise RefusedError(await _rest_of(connection, head))
         return connection, head
