@@ -101,7 +101,8 @@ class Window:
         )
 
     async def click(self, selector: str) -> None:
-        """Click it."""
+        """Click it, once it is there."""
+        await until(lambda: self.count(selector), f"something at {selector}")
         await self._evaluate(f"{_find(selector)}.click()")
 
     async def fill(self, selector: str, value: str) -> None:

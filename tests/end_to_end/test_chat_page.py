@@ -39,8 +39,8 @@ async def window(windows: Windows, daemon: Daemon, name: str) -> Window:
 
 
 async def test_two_people_write_to_each_other(tmp_path: Path, chromium: str, port: int) -> None:
-    """MS-46, MS-53, MS-54, MS-44: messages go both ways as they were typed; the sender sees them
-    received, displayed to who looks elsewhere, and read; and that the other one writes."""
+    """MS-28, MS-44, MS-46, MS-53, MS-54: messages go both ways as they were typed; the sender sees them
+    received, displayed to who looks elsewhere, and read; and that the other one writes. The history has the same again, and shows nothing twice."""
     async with (
         Daemon(tmp_path, settings(port)) as daemon,
         browser(chromium, tmp_path) as windows,
@@ -66,6 +66,10 @@ async def test_two_people_write_to_each_other(tmp_path: Path, chromium: str, por
         await bob.shows(OWN, "read")
         assert await alice.text("#composing") == ""
         assert await bob.count("#log img") == 0
+
+        await alice.click("#earlier")
+        await until_gone(alice, "#earlier:not([hidden])", "Earlier")
+        assert await alice.count("#log li") == 2
 
 
 async def test_a_room(tmp_path: Path, chromium: str, port: int) -> None:

@@ -86,8 +86,15 @@ function sayWhatWasRead() {
   current.displayed = newest;
 }
 
-function receipt({ id }, status) {
-  connection.ask({ type: "delivery", "message-id": id, status, through: true });
+// One that is lost with its connection is said on the next.
+async function receipt(message, status) {
+  const { error } = await connection.ask({
+    type: "delivery",
+    "message-id": message.id,
+    status,
+    through: true,
+  });
+  if (error?.code === "closed" && status === "read") message.isRead = false;
   show();
 }
 

@@ -127,7 +127,7 @@ class Model {
 
   // What a history holds.
   addHistory(conversation, { messages, more }) {
-    for (const one of messages) this.#add(conversation, one, { isRead: true });
+    for (const one of messages) this.#add(conversation, one);
     conversation.hasEarlier = more;
   }
 
@@ -153,15 +153,16 @@ class Model {
     const other = message.from === this.self ? message["subscriber-id"] : message.from;
     const conversation = this.conversation(partyOf(other, message["channel-id"]));
     conversation.composing.delete(message.from);
-    this.#add(conversation, message, { isRead: message.from === this.self });
+    this.#add(conversation, message);
   }
 
-  #add(conversation, message, { isRead }) {
+  // Whether others' messages were read before is not known here; saying so again does no harm.
+  #add(conversation, message) {
     const { "message-id": id, from, content, "sent-at": sentAt, "dedupe-id": dedupeId } = message;
     const ours = conversation.messages.find((one) => dedupeId && one.dedupeId === dedupeId);
     if (conversation.find(id) === undefined && ours === undefined) {
       const added = new Message(from, content, sentAt, { id, dedupeId });
-      added.isRead = isRead;
+      added.isRead = from === this.self;
       conversation.insert(added);
       if (message.status !== undefined) added.raise(conversation.isRoom ? ALL : conversation.id, message.status);
     } else if (ours?.id === null) {
