@@ -69,7 +69,7 @@ async def test_full_and_free_again(disk: Disk, tmp_path: Path, nursery: trio.Nur
             mine, other = await alice.socket_channel(), await bob.socket_channel()
             await alice.webhook_channel(hook.port)
             async with open_socket(alice, mine, ponging=False) as socket:
-                await platform.publish(chat("alice", "before", id="alice-before"))
+                await platform.publish(chat("alice", "before", id="alice-before", order_key="k"))
                 read = await socket.texts(1)
                 quota.fill(daemon)
                 accepted, refusal = await publish_until_full(platform, ["alice", "bob"])
@@ -86,7 +86,7 @@ async def test_full_and_free_again(disk: Disk, tmp_path: Path, nursery: trio.Nur
                 await socket.check()
                 quota.free(daemon)
                 await until(daemon.is_ready, "the daemon is well again")
-                await platform.publish(chat("alice", "after", id="alice-after"))
+                await platform.publish(chat("alice", "after", id="alice-after", order_key="k"))
                 read += await socket.texts(1)
                 await socket.check()
                 await socket.pong()
@@ -95,7 +95,7 @@ async def test_full_and_free_again(disk: Disk, tmp_path: Path, nursery: trio.Nur
                 theirs = await socket.texts(len(accepted))
                 await socket.check()
             async with open_socket(alice, mine) as socket:
-                await platform.publish(chat("alice", "last", id="alice-last"))
+                await platform.publish(chat("alice", "last", id="alice-last", order_key="k"))
                 again = numbers(await socket.texts(1))
                 await socket.check()
             everything = ["before", *accepted, "after", "last"]
@@ -114,7 +114,7 @@ async def test_killed_and_started_on_a_full_disk(tmp_path: Path) -> None:
         async with Daemon(tmp_path) as daemon:
             alice, platform = User(daemon, "alice"), Platform(daemon)
             channel = await alice.socket_channel()
-            await platform.publish(chat("alice", "before", id="alice-before"))
+            await platform.publish(chat("alice", "before", id="alice-before", order_key="k"))
             quota.fill(daemon)
             accepted, _ = await publish_until_full(platform, ["alice"])
             await daemon.kill()
