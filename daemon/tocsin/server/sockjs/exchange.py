@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 PLAIN: Final = "text/plain; charset=UTF-8"
 JSON: Final = "application/json; charset=UTF-8"
 SEND_BYTES: Final = 1_048_576
+ENDINGS: Final = {401: (3000, "Unauthorized"), 403: (3003, "Forbidden")}
 SENDING: Final = frozenset({Kind.XHR_SEND, Kind.JSONP_SEND})
 NO_UPGRADE: Final = b"Not a WebSocket handshake: send Upgrade: websocket, Connection: Upgrade.\n"
 OTHER_VERSION: Final = b"This server speaks version 13 of the WebSocket protocol.\n"
@@ -123,11 +124,25 @@ class Exchange:
             return
         self._key = guard.key(self._request)
         session = self._own_session()
-        if session is None or not session.is_closing:
-            self._is_asking = True
+        if session is not None and session.is_closing:
+            return
+        self._is_asking = True
+        try:
             self._principal = await guard.authorise(self._request)
-            self._is_asking = False
             self._may_open = True
+        except RequestError as error:
+            self._judge_session(error)
+        self._is_asking = False
+
+    def _judge_session(self, error: RequestError) -> None:
+        """Who is here already stays while nobody can be asked (MS-11). One whose token turns out
+        to be good no longer is told so by the close frame, for its client sees no status (MS-9,
+        MS-10). To anybody else the refusal is raised."""
+        session = self._own_session()
+        if session is None or error.status not in {*ENDINGS, 503}:
+            raise error
+        if error.status in ENDINGS:
+            session.close(*ENDINGS[error.status])
 
     def _own_session(self) -> Session | None:
         """The session a request is about, if it has the key of the one that opened it."""
