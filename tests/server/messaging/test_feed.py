@@ -228,6 +228,22 @@ async def test_what_a_page_has_is_not_posted_again() -> None:
         assert contents(bob.log) == ["a", "b", "c"]
 
 
+async def test_what_is_handed_over_late() -> None:
+    """MS-48: a page may have what has not been handed over yet; then it is not waited for."""
+    async with talking() as talk:
+        ann, bob = await talk.join("ann"), await talk.connect("bob")
+        await write(ann, "bob", "a")
+        hand_over, late = talk.store.on_posted, list[Any]()
+        talk.store.on_posted = late.extend
+        await write(ann, "bob", "b")
+        assert contents(await bob.ask(type="unannounce")) == ["a", "b"]
+        hand_over(late)
+        talk.store.on_posted = hand_over
+        await write(ann, "bob", "c")
+        assert contents(bob.take()) == ["c"]
+        assert talk.store.page_sizes == [100]
+
+
 async def posted(talk: Talk, name: str) -> list[Any]:
     """Everything in somebody's Log."""
     key = (await talk.world.register.subscriber("acme", name)).key

@@ -142,6 +142,34 @@ async def test_what_is_posted_meanwhile() -> None:
         assert brief(bob.take()) == ["1", "2", "3", "resumed", "ack", "4"]
 
 
+async def test_it_has_an_end() -> None:
+    """MS-62: what is posted while it goes on is none of it, also where a page has it."""
+    async with talking(limits=SMALL) as talk:
+        ann = await written(talk, 6)
+        bob = await talk.connect("bob")
+        bob.stalls = True
+        bob.say(type="resume", cursor="")
+        await talk.settle()
+        await ann.ask(type="direct-message", subscriber_id="bob", content="7")
+        bob.read_on()
+        await talk.settle()
+        told = bob.take()
+        assert brief(told) == [*"123456", "resumed", "ack", "7"]
+        assert (told[6]["count"], told[6]["cursor"]) == (6, "e1:6")
+
+
+async def test_nothing_is_left() -> None:
+    """MS-63: it is not all, and goes on from the end."""
+    async with talking() as talk:
+        ann = await written(talk, 3)
+        await talk.store.trim_logs(talk.desks.at + 1, limit=100)
+        bob = await talk.connect("bob")
+        told = await bob.ask(type="resume", cursor="e1:1")
+        assert (told[0]["count"], told[0]["complete"], told[0]["cursor"]) == (0, False, "e1:3")
+        await ann.ask(type="direct-message", subscriber_id="bob", content="4")
+        assert brief(bob.take()) == ["4"]
+
+
 async def test_an_answer_to_a_question_before_that() -> None:
     """MS-48: a page that was asked for before the replay began counts no more."""
     async with talking() as talk:

@@ -13,7 +13,6 @@ again, in smaller pages.
 """
 
 import enum
-from functools import partial
 from typing import Final
 
 from tocsin.model.errors import StoreError
@@ -205,21 +204,19 @@ class Feed:
             self._state = _State.LIVE
         elif not self._is_reading and self._is_worth_a_page:
             self._is_reading = True
-            then = partial(self._read, self.position)
             self._world.store.read_entries(
-                self._key, after=self.position, limit=self._limit, then=then
+                self._key, after=self.position, limit=self._limit, then=self._read
             )
 
-    def _read(self, after: int, page: LogPage | None, error: StoreError | None) -> None:
-        """A page has come; it may be too late."""
+    def _read(self, page: LogPage | None, error: StoreError | None) -> None:
+        """A page has come. If a replay was asked for meanwhile, it comes before that is over, for
+        the store answers in order."""
         self._is_reading = False
         if self._state is not _State.BEHIND or not self._outlet.is_open:
             return
         if page is None or error is not None:
             self._outlet.close(*TRY_AGAIN_LATER)
-        elif after != self.position:
-            self._go()
-        elif page.state.trimmed > after or not page.entries:
+        elif page.state.trimmed > self.position or not page.entries:
             self._outlet.close(*TRY_AGAIN_LATER)  # its `resume` shows the gap (MS-65)
         else:
             self._last = max(self._last, page.state.last)
