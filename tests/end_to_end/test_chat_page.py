@@ -39,8 +39,9 @@ async def window(windows: Windows, daemon: Daemon, name: str) -> Window:
 
 
 async def test_two_people_write_to_each_other(tmp_path: Path, chromium: str, port: int) -> None:
-    """MS-28, MS-44, MS-46, MS-53, MS-54: messages go both ways as they were typed; the sender sees them
-    received, displayed to who looks elsewhere, and read; and that the other one writes. The history has the same again, and shows nothing twice."""
+    """MS-28, MS-44, MS-46, MS-53, MS-54: messages go both ways as they were typed; the sender sees
+    them received, displayed to who looks elsewhere, and read, and that the other one writes. The
+    history has the same again, and nothing is shown twice."""
     async with (
         Daemon(tmp_path, settings(port)) as daemon,
         browser(chromium, tmp_path) as windows,
