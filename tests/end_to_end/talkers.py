@@ -16,7 +16,6 @@ from tocsin.wire.jwt import mint
 
 DOMAIN = "local"
 """That of tokens that name none."""
-SENDERS = 100
 
 
 def pass_of(
@@ -44,10 +43,16 @@ def talk(
     transport: str = RAW,
     bearer: str | None = None,
     correlator: str | None = None,
+    greeted: bool = True,
 ) -> AbstractAsyncContextManager[MessagingClient]:
-    """Somebody's connection, which has had its `welcome`."""
-    bearer = bearer or pass_of(name)
-    return connected(daemon.public, bearer, transport=transport, correlator=correlator)
+    """Somebody's connection, which has had its `welcome` unless it is not wanted yet."""
+    return connected(
+        daemon.public,
+        bearer or pass_of(name),
+        transport=transport,
+        correlator=correlator,
+        greeted=greeted,
+    )
 
 
 def direct(to: str, content: str, **members: str) -> Message:

@@ -5,8 +5,8 @@ bound in time; who waits for something (`messaging_client`) has one.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol, Self
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -85,6 +85,16 @@ class _Patient(RawConnection):
         return self._cut(len(self._buffer)) or bytes(await self.stream.receive_some())
 
 
+@asynccontextmanager
+async def _closed_on_failure(connection: RawConnection) -> AsyncIterator[None]:
+    """Nobody else has the connection yet."""
+    try:
+        yield
+    except BaseException:
+        await trio.aclose_forcefully(connection.stream)
+        raise
+
+
 class SocketWire:
     """A WebSocket: raw, or with the frames of SockJS (`is_framed`)."""
 
@@ -102,10 +112,11 @@ class SocketWire:
         """The handshake. Raises RefusedError."""
         connection = await _Patient.open(way.address)
         path = f"000/{uuid4().hex}/websocket" if is_framed else "websocket"
-        await connection.send("GET", way.target(path), {**UPGRADE, **way.headers})
-        head = await connection.head()
-        if head.status != 101:
-            raise RefusedError(await _rest_of(connection, head))
+        async with _closed_on_failure(connection):
+            await connection.send("GET", way.target(path), {**UPGRADE, **way.headers})
+            head = await connection.head()
+            if head.status != 101:
+                raise RefusedError(await _rest_of(connection, head))
         return cls(connection, is_framed=is_framed)
 
     async def run(self, received: Callable[[str], None]) -> Closing:
@@ -214,13 +225,10 @@ class XhrWire:
     async def _begin(self) -> tuple[_Patient, Head]:
         connection = await _Patient.open(self._way.address)
         target = self._way.target(f"{self._session}/{self._path}")
-        try:
+        async with _closed_on_failure(connection):
             head = await connection.begin("POST", target, self._way.headers)
-        except BaseException:
-            connection.stream.socket.close()
-            raise
-        if head.status != 200:
-            raise RefusedError(await _rest_of(connection, head))
+            if head.status != 200:
+                raise RefusedError(await _rest_of(connection, head))
         return connection, head
 
     async def _read(self, received: Callable[[str], None]) -> Closing | None:
