@@ -102,7 +102,7 @@ async def write(client: MessagingClient, message: Message) -> str:
 async def new_room(
     founder: MessagingClient, *others: MessagingClient, name: str = "R", **more: object
 ) -> str:
-    """A Room that all of these have joined, in this order, of which all have been told."""
+    """A Room that all of these have joined, in this order, as the others have been told."""
     room: str = (
         await founder.ask(said("create-channel", name=name, invite_token="s3", **more))
     ).one["channel-id"]
@@ -111,7 +111,7 @@ async def new_room(
         joining = said("join-channel", channel_id=room, invite_token="s3")
         assert (await one.ask(joining)).is_ok
         for member in inside:
-            assert (await member.next("subscriber"))["change"] == "joined"
+            await member.until("subscriber", change="joined")
         inside.append(one)
     return room
 
