@@ -41,7 +41,8 @@ Then = Callable[[LogPage | None, StoreError | None], None]
 class Client:
     """One client, and the SockJS connection that the application has of it.
 
-    What it is sent it reads at once, unless it `stalls`. `marks` are what its Pings would say.
+    What it is sent it reads at once, unless it `stalls`. `marks` are what its Pings would say,
+    `bursts` is how many times it was sent something.
     """
 
     def __init__(self, talk: "Talk", name: str, correlator: str | None, transport: str) -> None:
@@ -50,7 +51,7 @@ class Client:
         self.transport = transport
         self.talk = talk
         self.is_open = True
-        self.sent = 0
+        self.sent = self.bursts = 0
         self.stalls = False
         self.marks: list[int] = []
         self.arrived: list[Json] = []
@@ -77,6 +78,7 @@ class Client:
             assert isinstance(message, bytes)
             self._unread.append(message)
         self.sent += len(messages)
+        self.bursts += 1
         if not self.stalls:
             self._read(len(self._unread))
         return True

@@ -339,6 +339,17 @@ async def test_a_list_goes_a_part_at_a_time() -> None:
         assert kinds(ann.take()) == [*["part"] * 5, "ack"]
 
 
+async def test_the_last_reply_goes_with_the_ack() -> None:
+    """MS-17, MS-47: a reply and its `ack` are one burst, with one cursor to prove."""
+    async with talking() as talk:
+        ann = await talk.join("ann")
+        await talk.join("bob")
+        before = ann.bursts
+        replies = await ann.ask(type="direct-message", subscriber_id="bob", content="hi")
+        assert kinds(replies) == ["delivery", "ack"]
+        assert ann.bursts == before + 1
+
+
 async def test_who_leaves_with_a_list_under_way() -> None:
     """MS-68: nobody waits for room that nobody will make; what else he said is still done."""
     async with talking(limits=MessagingLimits(outbox_messages=2)) as talk:

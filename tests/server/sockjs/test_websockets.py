@@ -7,6 +7,7 @@ from tests.fakes.sockjs_services import Echo
 from tests.server.sockjs.conftest import Bench, Start
 from trio.testing import MockClock
 
+from tocsin.server.link import SocketLink
 from tocsin.server.sockjs.application import Connection
 
 URL = "/echo/0/session-of-a-test/websocket"
@@ -185,6 +186,27 @@ async def test_proof(start: Start) -> None:
         await client.send_frame(client_frames.pong(b"2"))
         assert await client.frame() == ("ping", b"3")
         assert listener.told == [("proven", 2)]
+
+
+async def test_a_ping_goes_with_its_messages(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SJ-29: messages and the Ping behind them are one piece for the network."""
+    pieces: list[bytes] = []
+    offer = SocketLink.offer
+
+    def noting(link: SocketLink, data: bytes) -> bool:
+        pieces.append(data)
+        return offer(link, data)
+
+    listener = Listener()
+    async with start(prove_within=5, more=[("/talk", listener)]) as bench:
+        client = await bench.websocket("/talk/websocket")
+        await bench.settle()
+        assert listener.connection is not None
+        monkeypatch.setattr(SocketLink, "offer", noting)
+        listener.connection.send("1", "2")
+        assert [await client.text(), await client.text()] == ["1", "2"]
+        assert await client.frame() == ("ping", b"2")
+        assert pieces == [b"\x81\x011\x81\x012\x89\x012"]
 
 
 async def test_pings_carry_what_the_application_says(start: Start) -> None:

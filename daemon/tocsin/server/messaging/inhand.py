@@ -25,11 +25,27 @@ STORE_FAILED: Final = MessageError(ErrorCode.UNAVAILABLE, "the store does not an
 log = structlog.get_logger()
 
 
+@attrs.frozen
+class Reply:
+    """One that is finished: with it the client has its Log up to that number."""
+
+    text: bytes
+    upto: int | None = None
+
+
 def acknowledge(
-    world: World, outlet: Outlet, asked: ClientMessage | Refused, error: MessageError | None
+    world: World,
+    outlet: Outlet,
+    asked: ClientMessage | Refused,
+    error: MessageError | None,
+    last: Reply | None = None,
 ) -> None:
-    """Send the `ack`, and count it."""
-    outlet.write(answers.ack(asked.id, error))
+    """Send the last reply and the `ack`, in one piece, and count it."""
+    ack = answers.ack(asked.id, error)
+    if last is None:
+        outlet.write(ack)
+    else:
+        outlet.write(last.text, ack, upto=last.upto)
     result = OK if error is None else error.code.value
     world.metrics.messaging_client_messages[asked.type, result].inc()
 
@@ -38,20 +54,22 @@ def acknowledge(
 class InHand:
     """One message of one connection, while everything unsolicited is held back (MS-19).
 
-    Nothing is written for which the client makes no room: lists go a part at a time (MS-30).
+    Nothing is written for which the client makes no room: lists go a part at a time (MS-30). The
+    last reply goes with the `ack`.
     """
 
     world: World
     link: Link
     outlet: Outlet
     feed: Feed
+    _last: Reply | None = attrs.field(default=None, init=False)
 
     async def answer(self, asked: ClientMessage | Refused) -> None:
         """Do it, send what it is answered with, and the `ack` when it is durable. Cancelled, it
         may have been done."""
         error = asked.error if isinstance(asked, Refused) else await self._done(asked)
         await self.outlet.room()
-        acknowledge(self.world, self.outlet, asked, error)
+        acknowledge(self.world, self.outlet, asked, error, self._last)
 
     async def _done(self, asked: ClientMessage) -> MessageError | None:
         """Why it was not done. A bug in doing it costs one message, and not the connection."""
@@ -62,7 +80,8 @@ class InHand:
             answer = await self.world.desk.handle(self.link, asked)
             for reply in answer.replies:
                 await self.outlet.room()
-                self._reply(reply, asked.id)
+                self._write_last()
+                self._last = self._finished(reply, asked.id)
         except StoreError:
             return STORE_FAILED
         except Exception:
@@ -78,10 +97,14 @@ class InHand:
             correlator = self.link.correlator
             self.world.receipts.resumed(subscriber, claimed, correlator=correlator)
 
-    def _reply(self, reply: bytes | Own, id_: str | None) -> None:
+    def _finished(self, reply: bytes | Own, id_: str | None) -> Reply:
         if isinstance(reply, bytes):
-            self.outlet.write(reply)
-            return
+            return Reply(reply)
         place = self.feed.reach(reply.entry)
         text = reply.rendered.text(reply_to=id_, cursor=place)
-        self.outlet.write(text, upto=None if place is None else reply.entry.seq)
+        return Reply(text, None if place is None else reply.entry.seq)
+
+    def _write_last(self) -> None:
+        if self._last is not None:
+            self.outlet.write(self._last.text, upto=self._last.upto)
+            self._last = None

@@ -25,7 +25,7 @@ from tocsin.server.sockjs.receiver import STALLED
 from tocsin.server.sockjs.receivers import count_frame
 from tocsin.server.sockjs.session import SessionSettings
 from tocsin.wire.sockjs import frames
-from tocsin.wire.websocket import CloseCode, encode_text, is_sendable
+from tocsin.wire.websocket import CloseCode, encode_ping, encode_text, is_sendable
 
 MESSAGE_BYTES: Final = 1_048_576
 # A flood, not a busy page.
@@ -99,7 +99,8 @@ class WebSocketSession:
         self._code: int | None = None
         self._sent = self._proven = self._waiting = 0
         self._label: int | None = None
-        self._pinged = self._pinged_as = 0
+        self._pinged = 0
+        self._pinged_as = b""
         self._pinged_at: float | None = None
         self._frame_at = 0.0
         self._due = math.inf
@@ -136,14 +137,18 @@ class WebSocketSession:
         if not self._is_open or not messages:
             return self._is_open
         texts = self._framing.texts(messages)
-        if not self._has_room(len(messages), sum(map(len, texts))) or not self._write(*texts):
+        count = self._sent + len(messages)
+        wants_proof = self._pinged_at is None and self._context.settings.prove_within > 0
+        payload = self._question(count) if wants_proof else None
+        has_room = self._has_room(len(messages), sum(map(len, texts)))
+        if not has_room or not self._write(*texts, ping=payload):
             self.close(*frames.TRY_AGAIN_LATER)
             return False
-        self._sent += len(messages)
+        self._sent = count
         if self.waiting_bytes:
             self._waiting += len(messages)
-        if self._context.settings.prove_within:
-            self._ping()
+        if payload is not None:
+            self._has_pinged(payload)
         return True
 
     def mark(self, number: int) -> None:
@@ -200,7 +205,7 @@ class WebSocketSession:
 
     def pong(self, payload: bytes) -> None:
         """The client is alive, and has what was sent before the Ping (SJ-29)."""
-        if self._pinged_at is None or self._is_told or payload != b"%d" % self._pinged_as:
+        if self._pinged_at is None or self._is_told or payload != self._pinged_as:
             return
         self._pinged_at = None
         if self._pinged > self._proven:
@@ -264,11 +269,18 @@ class WebSocketSession:
     def _ping(self) -> None:
         """At most one is on its way; its Pong proves what was sent before it."""
         if self._pinged_at is None and self._link is not None:
-            self._pinged = self._sent
-            self._pinged_as = self._sent if self._label is None else self._label
-            if self._link.ping(b"%d" % self._pinged_as):
-                self._pinged_at = self._context.now()
-                self._expect(self._pinged_at + PONG_WITHIN)
+            payload = self._question(self._sent)
+            if self._link.ping(payload):
+                self._has_pinged(payload)
+
+    def _question(self, sent: int) -> bytes:
+        """What a Ping behind so many messages says."""
+        return b"%d" % (sent if self._label is None else self._label)
+
+    def _has_pinged(self, payload: bytes) -> None:
+        self._pinged, self._pinged_as = self._sent, payload
+        self._pinged_at = self._context.now()
+        self._expect(self._pinged_at + PONG_WITHIN)
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -280,14 +292,20 @@ class WebSocketSession:
             and waiting + size <= settings.outbox_bytes
         )
 
-    def _write(self, *texts: bytes) -> bool:
+    def _write(self, *texts: bytes, ping: bytes | None = None) -> bool:
+        """Send messages, and with them the Ping that asks for their proof: in one piece."""
         for text in texts:
             if self._framing is FRAMED:
                 count_frame(self._context.metrics, self.transport, text)
         self._frame_at = self._context.now()
         link = self._link
-        if link is None or not link.offer(b"".join(map(encode_text, texts))):
+        parts = [encode_text(text) for text in texts]
+        if ping is not None:
+            parts.append(encode_ping(ping))
+        if link is None or not link.offer(b"".join(parts)):
             return False
+        if ping is not None:
+            link.note_ping()
         if link.blocked_since is not None:
             self._expect(link.blocked_since + self._context.stalled)
         return True
