@@ -63,10 +63,12 @@ class Live:
         """A Link has ended, or was replaced; no-op if it is not live. True: it was the last of
         its subscriber."""
         key = link.subscriber.key
-        links = self.of(key)
-        left = tuple(one for one in links if one is not link)
-        if len(left) == len(links):
+        links = self._links.get(key, ())
+        try:
+            at = links.index(link)
+        except ValueError:
             return False
+        left = links[:at] + links[at + 1 :]
         self._count -= 1
         if left:
             self._links[key] = left
