@@ -116,6 +116,42 @@ async def test_what_was_trimmed_is_not_waited_for() -> None:
         assert contents(bob.log) == ["c", "d"]
 
 
+async def test_who_reads_is_not_told_so() -> None:
+    """MS-59: the entry of what a client has read is for its subscriber's other connections; its own
+    goes on behind it."""
+    async with talking() as talk:
+        ann, page, bob = await talk.join("ann"), await talk.join("bob"), await talk.join("bob")
+        await write(ann, "bob", "a")
+        [message] = bob.take()
+        read = {"type": "delivery", "message_id": message["message-id"], "status": "read"}
+        assert [one["type"] for one in await bob.ask(**read)] == ["ack"]
+        assert link_of(talk, "bob").position == 2
+        assert page.take()[1]["cursor"] == "e1:2"
+        await write(ann, "bob", "b")
+        assert [one["cursor"] for one in bob.take()] == ["e1:3"]
+        replayed = await bob.ask(type="resume", cursor="e1:1")
+        assert [one["type"] for one in replayed][:2] == ["delivery", "direct-message"]
+
+
+async def test_who_reads_and_lags_is_not_told_so() -> None:
+    """MS-59, MS-48: nor by a page of the Log, even one with nothing else in it."""
+    async with talking(limits=SMALL) as talk:
+        ann, bob = await talk.join("ann"), await talk.join("bob")
+        await write(ann, "bob", "a")
+        [message] = bob.take()
+        bob.stalls = True
+        await write(ann, "bob", *"bcdef")
+        bob.say(type="delivery", message_id=message["message-id"], status="read")
+        await talk.settle()
+        bob.read_on()
+        await talk.settle()
+        assert contents(bob.take()) == list("bcdef")
+        assert link_of(talk, "bob").position == 7
+        assert "delivery" not in [one["type"] for one in bob.log]
+        await write(ann, "bob", "g")
+        assert contents(bob.take()) == ["g"]
+
+
 # -- slow readers ------------------------------------------------------------------------------
 
 

@@ -32,6 +32,7 @@ RATE_LIMIT: Final = (1008, "Rate limit")
 UNAUTHORIZED: Final = (3000, "Unauthorized")
 REPLACED: Final = (4000, "Replaced")
 CRASHED: Final = "Internal error"
+RECEIPT: Final = "delivery"
 
 Job = Callable[[], Awaitable[None]]
 
@@ -99,9 +100,10 @@ class Conversant:
         return 0 if self._feed is None else self._feed.position
 
     def posted(self, entry: Posted) -> None:
-        """See `Link`."""
+        """See `Link`. What its client has read is for the others of the subscriber (MS-59)."""
         if self._feed is not None:
-            self._feed.posted(entry)
+            is_own_receipt = entry.origin is self and entry.rendered.type == RECEIPT
+            self._feed.posted(entry, is_wanted=not is_own_receipt)
 
     def told(self, about: int, text: bytes) -> None:
         """See `Link`."""

@@ -46,6 +46,7 @@ class Feed:
         "_outlet",
         "_ready",
         "_state",
+        "_unwanted",
         "_world",
         "position",
     )
@@ -64,12 +65,16 @@ class Feed:
         self._news = News(world.settings.limits.outbox_messages)
         self._limit = PAGE
         self._in_hand = self._is_reading = False
+        self._unwanted = 0
         outlet.expect_from(self.position)
 
     # -- what there is to write --------------------------------------------------------------
 
-    def posted(self, entry: Posted) -> None:
-        """See `Link`. It may be known already from the store."""
+    def posted(self, entry: Posted, *, is_wanted: bool = True) -> None:
+        """See `Link`. It may be known already from the store. The last one that is not wanted is
+        passed over."""
+        if not is_wanted:
+            self._unwanted = entry.seq
         if entry.seq <= self._last:
             return
         self._last = entry.seq
@@ -247,6 +252,8 @@ class Feed:
         return texts
 
     def _next(self, before: int | None) -> Posted | bytes | None:
+        if self._ready and self._ready[0].seq == self._unwanted:
+            self.position = self._ready.pop(0).seq
         note = self._news.next_note(self.position)
         if note is not None:
             return note
