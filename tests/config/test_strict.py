@@ -29,7 +29,7 @@ class Root:
 
 
 def structured(value: dict[str, Any]) -> Root:
-    converter = make_converter(SecretSource(Path(), {"WORD": "hidden"}), {})
+    converter = make_converter(SecretSource(Path(), {"WORD": "hidden"}))
     return converter.structure(value, Root)
 
 

@@ -1,5 +1,6 @@
 """How commands call a running daemon, and what they say of its refusals."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -9,6 +10,7 @@ import orjson
 
 PUBLIC_URL = "http://127.0.0.1:8080"
 TIMEOUT = 60.0
+ADDRESS = re.compile(r"https?://[^/?#@\s]+(/[^?#\s]*)?")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -24,8 +26,10 @@ def call(
 ) -> httpx.Response:
     """The answer of the listener at `url` to a request with a JSON body.
 
-    Not reaching it, and what cannot be sent, ends the command with status 1 and one line.
+    Not reaching it, and what cannot be sent, ends the command with status 1 and one line; a URL
+    that is none is bad usage.
     """
+    check_url(url)
     headers = {"Content-Type": "application/json"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
@@ -37,8 +41,20 @@ def call(
     except httpx.LocalProtocolError:
         # It would show the token.
         raise click.ClickException(f"{url}: the token cannot stand in a request") from None
+    except httpx.ConnectError as error:
+        raise click.ClickException(
+            f"{url}: {error}; is the daemon running there? --url says where"
+        ) from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise click.ClickException(f"{url}: {error}") from None
+
+
+def check_url(url: str) -> None:
+    """`UsageError` for what is no http(s)://host[:port], with or without a path."""
+    if ADDRESS.fullmatch(url) is None:
+        raise click.UsageError(
+            f"--url must be of the form http://127.0.0.1:8080, not {printable(url)}"
+        )
 
 
 def explained(answer: httpx.Response, listener: str) -> str:

@@ -10,6 +10,7 @@ import trio
 from trio_websocket import ConnectionClosed, HandshakeError, open_websocket_url
 from wsproto.utilities import LocalProtocolError
 
+from tocsin.cli.calling import check_url
 from tocsin.wire.dialect import escaped
 
 RETRY_SECONDS = 2.0
@@ -34,15 +35,24 @@ def listen(channel_id: str, url: str, token: str, prefix: str, count: int | None
     Example:
       tocsin listen --url http://127.0.0.1:8080 --token $CHANNELS ws-6f1e...
     """
-    claims = jwt.decode(token, options={"verify_signature": False})
-    user = claims.get("preferred_username") or claims.get("sub") or ""
-    path = f"{prefix}/notificationchannel/v1/{escaped(str(user))}/channels/{channel_id}/websocket"
+    check_url(url)
+    user = escaped(_user_of(token))
+    path = f"{prefix}/notificationchannel/v1/{user}/channels/{channel_id}/websocket"
     base = urlsplit(url)
     scheme = "wss" if base.scheme == "https" else "ws"
     try:
         trio.run(Listener(f"{scheme}://{base.netloc}{path}", token, count).run)
     except KeyboardInterrupt:
         sys.exit(0)
+
+
+def _user_of(token: str) -> str:
+    """Whose token it says it is."""
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except jwt.PyJWTError:
+        raise click.UsageError("--token is no JWT: it must name the user of the channel") from None
+    return str(claims.get("preferred_username") or claims.get("sub") or "")
 
 
 @attrs.define

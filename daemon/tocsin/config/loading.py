@@ -8,11 +8,11 @@ from typing import Any
 
 from cattrs import BaseValidationError
 
-from tocsin.config.catalogue import entries
 from tocsin.config.problems import describe_problems
 from tocsin.config.secrets import SecretSource
 from tocsin.config.settings import CHECKS, Config
-from tocsin.config.strict import Checks, CrossFieldError, make_converter
+from tocsin.config.strict import make_converter
+from tocsin.config.together import Checks, impossible_together, salvaged
 from tocsin.model.errors import StartupError
 
 SYSTEM_FILE = Path("/etc/tocsin/tocsin.toml")
@@ -58,17 +58,17 @@ def parse(
     `checks` are the rules across fields; the plain defaults do not pass them all, for some
     things only an operator can decide.
     """
-    converter = make_converter(SecretSource(folder, environ), checks)
+    converter = make_converter(SecretSource(folder, environ))
+    problems: list[str] = []
     try:
-        return converter.structure(_with_all_tables(document), Config)
-    except (BaseValidationError, CrossFieldError) as error:
-        raise ConfigError(describe_problems(error, Config)) from error
-
-
-def _with_all_tables(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables that were left out are empty ones, so that their checks run too."""
-    tables = [entry.path for entry in entries(Config) if entry.table and "." not in entry.path]
-    return {**{name: {} for name in tables}, **document}
+        config = converter.structure(document, Config)
+    except BaseValidationError as error:
+        problems += describe_problems(error, Config)
+        config = salvaged(document, Config, converter)
+    problems += impossible_together(config, checks)
+    if problems:
+        raise ConfigError(problems)
+    return config
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import attrs
 from cattrs import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 
 from tocsin.config.catalogue import entries, suggestion
-from tocsin.config.strict import CrossFieldError
 
 
 def describe_problems(error: Exception, root: type) -> list[str]:
@@ -30,8 +29,6 @@ def _lines(error: Exception, path: str, known: list[str]) -> Iterator[str]:
         for name in sorted(error.extra_fields):
             siblings = [f"{path}.{field.name}".lstrip(".") for field in attrs.fields(error.cl)]
             yield _unknown(f"{path}.{name}".lstrip("."), siblings + known)
-    elif isinstance(error, CrossFieldError):
-        yield from error.problems
     elif isinstance(error, KeyError):
         yield f"{path}: is missing"
     else:

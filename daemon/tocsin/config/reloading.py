@@ -7,6 +7,7 @@ import attrs
 
 from tocsin.config.loading import ConfigError
 from tocsin.config.settings import CHECKS, Config
+from tocsin.config.together import impossible_together
 
 AT_ONCE = frozenset(
     {
@@ -42,8 +43,7 @@ def merged(running: Config, wanted: Config) -> Config:
     """
     held = AT_START | (WITH_FETCHED_KEYS if running.auth.jwks_url is not None else frozenset())
     config = _merged(running, wanted, "", held)
-    problems = [problem for check, part in _checked(config) for problem in check(part)]
-    if problems:
+    if problems := impossible_together(config, CHECKS):
         why = f"as long as {', '.join(differences(config, wanted))} waits for a restart"
         raise ConfigError([f"{problem}, {why}" for problem in problems])
     return config
@@ -82,8 +82,3 @@ def _pairs(
 
 def _is_below(path: str, paths: Collection[str]) -> bool:
     return any(path == one or path.startswith(f"{one}.") for one in paths)
-
-
-def _checked(config: Config) -> Iterator[tuple[Any, Any]]:
-    tables = [config, *(getattr(config, field.name) for field in attrs.fields(Config))]
-    return ((CHECKS[type(one)], one) for one in tables if type(one) in CHECKS)

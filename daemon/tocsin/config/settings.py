@@ -5,24 +5,37 @@ from typing import Any, TypeVar
 
 import attrs
 
-from tocsin.config.strict import Checks
+from tocsin.config.together import Checks
 from tocsin.delivery import pushapps
 from tocsin.delivery.events import OperatorSettings
 from tocsin.delivery.pushapps import PushSettings
 from tocsin.delivery.settings import ChannelSettings, DeliveryLimits, DeliverySettings
 from tocsin.model.channel import ChannelType
-from tocsin.model.option import option, section
+from tocsin.model.errors import StartupError
+from tocsin.model.option import not_empty, option, section
 from tocsin.model.services import SERVICES
 from tocsin.ops.log import LogSettings
 from tocsin.ops.supervisor import SupervisorSettings
 from tocsin.server import auth, tls
 from tocsin.server.auth import AuthSettings
+from tocsin.server.jwks import read_key_file
 from tocsin.server.longpoll import LongPollSettings
 from tocsin.server.messaging import settings as messaging
 from tocsin.server.messaging.settings import MessagingSettings
 from tocsin.server.publish import PublishSettings
-from tocsin.server.services import ServiceSettings, service_registry, services_problem
-from tocsin.server.settings import CorsSettings, HttpLimits, ListenSettings, check_networks
+from tocsin.server.services import (
+    ServiceSettings,
+    service_registry,
+    services_problem,
+    subscription_kinds,
+)
+from tocsin.server.settings import (
+    CorsSettings,
+    HttpLimits,
+    ListenSettings,
+    check_networks,
+    check_prefix,
+)
 from tocsin.server.tls import TlsSettings
 from tocsin.server.websocket import WsSettings
 from tocsin.store.sqlite import StoreSettings
@@ -31,13 +44,17 @@ from tocsin.wire.endpoint import normal_host, parse_url
 
 BASE_URL = re.compile(r"https?://(?P<host>\[[^\]]+\]|[^:/]+)(?::(?P<port>[0-9]{1,5}))?/?")
 
+FIXED_PATHS = (
+    *("/v1/notifications", "/v1/messaging", "/pnm2", "/push/report"),
+    *("/openapi.json", "/asyncapi.json"),
+)
+
 Part = TypeVar("Part", bound=attrs.AttrsInstance)
 
 
 def _prefix_problem(prefix: str) -> str | None:
-    if prefix == "" or (prefix.startswith("/") and not prefix.endswith("/")):
-        return None
-    return "must be empty, or begin with / and not end with it"
+    problem = check_prefix(prefix)
+    return f"must be empty, or {problem.removeprefix('must ')}" if prefix and problem else None
 
 
 def _base_url_problem(url: str) -> str | None:
@@ -115,7 +132,9 @@ class DrainSettings:
 class Config:
     """The whole configuration; without a file, every option has its default."""
 
-    state_dir: str = option("state", "Where the daemon keeps what is not in the store.")
+    state_dir: str = option(
+        "state", "Where the daemon keeps what is not in the store.", check=not_empty
+    )
     public_base_url: str | None = option(
         None,
         "http(s)://host[:port] that clients reach the daemon by; set, it turns on the strict "
@@ -206,20 +225,57 @@ def _check_policies(config: Config) -> list[str]:
     ]
 
 
-def _check_whole(config: Config) -> list[str]:
-    return [
-        *_check_dialects(config),
-        *_check_hooks(config),
-        *_check_policies(config),
-        *_check_reporters(config),
-    ]
+def _check_messaging(config: Config) -> list[str]:
+    if config.messaging.introspect_jwt and config.auth.introspection.url is None:
+        return ["messaging.introspect_jwt: needs auth.introspection.url"]
+    return []
+
+
+def _check_messaging_prefix(config: Config) -> list[str]:
+    """Whatever is at or below it is taken for messaging, so nothing else may be there."""
+    mine = config.messaging.prefix
+    shared = [path for path in _paths(config) if _is_below(mine, path) or _is_below(path, mine)]
+    if not config.messaging.enabled or not shared:
+        return []
+    return [f"messaging.prefix: {shared[0]} is something else; take a name of its own"]
+
+
+def _paths(config: Config) -> list[str]:
+    """What the rest of the public listener serves begins with one of these."""
+    paths = [*FIXED_PATHS]
+    if config.netapi.prefix:
+        paths.append(config.netapi.prefix)
+    if not config.netapi.prefix or config.public_base_url is not None:
+        kinds = subscription_kinds(config.services)
+        paths += ["/notificationchannel", "/auth", *(kind.path.split("/{")[0] for kind in kinds)]
+    return paths
+
+
+def _is_below(path: str, other: str) -> bool:
+    return f"{path}/".startswith(f"{other}/")
+
+
+def _check_key_file(settings: AuthSettings) -> list[str]:
+    try:
+        if settings.jwks_file:
+            read_key_file(settings.jwks_file)
+    except StartupError as error:
+        return [str(error)]
+    return []
 
 
 CHECKS: Checks = {
-    AuthSettings: auth.check,
-    PushSettings: pushapps.check,
-    MessagingSettings: messaging.check,
-    TlsSettings: tls.check,
-    Config: _check_whole,
+    AuthSettings: (auth.check, _check_key_file),
+    PushSettings: (pushapps.check,),
+    MessagingSettings: (messaging.check,),
+    TlsSettings: (tls.check,),
+    Config: (
+        _check_dialects,
+        _check_hooks,
+        _check_policies,
+        _check_reporters,
+        _check_messaging,
+        _check_messaging_prefix,
+    ),
 }
-"""Rules across the fields of one table, by its Settings class."""
+"""Rules across options, by the Settings class of the table they are in."""

@@ -6,7 +6,7 @@ and each option's validator runs on its own field, so that one pass finds every 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -18,23 +18,10 @@ from tocsin.config import kinds
 from tocsin.config.secrets import SecretSource, is_reference
 
 Hook = Callable[[Any, Any], Any]
-Checks = Mapping[type, Callable[[Any], list[str]]]
 
 
-class CrossFieldError(ValueError):
-    """Values that are impossible together; each problem names its whole path itself."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
-
-
-def make_converter(secrets: SecretSource, checks: Checks) -> cattrs.Converter:
-    """A converter that takes nothing for anything else.
-
-    Strings may be references into `secrets`. `checks` holds, by Settings class, a function that
-    finds what is impossible together once all fields are right for themselves.
-    """
+def make_converter(secrets: SecretSource) -> cattrs.Converter:
+    """A converter that takes nothing for anything else; strings may refer to `secrets`."""
     converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
     converter.register_structure_hook(str, lambda value, _: _string(value, secrets))
     converter.register_structure_hook(bool, _exactly)
@@ -43,12 +30,13 @@ def make_converter(secrets: SecretSource, checks: Checks) -> cattrs.Converter:
     converter.register_structure_hook_factory(kinds.is_union, _union_hook)
     converter.register_structure_hook_factory(kinds.is_list, _list_hook)
     converter.register_structure_hook_factory(kinds.is_mapping, _mapping_hook)
-
-    def settings_hook(kind: Any, converter: cattrs.Converter) -> Hook:
-        return _settings_hook(kind, converter, checks.get(kind))
-
-    converter.register_structure_hook_factory(attrs.has, settings_hook)
+    converter.register_structure_hook_factory(attrs.has, _settings_hook)
     return converter
+
+
+def structure_field(value: Any, field: "attrs.Attribute[Any]", converter: cattrs.Converter) -> Any:
+    """The value of one field of a Settings class; raises what says why it is none."""
+    return _valid(field, converter)(value, field.type)
 
 
 def _expected(kind: Any, value: object) -> TypeError:
@@ -113,25 +101,15 @@ def _mapping_hook(kind: Any, converter: cattrs.Converter) -> Hook:
     return _only(dict, kind, make_mapping_structure_fn(kind, converter))
 
 
-def _settings_hook(
-    kind: Any, converter: cattrs.Converter, check: Callable[[Any], list[str]] | None
-) -> Hook:
+def _settings_hook(kind: Any, converter: cattrs.Converter) -> Hook:
     fields = attrs.fields(attrs.resolve_types(kind))
     overrides: dict[str, Any] = {
         field.name: override(struct_hook=_valid(field, converter)) for field in fields
     }
-    build = make_dict_structure_fn(
+    build: Hook = make_dict_structure_fn(
         kind, converter, _cattrs_forbid_extra_keys=True, _cattrs_use_linecache=False, **overrides
     )
-
-    def structure(value: Any, _: Any) -> Any:
-        settings = build(value, kind)
-        problems = check(settings) if check is not None else []
-        if problems:
-            raise CrossFieldError(problems)
-        return settings
-
-    return _only(dict, kind, structure)
+    return _only(dict, kind, build)
 
 
 def _only(shape: type, kind: Any, inner: Hook) -> Hook:

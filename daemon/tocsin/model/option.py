@@ -47,6 +47,11 @@ def option(
     )
 
 
+def not_empty(value: str | list[Any]) -> str | None:
+    """A `check` of what must have something in it."""
+    return None if value else "must not be empty"
+
+
 def section(settings: type, help: str) -> Any:  # noqa: A002 - it is the help
     """A nested table of options."""
     return attrs.field(factory=settings, metadata={HELP: help})

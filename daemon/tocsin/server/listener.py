@@ -34,6 +34,11 @@ FIRST_INHERITED: Final = 3
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 # The listening socket itself is broken; every other error belongs to a connection that went away.
 BROKEN: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EFAULT})
+HINTS: Final = {
+    errno.EACCES: "below port 1024 have systemd listen, see systemd/tocsin.socket, or a proxy",
+    errno.EADDRINUSE: "see with `ss -ltnp` who listens there",
+    errno.EADDRNOTAVAIL: "this machine does not have that address",
+}
 
 Handler = Callable[[socket.socket, str, Lease], Coroutine[Any, Any, None]]
 
@@ -68,13 +73,19 @@ def open_listeners(
         for text in [addresses] if isinstance(addresses, str) else addresses:
             listeners += _open(text, os.environ if environ is None else environ)
     except (OSError, AddressError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         _close_all(listeners)
-        raise StartupError(f"cannot listen on {text}: {reason}") from None
+        raise StartupError(f"cannot listen on {text}: {_reason(error)}") from None
     except StartupError:
         _close_all(listeners)
         raise
     return listeners
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    hint = HINTS.get(error.errno or 0)
+    return error.strerror + (f" ({hint})" if hint else "")
 
 
 async def serve(
@@ -217,7 +228,8 @@ def _inherit(name: str, environ: Mapping[str, str]) -> list[Listener]:
             listeners.append(_listening(socket.socket(fileno=fd)))
     if not listeners:
         raise StartupError(
-            f"cannot listen on systemd:{name}: systemd passed no socket of that name"
+            f"cannot listen on systemd:{name}: systemd passed no socket of that name "
+            f"(is tocsin.socket started, with FileDescriptorName={name}?)"
         )
     return listeners
 

@@ -1,10 +1,16 @@
 """Options of the HTTP front: `[listen]`, `[limits]` (its part), `[cors]`."""
 
+import re
+from typing import Final
+
 import attrs
 
 from tocsin.model.option import option
 from tocsin.server.addresses import AddressError, parse_address
 from tocsin.server.peers import Networks
+
+ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s?#@]+")
+PREFIX: Final = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 
 
 def check_networks(networks: list[str]) -> str | None:
@@ -17,6 +23,8 @@ def check_networks(networks: list[str]) -> str | None:
 
 
 def _check_addresses(addresses: str | list[str]) -> str | None:
+    if not addresses:
+        return "must name at least one address"
     try:
         for address in [addresses] if isinstance(addresses, str) else addresses:
             parse_address(address)
@@ -25,10 +33,20 @@ def _check_addresses(addresses: str | list[str]) -> str | None:
     return None
 
 
+def check_prefix(prefix: str) -> str | None:
+    """What is wrong with what paths are to begin with, such as `messaging.prefix`."""
+    if PREFIX.fullmatch(prefix) is None:
+        return "must begin with / and not end with it, and else be plain segments"
+    return None
+
+
 def check_origins(origins: list[str]) -> str | None:
     for origin in origins:
-        if origin != "*" and ("://" not in origin or not origin.isprintable()):
-            return f'"{origin}" is no origin; write "https://app.example" or "*"'
+        if origin != "*" and ORIGIN.fullmatch(origin) is None:
+            return (
+                f'"{origin}" is no origin; write "https://app.example", without a path and without '
+                'a slash at the end, or "*"'
+            )
     return None
 
 

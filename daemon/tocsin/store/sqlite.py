@@ -11,7 +11,7 @@ from tocsin.model.channel import Channel, ChannelType, Device
 from tocsin.model.delivery import Delivery
 from tocsin.model.errors import StoreError
 from tocsin.model.notification import Notification
-from tocsin.model.option import option
+from tocsin.model.option import not_empty, option
 from tocsin.model.subscription import Subscription
 from tocsin.store import rows, statements
 from tocsin.store.jobs import Done
@@ -41,7 +41,7 @@ OnError = Callable[[StoreError | None], None]
 class StoreSettings:
     """`[store]`"""
 
-    path: str = option("state/tocsin.db", "The store's file.")
+    path: str = option("state/tocsin.db", "The store's file.", check=not_empty)
     batch: int = option(512, "Requests that may share one commit.", minimum=1, maximum=10_000)
     checkpoint_pages: int = option(
         4000, "Pages of write-ahead log after which it is moved into the file.", minimum=100

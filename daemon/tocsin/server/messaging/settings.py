@@ -7,19 +7,13 @@ import attrs
 
 from tocsin.messaging.settings import MessagingLimits, check_limits
 from tocsin.model.option import option, section
-from tocsin.server.settings import check_origins
+from tocsin.server.settings import check_origins, check_prefix
 from tocsin.server.sockjs import settings as sockjs
 from tocsin.server.sockjs.settings import SockJsSettings
 
 KEEP, REFUSE = "keep", "refuse"
 NOBODY, ALL = "none", "all"
 FIELDS: Final = frozenset({"subscriber", "domain"})
-
-
-def _check_prefix(prefix: str) -> str | None:
-    if not prefix.startswith("/") or prefix.endswith("/"):
-        return "must begin with / and not end with it"
-    return None
 
 
 def _check_template(template: str) -> str | None:
@@ -38,7 +32,7 @@ class MessagingSettings:
 
     enabled: bool = option(default=True, help="Serve messages between subscribers.")
     prefix: str = option(
-        "/messaging", "What its SockJS and WebSocket URLs begin with.", check=_check_prefix
+        "/messaging", "What its SockJS and WebSocket URLs begin with.", check=check_prefix
     )
     introspect_jwt: bool = option(
         default=False,
