@@ -9,8 +9,10 @@ import attrs
 from tocsin.model.principal import Principal
 
 MASKED_PARAMETER: Final = "access_token"
+MASKED_WORDS: Final = ("token", "secret", "password", "key", "authorization")
 MASK: Final = "***"
-SECRET_PATHS: Final = ("push",)
+SECRET_PATHS: Final = (("push",), ("pnm2",))
+TOKEN_ENDPOINT: Final = ("auth", "v1", "token")
 
 
 @attrs.define
@@ -50,13 +52,14 @@ class Request:
 
     @property
     def loggable_target(self) -> str:
-        """The target with every access token replaced by `***` (CH-10); where device tokens are
-        reported, and where the path cannot be read, every value (PU-24)."""
+        """The target with every value replaced by `***` that by its name is a secret (CH-10); at
+        faces that take secrets in bodies, where some will put them into the query, and where the
+        path cannot be read, every value (PU-24, CH-14)."""
         path, mark, query = self.target.partition("?")
         path = path if self.public_path is None else self.public_path
         if not mark:
             return path
-        masks_all = self.segments is None or self.segments[:1] == SECRET_PATHS
+        masks_all = self.segments is None or _takes_secrets(self.segments)
         return path + mark + "&".join(_masked(pair, always=masks_all) for pair in query.split("&"))
 
 
@@ -110,7 +113,16 @@ def _decoded(segment: str) -> str:
     return raw.decode("utf-8")
 
 
+def _takes_secrets(segments: tuple[str, ...]) -> bool:
+    return segments[:1] in SECRET_PATHS or segments[-3:] == TOKEN_ENDPOINT
+
+
 def _masked(pair: str, *, always: bool) -> str:
-    if not always and MASKED_PARAMETER not in unquote(pair).lower():
+    if not (always or _is_secret(unquote(pair).lower())):
         return pair
     return f"{pair.partition('=')[0]}={MASK}" if "=" in pair else MASK
+
+
+def _is_secret(pair: str) -> bool:
+    name = pair.partition("=")[0]
+    return MASKED_PARAMETER in pair or any(word in name for word in MASKED_WORDS)
