@@ -51,6 +51,7 @@ ENVELOPES = {
 }
 JSON = ("Content-Type", "application/json")
 BUILTIN = {"builtin": {"enabled": True}}
+DESCRIPTIONS = ("/openapi.json", "/asyncapi.json")
 
 
 def routes(running: Daemon) -> list[Route]:
@@ -59,9 +60,10 @@ def routes(running: Daemon) -> list[Route]:
 
 
 def refusing_in_json(running: Daemon) -> list[Route]:
-    """Those that refuse as CH-120 says: all but the push gateway's, which has an answer of its
-    own and trusts loopback."""
-    return [one for one in routes(running) if not one.pattern.startswith("/pnm2")]
+    """Those that refuse as CH-120 says: all but the descriptions, which refuse nobody, and the push
+    gateway's, which has an answer of its own and trusts loopback."""
+    apart = ("/pnm2", *DESCRIPTIONS)
+    return [one for one in routes(running) if not one.pattern.startswith(apart)]
 
 
 def path_of(route: Route, user: str = USER) -> str:
@@ -71,15 +73,17 @@ def path_of(route: Route, user: str = USER) -> str:
 
 
 async def test_the_routes_and_their_scopes(tmp_path: Path) -> None:
-    """Each route declares its scope; only the token endpoint, health and metrics ask for
-    none, and what is a user's own asks for that user (SE-2)."""
+    """Each route declares its scope; only the token endpoint, descriptions, health and metrics ask
+    for none, and what is a user's own asks for that user (SE-2)."""
     async with daemon(tmp_path, auth=BUILTIN) as running:
         declared = {(one.method, one.pattern): one for one in routes(running)}
         assert len(declared) == len(routes(running)) > 30
         unguarded = {key for key, one in declared.items() if one.scope is None}
         gateway = ("/pnm2", "/pnm2/send", "/pnm2/multisend")
         # Of the gateway only what refuses other methods (PU-4).
-        assert unguarded == {("POST", "/cpaas/auth/v1/token"), *(("*", path) for path in gateway)}
+        described = {("GET", path) for path in DESCRIPTIONS}
+        others = {("*", path) for path in gateway}
+        assert unguarded == {("POST", "/cpaas/auth/v1/token"), *described, *others}
         push = {key for key, one in declared.items() if one.scope == "push"}
         assert push == {("POST", path) for path in gateway}
         publish = {key for key, one in declared.items() if one.scope == "publish"}
@@ -91,7 +95,8 @@ async def test_the_routes_and_their_scopes(tmp_path: Path) -> None:
             assert declared[key].own_user != ("{proj}" in declared[key].pattern)
         admin = list(running.app._admin_server._router.routes())
         open_to_all = {(one.method, one.pattern) for one in admin if one.scope is None}
-        assert open_to_all == {("GET", path) for path in ("/metrics", "/livez", "/readyz")}
+        health = ("/metrics", "/livez", "/readyz", "/openapi.json")
+        assert open_to_all == {("GET", path) for path in health}
         assert {one.scope for one in admin if one.pattern.startswith("/admin/")} == {"admin"}
         assert len(admin) > len(open_to_all)
 

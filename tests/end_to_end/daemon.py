@@ -23,6 +23,7 @@ from typing import Self
 
 import trio
 from tests.end_to_end.http_connection import Answer, get, http_connection
+from tests.fakes.described import listens
 
 from tocsin.wire.jwk import shared_secret
 from tocsin.wire.jwt import mint
@@ -136,6 +137,7 @@ class Daemon:
         assert not self._ended, "the daemon ended instead of starting"
         bound = json.loads(addresses.read_text())
         self.public, self.admin = bound["public"][0], bound["admin"][0]
+        listens(self.config, self.public, self.admin)
         await until(self.is_ready, "the daemon is ready")
 
     @property

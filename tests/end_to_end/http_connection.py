@@ -1,4 +1,7 @@
-"""A small HTTP client: h11 over a Trio stream, nothing kept behind the test's back."""
+"""A small HTTP client: h11 over a Trio stream, nothing kept behind the test's back.
+
+What a daemon answers is held against its description.
+"""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -8,6 +11,7 @@ import attrs
 import h11
 import orjson
 import trio
+from tests.fakes.described import Exchanged, check_at
 
 
 @attrs.frozen
@@ -26,8 +30,9 @@ class Answer:
 class HttpConnection:
     """A connection that may carry several requests, one at a time."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream, address: str = "") -> None:
         self._stream = stream
+        self._address = address
         self._h11 = h11.Connection(h11.CLIENT)
 
     async def request(
@@ -46,7 +51,10 @@ class HttpConnection:
         while isinstance(event := await self._event(), h11.Data):
             content += event.data
         names = {name.decode(): value.decode() for name, value in head.headers}
-        return Answer(head.status_code, names, content)
+        sent_type = {name.lower(): value for name, value in fields.items()}.get("content-type")
+        status = head.status_code
+        check_at(self._address, Exchanged(method, path, body, sent_type, status, names, content))
+        return Answer(status, names, content)
 
     async def _send(self, event: h11.Event) -> None:
         try:
@@ -71,7 +79,7 @@ async def http_connection(address: str) -> AsyncIterator[HttpConnection]:
     """A connection to `host:port`; OSError when there is none to be had."""
     host, _, port = address.rpartition(":")
     async with await trio.open_tcp_stream(host, int(port)) as stream:
-        yield HttpConnection(stream)
+        yield HttpConnection(stream, address)
 
 
 async def get(address: str, path: str) -> Answer:

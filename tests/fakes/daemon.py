@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 import h11
 import trio
+from tests.fakes.described import Exchanged, check_with
 from tests.fakes.tokens import SECRET
 
 from tocsin.app import App
@@ -146,7 +147,14 @@ class Daemon:
         raw = request_bytes(method, target, body=data, headers=[*auth, *headers])
         async with await dial(address or self.public) as stream:
             await stream.send_all(raw)
-            return (await read_answer(stream))[0]
+            answer = (await read_answer(stream))[0]
+        sent_type = {name.lower(): value for name, value in headers}.get("content-type")
+        check_with(
+            self.app.reloads.config,
+            Exchanged(method, target, data, sent_type, answer.status, answer.headers, answer.body),
+            admin=address in self.app.admin_addresses,
+        )
+        return answer
 
     async def admin(self, target: str, method: str = "GET") -> Answer:
         """A request to the admin listener."""

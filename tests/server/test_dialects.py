@@ -245,9 +245,11 @@ async def test_a_channel_without_a_correlator(tmp_path: Path) -> None:
 
 
 def routes(running: Daemon) -> list[Route]:
-    """Every route of the public listener but the push gateway's, which has answers of its own."""
+    """Every route of the public listener but the descriptions, which may be kept and refuse nobody,
+    and the push gateway's, which has answers of its own."""
     found = running.app._server._router.routes()
-    return [one for one in found if not one.pattern.startswith("/pnm2")]
+    apart = ("/pnm2", "/openapi.json", "/asyncapi.json")
+    return [one for one in found if not one.pattern.startswith(apart)]
 
 
 def path_of(pattern: str, user: str = USER) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from tocsin import __version__
+from tocsin.app.descriptions import dialects, served, token_path
 from tocsin.app.messaging import Messaging
 from tocsin.app.parts import Parts
 from tocsin.config import Config
@@ -17,6 +18,9 @@ from tocsin.server.callback import CallbackFace
 from tocsin.server.channels import ChannelFace
 from tocsin.server.chatpage import ChatPageFace
 from tocsin.server.cors import Cors
+from tocsin.server.description import document
+from tocsin.server.description.asyncapi import asyncapi
+from tocsin.server.descriptions import DescriptionFace
 from tocsin.server.gateway import Admission, GatewayFace
 from tocsin.server.http import Authorize, HttpPolicy, HttpServer
 from tocsin.server.jwks import KeySource
@@ -36,7 +40,7 @@ from tocsin.server.services import subscription_kinds
 from tocsin.server.subscriptions import SubscriptionFace
 from tocsin.server.websocket import WebSocketFace
 from tocsin.wire.claims import SubscriberClaims
-from tocsin.wire.dialect import Dialect, netapi, oma
+from tocsin.wire.dialect import Dialect
 from tocsin.wire.request import Request
 from tocsin.wire.webhook import Signer
 
@@ -66,7 +70,7 @@ def public_server(
         metrics=metrics,
         clock=clock,
     )
-    for dialect in _dialects(config):
+    for dialect in dialects(config):
         _add_dialect(
             router, dialect, config, parts, tokens=tokens, clock=clock, is_draining=is_draining
         )
@@ -87,8 +91,11 @@ def public_server(
     _add_reporters(router, config, parts, tokens=tokens, clock=clock)
     if config.auth.builtin.enabled:
         issuer = builtin_issuer(config.auth)
-        path = f"{config.netapi.prefix}/auth/v1/token"
-        router.add("POST", path, issuer.token_endpoint, scope=None)
+        router.add("POST", token_path(config), issuer.token_endpoint, scope=None)
+    told = served(config)
+    DescriptionFace(
+        {document.OPENAPI: document.public(told), document.ASYNCAPI: asyncapi(told)}, cors=True
+    ).add_routes(router)
     return _server(config, router, _authorize(tokens, config.ws.expired_token_grace), metrics)
 
 
@@ -147,14 +154,6 @@ def _admission(config: Config, tokens: Authenticator) -> Admission:
     return Admission(
         tokens, Networks(config.push.trusted_networks), Proxies(Networks(config.trusted_proxies))
     )
-
-
-def _dialects(config: Config) -> list[Dialect]:
-    """The strict one needs to know our own URL."""
-    served = [netapi(config.netapi.prefix)]
-    if config.public_base_url is not None:
-        served.append(oma(config.public_base_url, native_app_id=config.netapi.native_app_id))
-    return served
 
 
 def _add_dialect(
@@ -234,6 +233,8 @@ def admin_server(
         ChatPageFace(public_address, prefix=config.messaging.prefix).add_routes(router)
     tokens = authenticator(config, parts, keys)
     OperatorTokenFace(parts.revocations, tokens).add_routes(router)
+    told = {document.OPENAPI: document.admin(served(config))}
+    DescriptionFace(told, cors=False).add_routes(router)
     return _server(config, router, _authorize(tokens, 0), metrics, public=False)
 
 

@@ -7,6 +7,7 @@ from tocsin.cli.channels import channels
 from tocsin.cli.configuration import check, defaults, explain
 from tocsin.cli.deadletters import deadletters
 from tocsin.cli.deliveries import deliveries
+from tocsin.cli.descriptions import asyncapi, openapi
 from tocsin.cli.lanes import lanes
 from tocsin.cli.listen import listen
 from tocsin.cli.manual import manual
@@ -30,5 +31,6 @@ def tocsin() -> None:
 for command in (
     *(serve, check, defaults, explain, token, channels, publish, push, listen),
     *(deliveries, deadletters, lanes, apps, version, manual, sbom),
+    *(openapi, asyncapi),
 ):
     tocsin.add_command(command)
