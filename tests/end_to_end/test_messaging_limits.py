@@ -19,7 +19,7 @@ from tests.fakes.raw_http import UPGRADE, RawConnection, RawWebSocket
 pytestmark = pytest.mark.end_to_end
 
 LARGE = "x" * 60_000
-MANY = 150
+MANY = 100
 """Of `LARGE`: more than kernels keep for who does not read."""
 ROOMY = {
     "messaging.resume_hold": 0,
