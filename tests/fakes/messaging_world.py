@@ -188,9 +188,10 @@ class MessagingWorld:
 
     def disconnect(self, link: MemoryLink) -> None:
         """It ends."""
-        if self.live.detach(link):
-            self.register.let_go(link.subscriber)
+        was_last = self.live.detach(link)
         self.presence.left(link)
+        if was_last:
+            self.register.let_go(link.subscriber)
 
     def announce(self, link: MemoryLink, availability: Availability, status: str = "") -> None:
         """Somebody is seen."""

@@ -6,6 +6,7 @@ import pytest
 import structlog.testing
 import trio
 from tests.fakes.talk import Client, Talk, talking
+from tests.fakes.world import CountingProgress
 
 from tocsin.messaging.link import Link
 from tocsin.messaging.settings import MessagingLimits
@@ -96,6 +97,28 @@ async def test_who_leaves_before_he_is_in() -> None:
         for name in ("ann", "dan"):
             assert (await talk.world.register.subscriber("acme", name)).rooms is None
         assert len(talk.application) == 1
+
+
+async def test_who_came_back_to_join_a_room_is_told_of_there() -> None:
+    """MS-39: where he was seen on his last connection, though he did not announce on it, people
+    hear that he has left."""
+    async with talking() as talk:
+        ann, bob = await talk.join("ann"), await talk.join("bob")
+        invitation, *_ = await ann.ask(type="create-channel", name="r", invite_token="s3")
+        await bob.ask(type="announce", availability="available")
+        bob.leave()
+        bob = await talk.connect("bob")
+        await bob.ask(type="join-channel", invite_token="s3", channel_id=invitation["channel-id"])
+        [joined] = ann.take()
+        assert joined["subscriber"]["availability"] == "available"
+        bob.leave()
+        talk.desks.at += 60_000
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(talk.world.presence.run, CountingProgress())
+            await talk.settle()
+            nursery.cancel_scope.cancel()
+        [left] = ann.take()
+        assert (left["change"], left["subscriber"]["availability"]) == ("availability", "invisible")
 
 
 async def test_an_eleventh_connection() -> None:

@@ -208,9 +208,10 @@ class Conversant:
             return
         world.tokens.ended(self, self.admitted)
         if self._feed is not None:
-            if world.live.detach(self):
-                world.register.let_go(self.subscriber)
+            was_last = world.live.detach(self)
             world.presence.left(self)
+            if was_last:
+                world.register.let_go(self.subscriber)
 
     # -- coming in -----------------------------------------------------------------------------
 
