@@ -13,7 +13,11 @@ from tests.fakes.messaging_world import (
 )
 
 from tocsin.messaging.register import Register
-from tocsin.model.errors import RequestError
+from tocsin.messaging.settings import MessagingLimits
+from tocsin.model.conversation import Room
+from tocsin.model.errors import RequestError, StoreError
+from tocsin.store.messages import Load
+from tocsin.store.records import Acceptance
 
 
 @pytest.fixture
@@ -151,3 +155,80 @@ async def test_nobody_is_the_last_because_another_could_not_leave(world: Messagi
     room = await world.find(room_id)
     assert (names(room), administrators(room)) == (["bob"], {"bob"})
     assert [one["change"] for one in texts(bob)] == ["updated"]
+
+
+async def test_rooms_that_were_not_stored_are_none_of_his(world: MessagingWorld) -> None:
+    """MS-17, section 12: however often he has tried to make one in vain, or to join."""
+    world = MessagingWorld(limits=MessagingLimits(rooms_per_subscriber=2))
+    ann, bob = await world.people("ann", "bob")
+    room_id = await world.create(ann)
+    world.store.refuses = lambda _mail: True
+    for attempt in (world.create(bob), world.join(bob, room_id), world.create(bob)):
+        with pytest.raises(RequestError):
+            await attempt
+    world.store.refuses = lambda _mail: False
+    await world.join(bob, room_id)
+    await world.create(bob)
+    assert len(bob.subscriber.rooms or {}) == 2
+
+
+async def test_a_room_that_is_read_anew_while_somebody_joins(
+    world: MessagingWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MS-21: he is in it afterwards, though it was read before he was, while the store was asked
+    for his other Rooms."""
+    ann, bob = await world.people("ann", "bob")
+    room_id = await world.room_of(ann)
+    room = await world.find(room_id)
+    world.disconnect(bob)
+    turn, read = trio.Lock(), trio.Event()
+    accept, load = world.store.accept, world.store.load_room
+
+    async def read_slowly(room: Room, met: Load) -> None:
+        async with turn:
+            stored = await load(DOMAIN, room.id, met)
+            assert stored is not None
+            await read.wait()
+            room.members = stored.members
+
+    async def accept_in_turn(acceptance: Acceptance, on_done: object) -> None:
+        async with turn:
+            await accept(acceptance, on_done)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(world.store, "reload_room", read_slowly)
+    monkeypatch.setattr(world.store, "accept", accept_in_turn)
+    async with trio.open_nursery() as nursery:
+        with world.store.held_up():
+            nursery.start_soon(world.join, bob, room_id)
+            await trio.testing.wait_all_tasks_blocked()
+            world.register.lapsed([(room.key, 0)])
+            nursery.start_soon(world.find, room_id)
+            await trio.testing.wait_all_tasks_blocked()
+        await trio.testing.wait_all_tasks_blocked()
+        read.set()
+    assert names(await world.find(room_id)) == ["ann", "bob"]
+
+
+async def test_nobody_relies_on_what_has_just_been_refused(
+    world: MessagingWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MS-17: who asks for the Room between the store's word and whoever acted finds it as it is."""
+    ann, bob = await world.people("ann", "bob")
+    room_id = await world.room_of(ann)
+    gate = trio.Event()
+
+    async def refuse_and_wait(_acceptance: Acceptance, on_done: object) -> None:
+        on_done(StoreError("the disk is on fire"))  # type: ignore[operator]
+        await gate.wait()
+        raise StoreError("the disk is on fire")
+
+    async def join_in_vain() -> None:
+        with pytest.raises(RequestError):
+            await world.join(bob, room_id)
+
+    monkeypatch.setattr(world.store, "accept", refuse_and_wait)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(join_in_vain)
+        await trio.testing.wait_all_tasks_blocked()
+        assert names(await world.find(room_id)) == ["ann"]
+        gate.set()

@@ -50,9 +50,13 @@ class RoomGate:
         raise not_found()
 
     async def refuse_another(self, subscriber: Subscriber) -> None:
-        """Where he is in as many Rooms as he may be. No pause while he is connected."""
+        """Where he is in as many Rooms as he may be. No pause while he is connected, unless the
+        store has refused what was to become of one of them."""
         rooms = subscriber.rooms
-        count = len(await self._register.rooms_of(subscriber) if rooms is None else rooms)
+        if rooms is None or any(room.is_doubtful for room in rooms.values()):
+            count = len(await self._register.rooms_of(subscriber))
+        else:
+            count = len(rooms)
         if count >= self._limits.rooms_per_subscriber:
             raise conflict("too many channels")
 

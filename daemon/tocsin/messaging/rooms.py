@@ -121,10 +121,13 @@ class Rooms(RoomLists):
             if room is not None and member is not None:
                 flag = member.administrator
                 return Reply(membership(MembershipChange.JOINED, room, administrator=flag), None)
+            self._gate.admit(subscriber, room, message.invite_token)
+            await self._gate.refuse_another(subscriber)
+            # Had that to be asked of the store, the Room may have been read anew meanwhile.
+            room = await self._register.room(subscriber.domain, message.room_id)
             room = self._gate.admit(subscriber, room, message.invite_token)
             if len(room.members) >= self._limits.room_members:
                 raise conflict("the channel is full")
-            await self._gate.refuse_another(subscriber)
             act = self._act(room)
             entry = act.join(subscriber, origin=link, joined_after=self._message_ids())
             await self._store(act)
@@ -245,7 +248,9 @@ class Rooms(RoomLists):
         def done(error: StoreError | None) -> None:
             nonlocal is_stored
             is_stored = error is None
-            if error is None:
+            # At once: who sends a message to the Room waits for no turn.
+            act.room.is_doubtful |= not is_stored
+            if is_stored:
                 self._register.lapsed(act.mail.lapsed)
                 self._tell(act.room, act.news)
 
