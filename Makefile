@@ -44,9 +44,13 @@ $(READY): requirements.lock pyproject.toml
 	@touch $(READY)
 
 # After changing dependencies in pyproject.toml (needs the `uv` command):
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-header
+
+# The second one is what the daemon alone needs, with the versions that were tested.
 lock:
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-emit-find-links --no-header --extra dev pyproject.toml -o requirements.lock
+	$(LOCK) --extra dev pyproject.toml -o requirements.lock
+	$(LOCK) --no-annotate --constraint requirements.lock pyproject.toml -o requirements-run.lock
 
 clean:
 	rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
