@@ -18,6 +18,7 @@ from tocsin.server.description.operation import (
     refusal,
 )
 from tocsin.server.description.schema import (
+    ANYTHING,
     FLAG,
     STRING,
     Schema,
@@ -143,7 +144,9 @@ def _answers(kind: Kind) -> dict[int, Schema]:
                 304: answer("You have it."),
             }
         case _:
-            frames = answer("Frames.", STRING, content_type=FORMATS[kind].content_type)
+            # Of an event stream a schema would be about the events.
+            shown = ANYTHING if kind is Kind.EVENTSOURCE else STRING
+            frames = answer("Frames.", shown, content_type=FORMATS[kind].content_type)
             refused = one_of([Refusal.CALLBACK_REQUIRED.value, Refusal.CALLBACK_INVALID.value])
             bad = {500: answer("The callback is no name.", refused, content_type=PLAIN)}
             return {200: frames, **(bad if kind in {Kind.JSONP, Kind.HTMLFILE} else {})}
