@@ -37,6 +37,7 @@ class Feed:
     between. `position`: everything up to there was sent, or is not wanted."""
 
     __slots__ = (
+        "_held",
         "_in_hand",
         "_is_reading",
         "_key",
@@ -65,6 +66,7 @@ class Feed:
         self._news = News(world.settings.limits.outbox_messages)
         self._limit = PAGE
         self._in_hand = self._is_reading = False
+        self._held = 0
         self._unwanted = 0
         outlet.expect_from(self.position)
 
@@ -83,7 +85,9 @@ class Feed:
         self._ready.append(entry)
         if not self._in_hand:
             self._go()
-        elif not self._may_wait:
+            return
+        self._held += len(entry.rendered.members)
+        if not self._may_wait:
             self._fall_behind()
 
     def note(self, text: bytes) -> None:
@@ -122,6 +126,7 @@ class Feed:
     def hold_back(self) -> None:
         """A message is in hand (MS-19)."""
         self._in_hand = True
+        self._held = 0
 
     def free(self) -> None:
         """It has been answered."""
@@ -167,11 +172,8 @@ class Feed:
 
     @property
     def _may_wait(self) -> bool:
-        limits, ready = self._world.settings.limits, self._ready
-        if len(ready) > limits.outbox_messages:
-            return False
-        size = sum(len(entry.rendered.members) for entry in ready)
-        return size <= limits.outbox_bytes or len(ready) == 1
+        limits, count = self._world.settings.limits, len(self._ready)
+        return count == 1 or (count <= limits.outbox_messages and self._held <= limits.outbox_bytes)
 
     @property
     def _is_worth_a_page(self) -> bool:
@@ -183,6 +185,7 @@ class Feed:
     def _fall_behind(self) -> None:
         self._state = _State.BEHIND
         self._ready.clear()
+        self._held = 0
 
     def _go(self) -> None:
         """Write what there is, as far as there is room, and see to it that more comes."""
