@@ -132,18 +132,16 @@ class Crowd:
 
     def _greeting(self, member: Member, data: bytes) -> None:
         """The head, and what comes up to the `welcome`, whatever is around that."""
-        at = data.find(WELCOME)
-        if not data.startswith((b"HTTP/1.1 101", b"HTTP/1.1 200")[: len(data)]):
-            raise SystemExit(f"refused: {data.decode(errors='replace')}")
-        if member.is_welcome or at < 0:
-            member.rest = b"" if member.is_welcome else data
+        if member.is_welcome:
             return
-        member.is_welcome = True
-        self._welcomed += 1
-        if self._kind == "streaming":
-            member.rest = b""
-        else:
-            self._frames(member, data.partition(b"\r\n\r\n")[2])
+        member.rest = data
+        if not data.startswith((b"HTTP/1.1 101", b"HTTP/1.1 200")):
+            raise SystemExit(f"refused: {data.decode(errors='replace')}")
+        if WELCOME in data:
+            member.is_welcome, member.rest = True, b""
+            self._welcomed += 1
+            if self._kind != "streaming":
+                self._frames(member, data.partition(b"\r\n\r\n")[2])
 
     def _frames(self, member: Member, data: bytes) -> None:
         at = 0
