@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import trio
 from tests.end_to_end.clients import User
 from tests.end_to_end.daemon import BOUND
+from tests.fakes.asyncapi import heard_on_socket
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (
     AcceptConnection,
@@ -77,6 +78,7 @@ class NotificationSocket:
                 case TextMessage(data=data, message_finished=finished):
                     text += data
                     if finished:
+                        heard_on_socket(text)
                         return text
                 case Ping() as ping:
                     self._last_ping = ping

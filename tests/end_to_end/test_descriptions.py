@@ -4,13 +4,18 @@ The requests are made up by schemathesis from the document that the daemon itsel
 seed makes the same ones.
 """
 
+import base64
 import sys
 import time
 from pathlib import Path
 
+import orjson
 import pytest
 import trio
-from tests.end_to_end.daemon import BOUND, SECRET, Daemon, environment
+from tests.end_to_end.clients import Platform, User, chat
+from tests.end_to_end.daemon import BOUND, SECRET, Daemon, environment, until
+from tests.fakes import receiver
+from tests.fakes.asyncapi import spoken
 
 from tocsin.wire.jwk import shared_secret
 from tocsin.wire.jwt import mint
@@ -88,3 +93,24 @@ async def test_every_answer_is_a_described_one(tmp_path: Path, listener: str) ->
         await ask_anything(tmp_path, getattr(daemon, listener))
         errors = [line for line in daemon.log.splitlines() if '"level":"error"' in line]
         assert errors == []
+
+
+async def test_webhooks_are_as_described(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """Headers and body of what is POSTed to a channel's webhook, signed or not, are described
+    (OP-19, CH-82)."""
+    hook = await receiver.start(nursery)
+    secret = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+    async with Daemon(tmp_path) as daemon:
+        user = User(daemon, "alice")
+        await user.webhook_channel(hook.port)
+        await user.webhook_channel(
+            hook.port, "/signed", **{"x-webhookSecret": secret, "x-authorization": "Bearer t"}
+        )
+        await Platform(daemon).publish(chat("alice", "hello"))
+        await until(lambda: len(hook.requests) == 2, "both have it")
+    for request in hook.requests:
+        named = {"authorization": "Authorization"}
+        headers = {named.get(name, name): value for name, value in request.headers.items()}
+        spoken().check_headers("webhook", headers)
+        spoken().check("webhook", orjson.loads(request.body))
+    assert ["webhook-signature" in one.headers for one in hook.requests].count(True) == 1

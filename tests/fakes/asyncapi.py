@@ -1,9 +1,19 @@
-"""What is said on sockets, held against the AsyncAPI document (OP-19)."""
+"""What is said on sockets and POSTed, held against the AsyncAPI document (OP-19).
 
+What a server says has no members that its schema does not name.
+"""
+
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import jsonschema
-from tests.fakes.described import closed
+import orjson
+from tests.fakes.described import OFTEN, closed
+
+from tocsin.app.descriptions import served
+from tocsin.config import parse
+from tocsin.server.description.asyncapi import asyncapi
 
 
 class Spoken:
@@ -13,6 +23,8 @@ class Spoken:
         components = document["components"]
         self._schemas = closed({"schemas": components["schemas"]})
         self._messages = components["messages"]
+        self._validators: dict[tuple[str, str], jsonschema.Draft202012Validator] = {}
+        self._heard: dict[str, int] = {}
 
     @property
     def names(self) -> set[str]:
@@ -20,18 +32,41 @@ class Spoken:
         return set(self._messages)
 
     def check(self, name: str, payload: object) -> None:
-        """Raise ValidationError unless it is as the message's schema says; what a server says has
-        no members that the schema does not name."""
-        schema = self._messages[name]["payload"]
-        self._validate(schema if name.startswith("client.") else closed(schema), payload)
+        """Raise ValidationError unless it is as the message's schema says."""
+        self._validator(name, "payload").validate(payload)
 
     def check_headers(self, name: str, headers: dict[str, str]) -> None:
         """The same of its headers."""
-        self._validate(self._messages[name]["headers"], headers)
+        self._validator(name, "headers").validate(headers)
 
-    def _validate(self, schema: dict[str, Any], value: object) -> None:
-        whole = {**schema, "components": self._schemas}
-        jsonschema.Draft202012Validator(whole).validate(value)
+    def heard(self, name: str, text: str | bytes) -> None:
+        """The same of a text that came from a daemon, as long as it is not one of very many."""
+        self._heard[name] = self._heard.get(name, 0) + 1
+        if self._heard[name] <= OFTEN:
+            self.check(name, orjson.loads(text))
+
+    def _validator(self, name: str, part: str) -> jsonschema.Draft202012Validator:
+        found = self._validators.get((name, part))
+        if found is None:
+            schema = self._messages[name][part]
+            whole = schema if name.startswith("client.") else closed(schema)
+            found = jsonschema.Draft202012Validator({**whole, "components": self._schemas})
+            self._validators[name, part] = found
+        return found
+
+
+@lru_cache(maxsize=1)
+def spoken() -> Spoken:
+    """What the document of the default configuration says of messages."""
+    told = served(parse({}, folder=Path(), environ={}, checks={}))
+    return Spoken(asyncapi(told))
+
+
+def heard_on_socket(text: str | bytes) -> None:
+    """Hold what came over a notification socket against its message: its root key tells which."""
+    [root_key] = orjson.loads(text)
+    known = root_key in {"connCheck", "connAck", "channelResumed"}
+    spoken().heard(root_key if known else "notification", text)
 
 
 def dereferenced(document: dict[str, Any]) -> None:

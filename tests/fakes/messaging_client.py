@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import attrs
 import trio
+from tests.fakes.asyncapi import spoken
 from tests.fakes.messaging_wires import Closing, RefusedError, SocketWire, Way, Wire, XhrWire
 
 __all__ = ["TRANSPORTS", "Closing", "MessagingClient", "RefusedError", "Reply", "connected"]
@@ -159,6 +160,7 @@ class MessagingClient:
 
     def _received(self, text: str) -> None:
         message = json.loads(text)
+        spoken().heard(f"server.{message['type']}", text)
         self.log.append(message)
         if message["type"] == "welcome":
             self.welcome = message

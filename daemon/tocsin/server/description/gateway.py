@@ -15,6 +15,7 @@ from tocsin.server.description.schema import (
     NUMBER,
     STRING,
     Schema,
+    judged_one_by_one,
     listed,
     nullable,
     one_of,
@@ -79,7 +80,7 @@ def schemas(served: Served) -> dict[str, Schema]:
 def operations() -> Iterator[Operation]:
     """The three endpoints. Every other method on them is answered 400, in the same words."""
     reply, push = ref("PushReply"), ref("Push")
-    many = listed(push, MOST_ELEMENTS)
+    many = judged_one_by_one(push, MOST_ELEMENTS)
     wants: dict[Endpoint, tuple[Schema, Schema, str]] = {
         Endpoint.SEND: (body(push, examples={"text": EXAMPLE}), reply, "Push to a device"),
         Endpoint.MULTISEND: (

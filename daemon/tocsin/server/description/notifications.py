@@ -13,13 +13,13 @@ from tocsin.server.description.operation import (
     query,
 )
 from tocsin.server.description.schema import (
-    ANYTHING,
     COUNT,
     DIGITS,
     OBJECT,
     STRING,
     Schema,
     either,
+    judged_one_by_one,
     listed,
     matching,
     one_of,
@@ -142,9 +142,9 @@ def _publish(served: Served) -> Operation:
         "notification": {"chatMessageNotification": {"chatMessage": {"text": "hello"}}},
     }
     content = {
-        JSON: {"schema": {"anyOf": [item, listed(ANYTHING, most)]}, "example": example},
+        JSON: {"schema": {"anyOf": [item, judged_one_by_one(item, most)]}, "example": example},
         STRUCTURED: {"schema": event},
-        BATCHED: {"schema": listed(ANYTHING, most)},
+        BATCHED: {"schema": judged_one_by_one(event, most)},
     }
     return Operation(
         method="POST",

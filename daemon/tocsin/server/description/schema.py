@@ -61,6 +61,11 @@ def listed(items: Schema, most: int | None = None, **more: Any) -> Schema:
     return {"type": "array", "items": items, **bound, **more}
 
 
+def judged_one_by_one(items: Schema, most: int | None = None) -> Schema:
+    """A list of these; what is none of them is told so in its own answer, and the rest is taken."""
+    return listed({"anyOf": [items, ANYTHING]}, most, description="Each is judged on its own.")
+
+
 def either(*schemas: Schema, **more: Any) -> Schema:
     """Exactly one of these."""
     return {"oneOf": list(schemas), **more}
