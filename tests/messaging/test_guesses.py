@@ -20,6 +20,16 @@ def test_so_many_in_a_minute_and_no_more() -> None:
     assert guesses.retry_after(1, WINDOW) == 1
 
 
+def test_a_clock_that_is_put_back() -> None:
+    """MS-32: nobody waits for the time that has been before; from then on it counts again."""
+    guesses = Guesses(2)
+    for at in (86_400_000, 86_400_001, 1000):
+        guesses.add(1, at)
+    assert guesses.retry_after(1, 1000) == 0
+    guesses.add(1, 2000)
+    assert guesses.retry_after(1, 2000) == 59
+
+
 def test_what_is_remembered_is_bounded() -> None:
     """MS-68: who failed longest ago is forgotten when there are too many."""
     guesses = Guesses(1, size=2)

@@ -32,8 +32,10 @@ class Guesses:
             self._times.popitem(last=False)
 
     def retry_after(self, key: int, now: int) -> int:
-        """Whole seconds until he may try again; 0 if at once."""
+        """Whole seconds until he may try again; 0 if at once. Where the clock was put back, what
+        has not been yet does not count: nobody waits longer than a minute."""
         times = self._times.get(key)
         if times is None or len(times) < self._most:
             return 0
-        return max(0, math.ceil((times[0] + WINDOW - now) / 1000))
+        left = times[0] + WINDOW - now
+        return math.ceil(left / 1000) if 0 < left <= WINDOW else 0
