@@ -68,7 +68,7 @@ class RoomAct:
         longest standing takes the place of the last administrator (MS-34)."""
         room, subscriber = self.room, member.subscriber
         self._register.depart(room, subscriber)
-        entry = self._left(subscriber, origin)
+        entry = self.enter_log(subscriber, self._left(), origin=origin)
         if not room.members:
             self._end()
             return entry
@@ -88,8 +88,9 @@ class RoomAct:
 
     def close(self) -> None:
         """The Room ends, for all its members and all who were invited (MS-35)."""
+        text = self._left()
         for member in self.room.members.values():
-            self._left(member.subscriber)
+            self.enter_log(member.subscriber, text)
         self._end()
 
     def tell_members(self) -> None:
@@ -122,9 +123,8 @@ class RoomAct:
         self.mail.entries.append(entry)
         return entry
 
-    def _left(self, subscriber: Subscriber, origin: object = None) -> Posted:
-        text = membership(MembershipChange.LEFT, self.room, administrator=False)
-        return self.enter_log(subscriber, text, origin=origin)
+    def _left(self) -> Rendered:
+        return membership(MembershipChange.LEFT, self.room, administrator=False)
 
     def _end(self) -> None:
         self._register.finish(self.room)
