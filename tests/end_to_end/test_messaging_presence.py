@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.end_to_end.daemon import Daemon
+from tests.end_to_end.daemon import Daemon, until
 from tests.end_to_end.messaging_town import (
     SETTINGS,
     Town,
@@ -17,13 +17,25 @@ from tests.end_to_end.messaging_town import (
     to_room,
     write,
 )
-from tests.fakes.messaging_client import POLLING, TRANSPORTS, Message, MessagingClient
+from tests.fakes.messaging_client import (
+    FRAMED,
+    POLLING,
+    RAW,
+    TRANSPORTS,
+    Message,
+    MessagingClient,
+)
 
 pytestmark = pytest.mark.end_to_end
 
 AWAY = {"status": "", "availability": "invisible", "attributes": {}}
 BRIEF = {"messaging.sockjs.disconnect_delay": 0.3, "messaging.presence_grace": 0.1}
-LONG = {"messaging.presence_grace": 600, "messaging.presence_room_limit": 3}
+LONG = {
+    "messaging.sockjs.disconnect_delay": 2,
+    "messaging.presence_grace": 600,
+    "messaging.presence_room_limit": 3,
+}
+LABELS = {RAW: "websocket-raw", FRAMED: "websocket"}
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +71,19 @@ async def told(client: MessagingClient) -> list[Message]:
         assert one.keys() == {"type", "change", "subscriber"}
         assert one["subscriber"].pop("administrator") is False
     return [{"change": one["change"], **one["subscriber"]} for one in messages]
+
+
+async def until_left(town: Town, transport: str, *, but: int) -> None:
+    """Wait until the daemon knows that all clients of a transport have hung up, `but` so many on
+    raw WebSockets."""
+    label = LABELS.get(transport, transport)
+    there = but if transport == RAW else 0
+
+    async def is_left() -> bool:
+        name = "tocsin_messaging_connections"
+        return await town.daemon.metric(name, transport=label) == there
+
+    await until(is_left, "all have left")
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -127,9 +152,11 @@ async def test_back_in_time(town: Town, transport: str) -> None:
     async with town.talking("bob", "ann") as (bob, other):
         await new_room(bob, other)
         for status, news in (("here", 1), ("here", 0), ("there", 1)):
+            await until_left(town, transport, but=2)
             async with town.talking("ann", transport=transport) as (ann,):
                 await announce(ann, status=status, availability="available")
                 assert [one["status"] for one in await told(bob)] == [status] * news
+        await until_left(town, transport, but=2)
         [seen] = await look(bob, "ann")
         assert seen["availability"] == "available"
         assert (await other.ask(said("unannounce"))).is_ok

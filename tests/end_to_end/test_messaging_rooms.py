@@ -25,8 +25,8 @@ from tests.fakes.messaging_client import POLLING, TRANSPORTS, Message, Messaging
 pytestmark = pytest.mark.end_to_end
 
 SETTINGS = {
-    "messaging.limits.room_members": 120,
-    "messaging.limits.rooms_per_subscriber": 130,
+    "messaging.limits.room_members": 101,
+    "messaging.limits.rooms_per_subscriber": 105,
     "messaging.limits.invitations": 2,
     "messaging.presence_room_limit": 4,
 }
@@ -313,11 +313,11 @@ async def test_many_rooms(town: Town) -> None:
     """Section 12, MS-30: too many Rooms are `conflict`; a list comes in parts of at most a hundred,
     all but the last of which say that more follow, with everything in them once and in order."""
     async with town.talking("ann") as (ann,):
-        rooms = [await new_room(ann, name=str(number)) for number in range(130)]
+        rooms = [await new_room(ann, name=str(number)) for number in range(105)]
         assert await refused(ann, "create-channel", name="x") == "conflict"
         reply = await ann.ask(said("list-channels"))
         parts = [(len(one["channels"]), one["more"]) for one in reply.messages]
-        assert parts == [(100, True), (30, False)]
+        assert parts == [(100, True), (5, False)]
         assert len({one["reply-to"] for one in reply.messages}) == 1
         assert await channels(ann) == rooms
 
@@ -325,7 +325,7 @@ async def test_many_rooms(town: Town) -> None:
 async def test_a_full_room(town: Town) -> None:
     """Section 12, MS-30, MS-41: a full Room is `conflict`; no part of its list is over 512 KiB,
     whatever is in it; where there are that many, nobody is told who comes."""
-    names = [f"{number:03}" + "\U0001f600" * 125 for number in range(119)]
+    names = [f"{number:03}" + "\U0001f600" * 125 for number in range(100)]
     seen = said("announce", availability="busy", status="\u20ac" * 256)
     async with town.talking("ann", "bob") as (ann, bob), AsyncExitStack() as stack:
         room = await new_room(ann)
