@@ -1,5 +1,7 @@
 """tocsin.messaging.posting: one write for each message, in one order everywhere."""
 
+from collections.abc import Sequence
+
 import orjson
 import pytest
 import trio
@@ -13,6 +15,7 @@ from tocsin.messaging.refused import Refused
 from tocsin.messaging.settings import MessagingLimits
 from tocsin.model.errors import RequestError
 from tocsin.store.mail import Posted
+from tocsin.store.records import AccountRecord
 from tocsin.wire.messaging.refusals import ErrorCode
 
 
@@ -222,3 +225,24 @@ async def test_who_does_not_wait_has_sent_it_all_the_same() -> None:
         await world.write(alice, "bob")
     assert scope.cancelled_caught
     assert len(bob.entries) == 1
+
+
+async def test_members_who_all_write_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom a Room's messages are to be told is fetched once, however many wait for it (MS-49)."""
+    world = PostingWorld()
+    names = [f"s{number}" for number in range(8)]
+    room = await world.room(*names)
+    links = [await world.connect(name) for name in names]
+    fetched: list[str] = []
+    load = world.store.load_accounts
+
+    async def noting(users: Sequence[str]) -> list[AccountRecord]:
+        fetched.extend(users)
+        return await load(users)
+
+    monkeypatch.setattr(world.store, "load_accounts", noting)
+    async with trio.open_nursery() as nursery:
+        for link in links:
+            nursery.start_soon(world.write_to_room, link, room.id)
+    assert sorted(fetched) == [f"{name}@acme" for name in names]
+    assert [len(link.entries) for link in links] == [len(names)] * len(names)

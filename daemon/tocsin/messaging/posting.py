@@ -15,6 +15,7 @@ from tocsin.messaging.post import Post
 from tocsin.messaging.refused import Refused, bad_request, not_found, rate_limited
 from tocsin.messaging.register import Register
 from tocsin.messaging.settings import DAY, MessagingLimits
+from tocsin.messaging.turns import Turns
 from tocsin.model.conversation import Conversation, Room, Subscriber, between
 from tocsin.model.errors import StoreError, unavailable
 from tocsin.model.notification import Notification
@@ -87,6 +88,7 @@ class Posting:
         self._keeps_unknown = keeps_unknown
         self._receipt_room_limit = receipt_room_limit
         self._clock = clock
+        self._turns = Turns()
 
     async def send_direct(self, link: Link, message: SendDirect) -> Sent:
         """To one other subscriber."""
@@ -161,7 +163,10 @@ class Posting:
             others = [one for one in members if one is not sender]
             if self._notices.are_prepared(others):
                 return room, others
-            await self._notices.prepare(others)
+            # Many may write at once where nobody is at hand yet: the first has them fetched.
+            async with self._turns.of(room.key):
+                if not self._notices.are_prepared(others):
+                    await self._notices.prepare(others)
 
     async def _introduced(self, sender: Subscriber, recipient: Subscriber) -> list[tuple[int, int]]:
         """Whether this recipient may be written to (MS-26): what is to be remembered of that."""
