@@ -62,7 +62,7 @@ class Unit(dict[str, list[str]]):
 class MountAttributes(ctypes.Structure):
     """`struct mount_attr`"""
 
-    _fields_: Final = tuple(
+    _fields_ = tuple(
         (name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns")
     )
 

@@ -28,7 +28,7 @@ WRITE_AND_EXECUTE: Final = mmap.PROT_WRITE | mmap.PROT_EXEC
 class _Comparison(ctypes.Structure):
     """`struct scmp_arg_cmp`"""
 
-    _fields_: Final = (
+    _fields_ = (
         ("arg", ctypes.c_uint),
         ("op", ctypes.c_int),
         ("datum_a", ctypes.c_uint64),
