@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import trio
 from tests.fakes.deliveries import T0, device_channel, notification, socket_channel
-from tests.fakes.mail import Postbox, text
+from tests.fakes.mail import DOMAIN, Postbox, text
 from tests.fakes.stores import LEASE, Reports, accept, add, assert_counts_are_right, waiting
 
 from tocsin.model.channel import Channel, ChannelType
@@ -17,7 +17,7 @@ from tocsin.store.sqlite import SqliteStore
 from tocsin.wire.messaging.words import MessageStatus
 
 OpenStore = Callable[[], SqliteStore]
-RECEIVED, DISPLAYED, READ = MessageStatus.RECEIVED, MessageStatus.DISPLAYED, MessageStatus.READ
+STORED, RECEIVED, DISPLAYED, READ = MessageStatus
 PUSHES, SOCKETS = ChannelType.OMAPUSH, ChannelType.WEBSOCKETS
 LANE = "apns/com.example.app"
 
@@ -133,6 +133,24 @@ async def test_in_a_room_each_is_told_of(post: Postbox, ann: Subscriber, bob: Su
     assert [text(one)["channel-id"] for one in told] == [room.id, room.id]
 
 
+async def test_reading_in_a_large_room_is_told_to_the_readers_devices(
+    post: Postbox, ann: Subscriber, bob: Subscriber
+) -> None:
+    """Once, and to nobody else; what the sender sees of it stays `stored` (MS-58, MS-59)."""
+    room = await post.room(ann, bob)
+    older, newer = [await post.send(ann, room, receipts=False) for _ in range(2)]
+    for id_ in (older, older, newer):
+        assert await post.mark(bob, id_, READ)
+    assert await post.log(bob) == ["hi", "hi", "bob read", "bob read"]
+    assert await post.log(ann) == ["hi", "hi"]
+    assert await post.mark(bob, newer, DISPLAYED)
+    assert await post.mark(bob, newer, READ, through=True)
+    assert await post.log(bob) == ["hi", "hi", "bob read", "bob read"]
+    found = await post.store.find_message(DOMAIN, newer)
+    assert found is not None
+    assert dict(found.statuses)["bob"] is STORED
+
+
 async def test_large_rooms_have_no_receipts(
     post: Postbox, ann: Subscriber, bob: Subscriber
 ) -> None:
@@ -141,15 +159,15 @@ async def test_large_rooms_have_no_receipts(
     room = await post.room(ann, bob)
     id_ = await post.send(ann, room, receipts=False)
     await post.prove(bob, 1)
-    assert await post.mark(bob, id_)
+    assert await post.mark(bob, id_, DISPLAYED)
     assert not await post.mark(ann, id_)
     assert not await post.mark(cid, id_)
     assert await post.log(ann) == ["hi"]
     assert await post.log(bob) == ["hi"]
     await post.store.trim_logs(T0 + 1, limit=99)
-    assert await post.mark(bob, id_)
+    assert await post.mark(bob, id_, DISPLAYED)
     await post.change(DropMember(room, bob.key))
-    assert not await post.mark(bob, id_)
+    assert not await post.mark(bob, id_, DISPLAYED)
 
 
 # -- what a client says --------------------------------------------------------------------
@@ -249,6 +267,24 @@ async def test_proof_cancels_the_devices_leg(
         ("cancelled", "receipted", phone.id)
     ]
     assert await due(post) == 3
+
+
+@pytest.mark.parametrize("through", [True, False])
+async def test_reading_in_a_large_room_cancels_what_tells_of_it(
+    post: Postbox, ann: Subscriber, bob: Subscriber, cancelled: list[Ended], *, through: bool
+) -> None:
+    """On all devices of the reader; of older messages if he says so (MS-55, MS-57)."""
+    cid = post.person("cid")
+    phones = [await phone_of(post, bob), await phone_of(post, bob, "tablet")]
+    others = [await phone_of(post, cid)]
+    room = await post.room(ann, bob, cid)
+    notified = {bob: phones, cid: others}
+    ids = [
+        await post.send(ann, room, receipts=False, notified=notified, held=phones) for _ in range(3)
+    ]
+    assert await post.mark(bob, ids[1], READ, through=through)
+    assert [ended.counts for ended in cancelled] == [{PUSHES: 4 if through else 2}]
+    await assert_counts_are_right(post.store, omapush=5 if through else 7)
 
 
 async def test_proof_of_one_that_names_no_device(

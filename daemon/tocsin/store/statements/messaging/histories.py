@@ -6,12 +6,16 @@ from typing import Any
 from tocsin.store.mail import FoundMessage, HistoryPage, HistoryQuery
 from tocsin.store.statements.messaging.logs import extended, with_dedupe
 from tocsin.store.statements.messaging.roomchanges import forget_rooms
-from tocsin.store.statements.messaging.statuses import ROOM_OF_M
+from tocsin.store.statements.messaging.statuses import ALONE, ROOM_OF_M
 from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all
 from tocsin.wire.messaging.rendered import Rendered
 from tocsin.wire.messaging.words import MessageStatus
 
 BEYOND_ANY_ID = "~"
+
+WITNESSES = f"SELECT recipient AS who, status FROM addressee WHERE message = ? AND peer <> {ALONE}"
+RECIPIENTS = "SELECT subscriber AS who, 0 AS status FROM entry WHERE message = ?"
+"""Those whose receipts are told, and in a large Room all."""
 
 
 def history(db: Database, query: HistoryQuery) -> HistoryPage:
@@ -20,7 +24,8 @@ def history(db: Database, query: HistoryQuery) -> HistoryPage:
     found = fetch_all(
         db.execute(
             "SELECT m.type, m.body, m.sender = ?, m.dedupe_id,"
-            " (SELECT min(status) FROM addressee WHERE message = m.key) FROM message AS m"
+            f" (SELECT min(status) FROM addressee WHERE message = m.key AND peer <> {ALONE})"
+            " FROM message AS m"
             " WHERE m.first = ? AND m.second = ? AND m.id > ? AND m.id < ? AND m.at >= ?"
             f" ORDER BY m.id {'ASC' if is_forward else 'DESC'} LIMIT ?",
             (
@@ -70,23 +75,15 @@ def find_message(db: Database, domain: str, message_id: str) -> FoundMessage | N
     if row is None:
         return None
     key, sender_id, sender, room_id, at = row
-    statuses = _statuses(db, "addressee", "recipient", "t.status", key)
-    if not statuses:
-        statuses = _statuses(db, "entry", "subscriber", "0", key)
+    statuses = _statuses(db, WITNESSES, key) or _statuses(db, RECIPIENTS, key)
     to = [(id_, MessageStatus(status)) for who, id_, status in statuses if who != sender]
     return FoundMessage(message_id, sender_id, room_id, at, to)
 
 
-def _statuses(
-    db: Database, table: str, who: str, status: str, message: int
-) -> list[tuple[Any, ...]]:
-    return fetch_all(
-        db.execute(
-            f"SELECT s.key, s.id, {status} FROM {table} AS t JOIN subscriber AS s"
-            f" ON s.key = t.{who} WHERE t.message = ? ORDER BY s.id",
-            (message,),
-        )
-    )
+def _statuses(db: Database, known: str, message: int) -> list[tuple[Any, ...]]:
+    """(key, id, status) of those that a query knows of, by their ids."""
+    sql = f"SELECT s.key, s.id, t.status FROM ({known}) AS t JOIN subscriber AS s ON s.key = t.who"
+    return fetch_all(db.execute(f"{sql} ORDER BY s.id", (message,)))
 
 
 def prune_messages(db: Database, before: int, limit: int) -> int:

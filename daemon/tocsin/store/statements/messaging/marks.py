@@ -1,6 +1,9 @@
 """What recipients say became of messages (messaging.md, MS-55 to MS-59)."""
 
+from collections import Counter
 from collections.abc import Sequence
+
+import attrs
 
 from tocsin.model.channel import ChannelType
 from tocsin.store.mail import Mark
@@ -9,6 +12,7 @@ from tocsin.store.schema import LEG_BITS, MAX_LEGS
 from tocsin.store.statements.escalation import cancel_legs
 from tocsin.store.statements.messaging.logs import post_texts
 from tocsin.store.statements.messaging.statuses import (
+    ALONE,
     JOINED,
     NOTHING_RAISED,
     RISEN,
@@ -36,12 +40,19 @@ def mark(db: Database, said: Mark, *, most: int) -> Raised:
     if row is None:
         return UNKNOWN
     key, first, second, sender, room_id, status = row
-    if status is None and not _went_to(db, said, key, first, sender):
-        return UNKNOWN
+    peer = first if first < 0 else first + second - reader
+    if status is None:
+        if not _went_to(db, said, key, first, sender):
+            return UNKNOWN
+        risen = _mark_alone(db, said, key, peer)
+        if said.status < MessageStatus.READ and not risen:
+            return NOTHING_RAISED
+        told = _tell(db, said, risen, room_id, most)
+        pushes = cancel_legs(db, _pushes_upto(db, said, peer, key), said.at)
+        return attrs.evolve(told, cancelled=_together(told.cancelled, pushes))
     if said.through:
-        peer = first if first < 0 else first + second - reader
         risen = _open_upto(db, said, peer, key)
-    elif status is not None and status < said.status:
+    elif status < said.status:
         risen = [Risen(key, reader, sender, said.message_id, room_id, said.reader.id)]
     else:
         risen = []
@@ -49,6 +60,19 @@ def mark(db: Database, said: Mark, *, most: int) -> Raised:
         return NOTHING_RAISED
     raise_statuses(db, risen, said.status)
     return _tell(db, said, risen, room_id, most)
+
+
+def _mark_alone(db: Database, said: Mark, message: int, peer: int) -> list[Risen]:
+    """A message of a large Room, whose sender is told nothing (MS-58): that it was read is for the
+    reader's own devices, once. What has risen are older messages, which may have receipts."""
+    risen = _open_upto(db, said, peer, message) if said.through else []
+    raise_statuses(db, risen, said.status)
+    if said.status == MessageStatus.READ:
+        db.execute(
+            "INSERT INTO addressee(message, recipient, peer, status) VALUES (?, ?, ?, ?)",
+            (message, said.reader.key, ALONE, int(said.status)),
+        )
+    return risen
 
 
 def _went_to(db: Database, said: Mark, message: int, first: int, sender: int) -> bool:
@@ -99,6 +123,38 @@ def _own(said: Mark, room_id: str | None) -> Rendered:
     return answers.delivery(
         Progress(said.message_id, said.status, said.reader.id, room_id, said.through)
     )
+
+
+def _pushes_upto(db: Database, said: Mark, peer: int, message: int) -> list[int]:
+    """The pushes that tell the reader of this message of a Room, or with `through` of any up to
+    it: found from his devices, for there are few, and many messages."""
+    if said.status < MessageStatus.READ:
+        return []
+    found = db.execute(
+        "SELECT d.id FROM channel AS c CROSS JOIN delivery AS d ON d.channel = c.key"
+        f" CROSS JOIN entry AS e ON e.notification = d.id >> {LEG_BITS}"
+        " CROSS JOIN message AS m ON m.key = e.message"
+        " WHERE c.user = ? AND d.type = ? AND d.lane IS NOT NULL AND d.attempts = 0"
+        " AND d.claimed IS NULL AND e.subscriber = ? AND m.first = ? AND m.key BETWEEN ? AND ?",
+        (
+            said.reader.user,
+            ChannelType.OMAPUSH.value,
+            said.reader.key,
+            peer,
+            0 if said.through else message,
+            message,
+        ),
+    )
+    return [id_ for (id_,) in found]
+
+
+def _together(one: Ended | None, other: Ended | None) -> Ended | None:
+    """What two cancellations have ended."""
+    if one is None or other is None:
+        return one or other
+    counts = Counter(one.counts)
+    counts.update(other.counts)
+    return attrs.evolve(one, counts=dict(counts), lanes=one.lanes | other.lanes)
 
 
 def _cancel_pushes(db: Database, said: Mark, risen: Sequence[Risen]) -> Ended | None:

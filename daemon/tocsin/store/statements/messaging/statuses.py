@@ -25,6 +25,9 @@ JOINED = (
     "CROSS JOIN message AS m ON m.key = a.message CROSS JOIN subscriber AS s ON s.key = a.recipient"
 )
 
+ALONE = 0
+"""The `peer` of a recipient whose reading is his own devices' affair, nobody else's (MS-58)."""
+
 
 class Risen(NamedTuple):
     """A message whose status rises for one recipient."""
