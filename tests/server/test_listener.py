@@ -15,6 +15,7 @@ import trio
 import trio.testing
 
 from tocsin.model.errors import StartupError
+from tocsin.server import inherited
 from tocsin.server import listener as module
 from tocsin.server.limits import ConnectionGate, Lease
 from tocsin.server.listener import Listener, open_listeners, serve, write_addresses
@@ -127,6 +128,19 @@ def test_a_taken_port_is_one_clear_line() -> None:
     listener.close()
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EADDRNOTAVAIL])
+def test_what_to_do_about_it(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error whose cause is known says what can be done."""
+
+    def fail(*_arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(module, "_listening", fail)
+    with pytest.raises(StartupError) as caught:
+        open_listeners("127.0.0.1:0")
+    assert str(caught.value).endswith(f"{os.strerror(number)} ({module.HINTS[number]})")
+
+
 @pytest.mark.parametrize(
     "address", ["nonsense", "198.51.100.1:80", "unix:/no/such/directory/s", "systemd:public"]
 )
@@ -144,7 +158,7 @@ async def test_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
     first = min(sock.fileno() for sock in passed)
     by_fd = {sock.fileno(): sock for sock in passed}
     assert sorted(by_fd) == [first, first + 1]
-    monkeypatch.setattr(module, "FIRST_INHERITED", first)
+    monkeypatch.setattr(inherited, "FIRST_INHERITED", first)
     environ = {
         "LISTEN_PID": str(os.getpid()),
         "LISTEN_FDS": "2",
@@ -153,9 +167,9 @@ async def test_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StartupError, match="no socket of that name"):
         open_listeners("systemd:public", environ=environ | {"LISTEN_PID": "1"})
     (listener,) = open_listeners("systemd:public", environ=environ)
-    inherited = by_fd.pop(first + 1)
-    assert tcp(listener.address) == inherited.getsockname()
-    inherited.detach()
+    ours = by_fd.pop(first + 1)
+    assert tcp(listener.address) == ours.getsockname()
+    ours.detach()
     async with accepting([listener]):
         stream = await trio.open_tcp_stream(*tcp(listener.address))
         assert await hear(stream) == b"hello 127.0.0.1"

@@ -31,6 +31,7 @@ from tocsin.ops.systemd import Notifier
 from tocsin.server.auth import key_source
 from tocsin.server.heartbeat import SLOT
 from tocsin.server.http import HttpServer
+from tocsin.server.inherited import unclaimed
 from tocsin.server.jwks import KeySource, RemoteKeys
 from tocsin.server.limits import ConnectionGate
 from tocsin.server.listener import Handler, Listener, open_listeners, serve, write_addresses
@@ -328,6 +329,8 @@ class App:
         for name, bound in addresses.items():
             for address in bound:
                 log.info("listener.started", listener=name, address=address)
+        for name in unclaimed(self.config.listen, os.environ):
+            log.warning("listener.unclaimed", name=name, wanted=f"systemd:{name}")
         self._ready = True
         self.metrics.config_last_reload.set_to_current_time()
         self._notifier.ready()

@@ -24,13 +24,13 @@ from tocsin.server.addresses import (
     parse_address,
     write_tcp,
 )
+from tocsin.server.inherited import passed_as
 from tocsin.server.limits import ConnectionGate, Lease
 from tocsin.server.peers import normal_address
 
 BACKLOG: Final = 4096
 ACCEPTS_PER_TURN: Final = 64
 PAUSE: Final = 0.1
-FIRST_INHERITED: Final = 3
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 # The listening socket itself is broken; every other error belongs to a connection that went away.
 BROKEN: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EFAULT})
@@ -214,18 +214,10 @@ def _remove_stale(path: str) -> None:
 
 
 def _inherit(name: str, environ: Mapping[str, str]) -> list[Listener]:
-    """The sockets systemd passed under this name (sd_listen_fds(3))."""
-    passed = environ.get("LISTEN_FDS", "")
-    for_us = environ.get("LISTEN_PID") == str(os.getpid())
-    count = int(passed) if for_us and passed.isdecimal() else 0
-    names = environ.get("LISTEN_FDNAMES", "").split(":")
-    names += [""] * (count - len(names))
     listeners = []
-    for offset in range(count):
-        if names[offset] == name:
-            fd = FIRST_INHERITED + offset
-            os.set_inheritable(fd, False)
-            listeners.append(_listening(socket.socket(fileno=fd)))
+    for fd in passed_as(name, environ):
+        os.set_inheritable(fd, False)
+        listeners.append(_listening(socket.socket(fileno=fd)))
     if not listeners:
         raise StartupError(
             f"cannot listen on systemd:{name}: systemd passed no socket of that name "
