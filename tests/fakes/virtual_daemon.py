@@ -135,10 +135,23 @@ class VirtualDaemon:
         parts = Parts(config, store, metrics=metrics, clock=now, rng=random.Random(0))
         keys = key_source(config.auth)
         server = public_server(
-            config, parts, keys, metrics=metrics, clock=now, is_draining=lambda: False
+            config,
+            parts,
+            keys,
+            messaging=None,
+            metrics=metrics,
+            clock=now,
+            is_draining=lambda: False,
         )
         gate = ConnectionGate(config.limits.http, Networks([]))
-        gauges = Gauges(metrics, parts, gate=gate, listeners=[], is_ready=lambda: True)
+        gauges = Gauges(
+            metrics,
+            parts,
+            gate=gate,
+            listeners=[],
+            is_ready=lambda: True,
+            store_path=config.store.path,
+        )
         gauges.start_from(store.at_start)
         async with trio.open_nursery() as storage:
             await storage.start(store.run)
