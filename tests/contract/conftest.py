@@ -16,10 +16,13 @@ from tocsin.store.sqlite import SqliteStore, StoreSettings
 OpenStore = Callable[[], SqliteStore]
 
 
-@pytest.fixture(params=["inline", "threaded"])
+@pytest.fixture(params=["inline", "threaded", "sealed"])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
     """Opens the same store, as often as the test asks."""
-    settings = StoreSettings(path=str(tmp_path / "store.db"))
+    settings = StoreSettings(
+        path=str(tmp_path / "store.db"),
+        master_key="5e" * 32 if request.param == "sealed" else None,
+    )
     return lambda: SqliteStore(settings, threaded=request.param == "threaded")
 
 

@@ -22,15 +22,22 @@ from tests.fakes.raw_http import Answer
 ADMIN = "/admin/v1"
 LISTS = ("channels", "lanes", "deadletters", "apps", "tokens/revoked")
 SHORTEST = 8
+STORE = "tocsin.db"
 
 
 @attrs.define
 class Planted:
-    """The secrets by what they are, and what was said by where."""
+    """The secrets by what they are, and what was said by where; `kept` may stand in the store."""
 
     daemon: Daemon
     secrets: dict[str, set[str]] = attrs.field(factory=dict)
+    kept: set[str] = attrs.field(factory=set)
     said: list[tuple[str, str]] = attrs.field(factory=list)
+
+    def message(self, what: str, text: str) -> str:
+        """Look for what somebody says, but not where it is kept to be delivered."""
+        self.kept.add(what)
+        return self.secret(what, text)
 
     def secret(self, what: str, text: str) -> str:
         """Look for this, too, in the spellings that it has in URLs, JSON and base64; of a token,
@@ -108,12 +115,12 @@ class Planted:
                 for where, text in [*self.said, *self._files()]
                 for what, spellings in self.secrets.items()
                 if any(spelling in text for spelling in spellings)
+                and not (what in self.kept and where.startswith(STORE))
             }
         )
 
     def _files(self) -> Iterator[tuple[str, str]]:
-        """The log, and what lies beside the store."""
+        """The log, the store with its own log, and what lies beside it."""
         yield "log", self.daemon.log
         for file in (self.daemon.folder / "state").iterdir():
-            if not file.name.startswith("tocsin.db"):
-                yield file.name, file.read_text(errors="replace")
+            yield file.name, file.read_text(encoding="latin-1")

@@ -180,3 +180,18 @@ async def test_a_store_that_is_not_usable(tmp_path: Path, spoil: Callable[[Path]
     assert str(store) in line
     assert "left untouched" in line
     assert store.read_bytes() == before
+
+
+@pytest.mark.parametrize("key", ["22" * 32, None])
+async def test_a_store_of_another_master_key(tmp_path: Path, key: str | None) -> None:
+    """SE-7: with a wrong key, or without the one that a store is sealed by, one line says so, and
+    neither key; with its own it starts again."""
+    mine = {"store.master_key": "11" * 32}
+    async with Daemon(tmp_path, mine) as daemon:
+        await daemon.kill()
+        ended = await start(tmp_path, {} if key is None else {"store.master_key": key})
+        assert ended.returncode == 1
+        [line] = [one for one in ended.stderr.decode().splitlines() if "master" in one]
+        assert "was written with another master key" in line
+        assert not any(one * 16 in line for one in ("11", "22"))
+        await daemon.start()

@@ -1,5 +1,6 @@
-"""Nothing that is secret is said by the log, the metrics, the operator API, a refusal or a file
-beside the store, whatever is asked and however badly (security.md, SE-7; operations.md, OP-17)."""
+"""Nothing secret is said by the log, the metrics, the operator API or a refusal, whatever is
+asked and however badly, nor stands in a file, the store's included, where that has a master key
+(security.md, SE-7; operations.md, OP-17)."""
 
 import json
 from collections import deque
@@ -26,8 +27,8 @@ pytestmark = pytest.mark.end_to_end
 
 ALICE = "alice@example.com"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-LOUD = {"log.level": "debug"}
-"""Everything is logged that ever is."""
+LOUD = {"log.level": "debug", "store.master_key": "5e" * 32}
+"""Everything is logged that ever is, and what is kept is sealed."""
 
 
 @asynccontextmanager
@@ -37,6 +38,7 @@ async def talkative(folder: Path, **settings: object) -> AsyncIterator[Planted]:
         planted = Planted(daemon)
         yield planted
         await planted.look_around()
+        assert planted.found() == []
         daemon.terminate()
         assert await daemon.exit_status() == 0
     assert '"event":"request.refused"' in daemon.log
@@ -147,7 +149,7 @@ async def test_webhooks_and_what_they_are_told(tmp_path: Path, nursery: trio.Nur
         first = planted.secret("a webhook's secret", f"whsec_{'Planted1' * 4}")
         second = planted.secret("a webhook's new secret", f"whsec_{'Planted2' * 4}")
         shown = planted.secret("an authorization", "Basic planted-authorization")
-        said = planted.secret("a message", "planted message text")
+        said = planted.message("a message", "planted message text")
         user = User(daemon, ALICE)
         data: dict[str, Any] = {"x-authorization": shown, "x-webhookSecret": first}
         channel = await user.webhook_channel(hook.port, **data)
@@ -203,7 +205,7 @@ async def test_devices_and_their_providers(tmp_path: Path, nursery: trio.Nursery
         tokens = [device(f"planted-{name}") for name in ("here", "gone", "told", "kept")]
         here, gone, told, kept = (planted.secret("a device token", one) for one in tokens)
         droid = planted.secret("a droid's token", "planted:Droid_token-0123456789")
-        said = planted.secret("a push's text", "planted push text")
+        said = planted.message("a push's text", "planted push text")
         user = User(daemon, ALICE)
         await user.subscribe(await user.push_channel(PHONE, kept))
         await user.subscribe(await user.push_channel(PHONE, gone, clientCorrelator="second"))
@@ -247,7 +249,7 @@ async def test_messages_between_subscribers(tmp_path: Path) -> None:
     transport; messages that are refused or not understood, too (MS-4, MS-32)."""
     async with talkative(tmp_path) as planted:
         daemon = planted.daemon
-        said = planted.secret("a message", "planted message text")
+        said = planted.message("a message", "planted message text")
         invited = planted.secret("an invite token", "planted-invite-token")
         guess = planted.secret("a guess at it", "planted-invite-guess")
         for transport in TRANSPORTS:

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from tests.fakes.mail import Postbox
 
-from tocsin.model.channel import ChannelType
+from tocsin.model.channel import ChannelType, Device
 from tocsin.model.errors import StartupError
 from tocsin.store import migrations
 from tocsin.store.schema import APPLICATION_ID, VERSION, open_database
@@ -117,6 +117,28 @@ async def test_people_can_write_to_each_other_in_an_older_file(tmp_path: Path) -
     found = await post.store.find_submission(7, 8)
     assert found is not None
     assert found.body == b"{}"
+
+
+async def test_removed_devices_of_an_older_file_come_back(tmp_path: Path) -> None:
+    """Their tokens count as gone, and their channels can be restored and sealed (PU-49, SE-7)."""
+    path = tmp_path / "old.db"
+    old_file(path, 4)
+    row = [9, "ps-9", "u", "OMAPush", 5, "c", *[None] * 11, "apns", "app", "token", 6]
+    row += [None, None, None, None, 0, 0, None, 0]
+    db = apsw.Connection(str(path))
+    db.execute(
+        "INSERT INTO removed(at, provider, app, token, guarded, tombstone, channel, subscriptions,"
+        " pushes) VALUES (5, 'apns', 'app', 'token', 0, 99, ?, '[]', '[]')",
+        (orjson.dumps(row).decode(),),
+    )
+    db.close()
+    for key in (None, "5e" * 32):
+        store = SqliteStore(StoreSettings(path=str(path), master_key=key), threaded=False)
+        assert await store.tombstones(6, limit=9) == [(Device("apns", "app", "token"), 99)]
+    removed = await store.removed_devices("app", 0, guarded_only=False, after=0, limit=9)
+    await store.restore_devices(removed, lambda _error: None)
+    assert await store.find_device(Device("apns", "app", "token")) == [("u", "ps-9")]
+    assert await store.tombstones(6, limit=9) == []
 
 
 def test_a_step_that_fails_leaves_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

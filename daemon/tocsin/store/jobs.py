@@ -7,6 +7,7 @@ import apsw
 import trio
 
 from tocsin.model.errors import StoreError
+from tocsin.store.vault import PLAIN, Vault
 from tocsin.store.writer import InlineWriter, Job, Merged, Writer, report
 
 T = TypeVar("T")
@@ -14,7 +15,9 @@ Done = Callable[[T | None, StoreError | None], None]
 
 
 class Jobs:
-    """What a store does with its writer."""
+    """What a store does with its writer, and how it keeps secrets."""
+
+    _vault: Vault = PLAIN
 
     def __init__(self, writer: Writer | InlineWriter) -> None:
         self._writer = writer

@@ -238,6 +238,11 @@ CREATE INDEX invitation_subscriber ON invitation(subscriber);
 CREATE INDEX invitation_until ON invitation(until);
 """
 
+TO_5 = """
+ALTER TABLE channel ADD COLUMN sealed_token TEXT;
+UPDATE removed SET channel = json_insert(channel, '$[#]', NULL);
+"""
+
 
 def _to_2(db: apsw.Connection) -> None:
     """Positions, devices, repeats, the delivery log; subscriptions without their prefix."""
@@ -263,7 +268,17 @@ def _to_4(db: apsw.Connection) -> None:
     db.execute(TO_4)
 
 
-STEPS: Mapping[int, Callable[[apsw.Connection], None]] = {1: _to_2, 2: _to_3, 3: _to_4}
+def _to_5(db: apsw.Connection) -> None:
+    """A place for sealed device tokens, in the rows of removed channels, too."""
+    db.execute(TO_5)
+
+
+STEPS: Mapping[int, Callable[[apsw.Connection], None]] = {
+    1: _to_2,
+    2: _to_3,
+    3: _to_4,
+    4: _to_5,
+}
 """By the format a step begins with."""
 
 

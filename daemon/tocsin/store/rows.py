@@ -1,4 +1,7 @@
-"""From rows to values and back: the one place that knows the order of columns."""
+"""From rows to values and back: the one place that knows the order of columns.
+
+Secrets are sealed and opened on the way, see `vault`.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,6 +10,7 @@ import orjson
 
 from tocsin.model.channel import Channel, ChannelState, ChannelType, Device, Webhook
 from tocsin.model.notification import Notification, Priority
+from tocsin.store.vault import PLAIN, Vault
 
 Row = tuple[Any, ...]
 
@@ -14,8 +18,11 @@ CHANNEL = (
     "key, id, user, type, created_at, client_correlator, application_tag, creator, lifetime, "
     "expires_at, check_role, url, origin, authorization, secret, previous, rotated_until, "
     "provider, app, token, registered_at, max_notifications, echoed, used_at, failing_since, "
-    "state, last_seq, reserved, left_cleanly"
+    "state, last_seq, reserved, left_cleanly, sealed_token"
 )
+WEBHOOK_SECRETS = ("authorization", "secret", "previous")
+# A device token is echoed as its client spelt it.
+SEALED = (*WEBHOOK_SECRETS, "echoed")
 NOTIFICATION = (
     "id, user, service, root_key, body, priority, accepted_at, expires_at, order_key, "
     "collapse_key, destination, producer"
@@ -25,9 +32,18 @@ PRIORITIES = (Priority.URGENT, Priority.NORMAL, Priority.LOW)
 CHUNKS = (256, 64, 16, 4, 1)
 
 
-def channel_row(channel: Channel) -> Row:
-    """A channel as a row of `CHANNEL`."""
+def place_of(column: str, channel_id: str) -> str:
+    """Where a channel's secret is sealed: with the channel, so that its row can be moved."""
+    return f"channel/{column}/{channel_id}"
+
+
+def channel_row(channel: Channel, vault: Vault = PLAIN) -> Row:
+    """A channel as a row of `CHANNEL`, its secrets sealed."""
     webhook, device = channel.webhook, channel.device
+
+    def sealed(column: str, text: str | None) -> str | None:
+        return vault.seal(place_of(column, channel.id), text)
+
     return (
         channel.key,
         channel.id,
@@ -42,32 +58,36 @@ def channel_row(channel: Channel) -> Row:
         channel.check_role,
         webhook.url if webhook else None,
         webhook.origin if webhook else None,
-        webhook.authorization if webhook else None,
-        webhook.secret if webhook else None,
-        webhook.previous if webhook else None,
+        sealed("authorization", webhook.authorization) if webhook else None,
+        sealed("secret", webhook.secret) if webhook else None,
+        sealed("previous", webhook.previous) if webhook else None,
         webhook.rotated_until if webhook else None,
         device.provider if device else None,
         device.app if device else None,
-        device.token if device else None,
+        vault.digest(device.token) if device else None,
         device.registered_at if device else None,
         channel.max_notifications,
-        orjson.dumps(channel.echoed).decode() if channel.echoed else None,
+        sealed("echoed", orjson.dumps(channel.echoed).decode()) if channel.echoed else None,
         channel.used_at,
         channel.failing_since,
         int(channel.state),
         channel.last_seq,
         channel.reserved,
         int(channel.left_cleanly),
+        sealed("token", device.token) if device and vault.is_sealing else None,
     )
 
 
-def channel_from(row: Row) -> Channel:
+def channel_from(row: Row, vault: Vault = PLAIN) -> Channel:
     """The channel of a row of `CHANNEL`. What a process that died may have numbered stands below
     `reserved`."""
     key, id_, user, type_, created_at, correlator, tag, creator, lifetime, expires_at = row[:10]
-    role, url, *of_webhook = row[10:17]
+    role, url = row[10:12]
     provider, app, token, registered_at, most, echoed = row[17:23]
-    used_at, failing_since, state, last_seq, reserved, cleanly = row[23:]
+    used_at, failing_since, state, last_seq, reserved, cleanly, sealed_token = row[23:]
+    echoed = vault.open(place_of("echoed", id_), echoed)
+    if vault.is_sealing:
+        token = vault.open(place_of("token", id_), sealed_token)
     return Channel(
         key=key,
         id=id_,
@@ -80,7 +100,7 @@ def channel_from(row: Row) -> Channel:
         lifetime=lifetime,
         expires_at=expires_at,
         check_role=role,
-        webhook=Webhook(url, *of_webhook) if url else None,
+        webhook=_webhook_from(url, row, vault) if url else None,
         device=Device(provider, app, token, registered_at) if token else None,
         max_notifications=most,
         echoed=orjson.loads(echoed) if echoed else None,
@@ -91,6 +111,15 @@ def channel_from(row: Row) -> Channel:
         reserved=reserved,
         left_cleanly=bool(cleanly),
     )
+
+
+def _webhook_from(url: str, row: Row, vault: Vault) -> Webhook:
+    origin, *stored, rotated_until = row[12:17]
+    authorization, secret, previous = (
+        vault.open(place_of(column, row[1]), text)
+        for column, text in zip(WEBHOOK_SECRETS, stored, strict=True)
+    )
+    return Webhook(url, origin, authorization, secret, previous, rotated_until)
 
 
 def notification_row(key: int, notification: Notification) -> Row:

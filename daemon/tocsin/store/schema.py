@@ -27,6 +27,11 @@ for little things that somebody has to know at the next start, by kind and name.
 that grows at its end; whatever else it is asked for is found by reading it backwards, in bounded
 slices (see `statements/deliverylog`).
 
+With a master key `authorization`, `secret`, `previous` and `echoed` of a `channel`, the
+`invite_token` of a room and the `value` of a `memo` are sealed, and `token`, of a `removed` one
+too, is a digest, beside which `sealed_token` is the token itself (see `vault`). The row that
+`removed` keeps is sealed as it was.
+
 The counters of a `channel` from `reserved` on are about positions: see `delivery/position`. The
 tables of messaging are in `messagingtables`.
 """
@@ -41,7 +46,7 @@ from tocsin.store.messagingtables import MESSAGING_TABLES
 from tocsin.store.migrations import STEPS, migrate
 
 APPLICATION_ID = 0x746F6373  # "tocs"
-VERSION = 4
+VERSION = 5
 MAGIC = b"SQLite format 3\0"
 LEG_BITS = 16
 MAX_LEGS = 1 << LEG_BITS
@@ -81,7 +86,8 @@ CREATE TABLE channel(
     settled_seq INTEGER NOT NULL DEFAULT 0,
     dropped INTEGER NOT NULL DEFAULT 0,
     missed INTEGER NOT NULL DEFAULT 0,
-    missed_at INTEGER NOT NULL DEFAULT 0
+    missed_at INTEGER NOT NULL DEFAULT 0,
+    sealed_token TEXT
 );
 CREATE INDEX channel_user ON channel(user);
 CREATE INDEX channel_expiry ON channel(expires_at) WHERE expires_at IS NOT NULL;

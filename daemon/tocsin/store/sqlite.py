@@ -31,6 +31,7 @@ from tocsin.store.records import (
     Waiting,
 )
 from tocsin.store.schema import LEG_BITS, open_database
+from tocsin.store.sealing import key_problem, keys_problem, unlock
 from tocsin.store.sqlite_messages import SqliteMessages
 from tocsin.store.writer import Batches, Commit, InlineWriter, Job, Merged, Writer
 
@@ -45,6 +46,20 @@ class StoreSettings:
     batch: int = option(512, "Requests that may share one commit.", minimum=1, maximum=10_000)
     checkpoint_pages: int = option(
         4000, "Pages of write-ahead log after which it is moved into the file.", minimum=100
+    )
+    master_key: str | None = option(
+        None,
+        "Seals the secrets in the store: 32 random bytes in base64 or hex; not set, they stand in "
+        "it as they are.",
+        check=key_problem,
+        secret=True,
+    )
+    old_master_keys: list[str] = option(
+        [],
+        "Keys that the store may still be sealed by; it is sealed by master_key at the start, or "
+        "opened for good without one.",
+        check=keys_problem,
+        secret=True,
     )
 
 
@@ -66,6 +81,9 @@ class SqliteStore(SqliteMessages):
         `threaded=False` commits inline, for tests under a mock clock.
         """
         connection = open_database(settings.path)
+        self._vault = unlock(
+            connection, settings.path, key=settings.master_key, old_keys=settings.old_master_keys
+        )
         batches = Batches(connection, checkpoint_pages=settings.checkpoint_pages)
         self._next_notification, self._next_channel = statements.next_keys(connection)
         self.at_start = statements.counts(connection)
@@ -159,7 +177,7 @@ class SqliteStore(SqliteMessages):
                 [one.id for one in acceptance.aside], list(acceptance.claiming.items())
             ),
             acceptance.withdrawing,
-            [rows.channel_row(channel) for channel in acceptance.opening],
+            [rows.channel_row(channel, self._vault) for channel in acceptance.opening],
             {
                 position: (identity, acceptance.deliveries[position][0].id)
                 for position, identity in acceptance.pushes.items()
@@ -178,27 +196,28 @@ class SqliteStore(SqliteMessages):
     async def load_accounts(self, users: Sequence[str]) -> list[AccountRecord]:
         """See `Store.load_accounts`."""
         return await self._perform(
-            lambda db: [statements.load_account(db, user) for user in users], durable=False
+            lambda db: [statements.load_account(db, user, self._vault) for user in users],
+            durable=False,
         )
 
     async def add_channel(self, channel: Channel, on_done: OnError) -> None:
         """See `Store.add_channel`."""
         self._give_key(channel)
-        row = rows.channel_row(channel)
+        row = rows.channel_row(channel, self._vault)
         await self._perform(
             lambda db: statements.add_channel(db, row), lambda _result, error: on_done(error)
         )
 
     async def change_channel(self, channel: Channel, on_done: OnError) -> None:
         """See `Store.change_channel`."""
-        row = rows.channel_row(channel)
+        row = rows.channel_row(channel, self._vault)
         await self._perform(
             lambda db: statements.change_channel(db, row), lambda _result, error: on_done(error)
         )
 
     async def find_device(self, device: Device) -> list[tuple[str, str]]:
         """See `Store.find_device`."""
-        wanted = (device.provider, device.app, device.token)
+        wanted = (device.provider, device.app, self._vault.digest(device.token))
         return await self._perform(
             lambda db: [(user, id_) for user, id_ in statements.find_device(db, *wanted)],
             durable=False,
@@ -241,7 +260,7 @@ class SqliteStore(SqliteMessages):
         for one in removed:
             one.channel.key = 0
             self._give_key(one.channel)
-        found = [(rows.channel_row(one.channel), one.subscriptions) for one in removed]
+        found = [(rows.channel_row(one.channel, self._vault), one.subscriptions) for one in removed]
 
         def restore(db: apsw.Connection) -> int:
             statements.restore_devices(db, found)

@@ -61,7 +61,9 @@ class SqliteArchive(Jobs):
     ) -> Page[Channel]:
         """See `Archive.all_channels`."""
         return await self._perform(
-            lambda db: statements.all_channels(db, kind, before=before, limit=limit, look=look),
+            lambda db: statements.all_channels(
+                db, kind, before=before, limit=limit, look=look, vault=self._vault
+            ),
             durable=False,
         )
 

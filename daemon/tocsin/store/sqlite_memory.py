@@ -27,11 +27,13 @@ class SqliteMemory(SqliteArchive):
 
     async def recall(self, kind: str) -> dict[str, bytes]:
         """See `Store.recall`."""
-        return await self._perform(lambda db: statements.recall(db, kind), durable=False)
+        return await self._perform(
+            lambda db: statements.recall(db, kind, self._vault), durable=False
+        )
 
     async def remember(self, kind: str, values: Mapping[str, bytes | None]) -> None:
         """See `Store.remember`."""
-        await self._perform(lambda db: statements.remember(db, kind, values))
+        await self._perform(lambda db: statements.remember(db, kind, values, self._vault))
 
     async def find_submission(self, key: int, proof: int) -> StoredAnswer | None:
         """See `Store.find_submission`."""
@@ -75,7 +77,9 @@ class SqliteMemory(SqliteArchive):
 
     async def tombstones(self, now: int, *, limit: int) -> list[tuple[Device, int]]:
         """See `Store.tombstones`."""
-        return await self._perform(lambda db: statements.tombstones(db, now, limit), durable=False)
+        return await self._perform(
+            lambda db: statements.tombstones(db, now, limit, self._vault), durable=False
+        )
 
     async def removed_devices(
         self, app: str, since: int, *, guarded_only: bool, after: int, limit: int
@@ -83,7 +87,13 @@ class SqliteMemory(SqliteArchive):
         """See `Store.removed_devices`."""
         return await self._perform(
             lambda db: statements.removed_devices(
-                db, app, since, guarded_only=guarded_only, after=after, limit=limit
+                db,
+                app,
+                since,
+                guarded_only=guarded_only,
+                after=after,
+                limit=limit,
+                vault=self._vault,
             ),
             durable=False,
         )

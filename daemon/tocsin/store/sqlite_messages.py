@@ -3,16 +3,31 @@
 from collections.abc import Mapping, Sequence
 
 import apsw
+import attrs
 
 from tocsin.model.conversation import Room, Subscriber
 from tocsin.model.errors import StoreError
 from tocsin.store.jobs import Done
-from tocsin.store.mail import FoundMessage, HistoryPage, HistoryQuery, LogPage, LogState, Mail
+from tocsin.store.mail import (
+    FoundMessage,
+    HistoryPage,
+    HistoryQuery,
+    LogPage,
+    LogState,
+    Mail,
+    PutRoom,
+)
 from tocsin.store.messages import Load
 from tocsin.store.records import Counts
+from tocsin.store.rows import Row
+from tocsin.store.sealing import room_place
 from tocsin.store.sqlite_receipts import SqliteReceipts
 from tocsin.store.statements import messaging
+from tocsin.store.statements.messaging.rooms import ROOM
 from tocsin.store.writer import InlineWriter, Job, Writer
+
+ROOM_ID = ROOM.split(", ").index("id")
+INVITE_TOKEN = ROOM.split(", ").index("invite_token")
 
 
 class SqliteMessages(SqliteReceipts):
@@ -56,9 +71,28 @@ class SqliteMessages(SqliteReceipts):
         key = self._next_message
         if mail.letter is not None:
             self._next_message += 1
-        return messaging.mail_rows(
+        found = messaging.mail_rows(
             mail, message_key=key, notifications=notifications, most_entries=self.most_entries
         )
+        if not self._vault.is_sealing:
+            return found
+        changes = [
+            (kind, self._sealed(row) if kind is PutRoom else row) for kind, row in found.changes
+        ]
+        return attrs.evolve(found, changes=changes)
+
+    def _sealed(self, room: Row) -> Row:
+        """A Room's row, as it is to be stored."""
+        sealed = self._vault.seal(room_place(room[ROOM_ID]), room[INVITE_TOKEN])
+        return (*room[:INVITE_TOKEN], sealed, *room[INVITE_TOKEN + 1 :])
+
+    def _opened(self, record: messaging.RoomRecord | None) -> messaging.RoomRecord | None:
+        """A Room as it was before it was stored."""
+        if record is None or not self._vault.is_sealing:
+            return record
+        room = record.room
+        opened = self._vault.open(room_place(room[ROOM_ID]), room[INVITE_TOKEN])
+        return attrs.evolve(record, room=(*room[:INVITE_TOKEN], opened, *room[INVITE_TOKEN + 1 :]))
 
     def _mail_stored(self, mail: Mail, delivered: messaging.Delivered) -> None:
         mail.repeat, mail.lapsed = delivered.repeat, delivered.lapsed
@@ -89,7 +123,7 @@ class SqliteMessages(SqliteReceipts):
                 found.append(messaging.room_from(record, load))
 
         await self._perform(
-            lambda db: messaging.read_room(db, domain, room_id), done, durable=False
+            lambda db: self._opened(messaging.read_room(db, domain, room_id)), done, durable=False
         )
         return found[0] if found else None
 
@@ -101,7 +135,9 @@ class SqliteMessages(SqliteReceipts):
                 messaging.renew_room(room, record, load)
 
         await self._perform(
-            lambda db: messaging.read_room(db, room.domain, room.id), done, durable=False
+            lambda db: self._opened(messaging.read_room(db, room.domain, room.id)),
+            done,
+            durable=False,
         )
 
     async def rooms_of(self, subscriber_key: int) -> list[str]:

@@ -23,19 +23,21 @@ from tocsin.store.statements.sql import (
     fetch_all,
     forget_notifications,
 )
+from tocsin.store.vault import PLAIN, Vault
 
 COLUMNS = rows.CHANNEL.split(", ")
 USED_AT = COLUMNS.index("used_at")
 CHANGEABLE = (
     *("application_tag", "lifetime", "expires_at", "secret", "previous", "rotated_until"),
-    *("provider", "app", "token", "registered_at", "max_notifications", "echoed", "used_at"),
+    *("provider", "app", "token", "sealed_token", "registered_at", "max_notifications"),
+    *("echoed", "used_at"),
 )
 
 
-def load_account(db: Database, user: str) -> AccountRecord:
+def load_account(db: Database, user: str, vault: Vault = PLAIN) -> AccountRecord:
     """A user's channels and subscriptions."""
     channels = {
-        row[0]: rows.channel_from(row)
+        row[0]: rows.channel_from(row, vault)
         for row in db.execute(
             f"SELECT {rows.CHANNEL} FROM channel WHERE user = ? ORDER BY key",
             (user,),
@@ -52,7 +54,7 @@ def load_account(db: Database, user: str) -> AccountRecord:
     for row in db.execute(
         f"SELECT {rows.CHANNEL} FROM channel WHERE key {IN_LIST}", (as_json(abroad),)
     ):
-        channels[row[0]] = rows.channel_from(row)
+        channels[row[0]] = rows.channel_from(row, vault)
     subscriptions = [
         Subscription(id_, user, service, channels[key], *rest) for key, id_, service, *rest in found
     ]
@@ -276,7 +278,7 @@ def unused_channels(
 
 
 def find_device(db: Database, provider: str, app: str, token: str) -> list[tuple[Any, ...]]:
-    """(user, id) of the channels of one device and app."""
+    """(user, id) of the channels of one device and app; the token as it is stored."""
     return fetch_all(
         db.execute(
             "SELECT user, id FROM channel WHERE token = ? AND app = ? AND provider = ?",

@@ -10,9 +10,15 @@ from tocsin.model.channel import ChannelType, Device
 from tocsin.model.subscription import Subscription
 from tocsin.store import rows
 from tocsin.store.records import Ended, LogEnd, Removal, RemovedDevice
-from tocsin.store.statements.accounts import add_channel, add_subscription, remove_channel
+from tocsin.store.statements.accounts import (
+    COLUMNS,
+    add_channel,
+    add_subscription,
+    remove_channel,
+)
 from tocsin.store.statements.pushes import GONE, note_results
 from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all
+from tocsin.store.vault import PLAIN, Vault
 
 if TYPE_CHECKING:
     from tocsin.model.notification import Notification
@@ -55,17 +61,17 @@ def _keep(
     db: Database, record: tuple[rows.Row, list[rows.Row]], removal: Removal, pushes: Sequence[int]
 ) -> None:
     channel, subscriptions = record
-    device = rows.channel_from(channel).device
-    if device is None:
+    named = dict(zip(COLUMNS, channel, strict=True))
+    if named["token"] is None:
         return
     db.execute(
         "INSERT INTO removed(at, provider, app, token, guarded, tombstone, channel, subscriptions,"
         " pushes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             removal.at,
-            device.provider,
-            device.app,
-            device.token,
+            named["provider"],
+            named["app"],
+            named["token"],
             removal.is_guarded,
             removal.tombstone,
             as_json(channel),
@@ -76,7 +82,14 @@ def _keep(
 
 
 def removed_devices(
-    db: Database, app: str, since: int, *, guarded_only: bool, after: int, limit: int
+    db: Database,
+    app: str,
+    since: int,
+    *,
+    guarded_only: bool,
+    after: int,
+    limit: int,
+    vault: Vault = PLAIN,
 ) -> list[RemovedDevice]:
     """Records of an app, the oldest first."""
     found = db.execute(
@@ -84,12 +97,12 @@ def removed_devices(
         " WHERE app = ? AND key > ? AND at >= ? AND guarded >= ? ORDER BY key LIMIT ?",
         (app, after, since, guarded_only, limit),
     )
-    return [_removed_from(row) for row in found]
+    return [_removed_from(row, vault) for row in found]
 
 
-def _removed_from(row: rows.Row) -> RemovedDevice:
+def _removed_from(row: rows.Row, vault: Vault) -> RemovedDevice:
     key, at, channel_row, subscription_rows = row
-    channel = rows.channel_from(tuple(orjson.loads(channel_row)))
+    channel = rows.channel_from(tuple(orjson.loads(channel_row)), vault)
     subscriptions = [
         (Subscription(id_, user, service, channel, *rest), body.encode())
         for id_, user, service, *rest, body in orjson.loads(subscription_rows)
@@ -113,11 +126,21 @@ def drop_records(db: Database, keys: Iterable[int]) -> int:
     return int(db.changes())
 
 
-def tombstones(db: Database, now: int, limit: int) -> list[tuple[Device, int]]:
+def tombstones(
+    db: Database, now: int, limit: int, vault: Vault = PLAIN
+) -> list[tuple[Device, int]]:
     """Tokens that count as gone; walks the records, for the start."""
     found = db.execute(
-        "SELECT provider, app, token, max(tombstone) FROM removed WHERE tombstone > ?"
+        "SELECT max(tombstone), channel FROM removed WHERE tombstone > ?"
         " GROUP BY token, app, provider ORDER BY max(at) DESC LIMIT ?",
         (now, limit),
     )
-    return [(Device(provider, app, token), until) for provider, app, token, until in found]
+    devices = [
+        (rows.channel_from(tuple(orjson.loads(channel)), vault).device, until)
+        for until, channel in found
+    ]
+    return [
+        (Device(device.provider, device.app, device.token), until)
+        for device, until in devices
+        if device is not None
+    ]

@@ -6,6 +6,7 @@ from tocsin.model.channel import Channel, ChannelType
 from tocsin.store import rows
 from tocsin.store.archive import Page
 from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all
+from tocsin.store.vault import PLAIN, Vault
 
 
 def owners(db: Database, channel_ids: Sequence[str]) -> dict[str, str]:
@@ -15,7 +16,13 @@ def owners(db: Database, channel_ids: Sequence[str]) -> dict[str, str]:
 
 
 def all_channels(
-    db: Database, kind: ChannelType | None, *, before: int | None, limit: int, look: int
+    db: Database,
+    kind: ChannelType | None,
+    *,
+    before: int | None,
+    limit: int,
+    look: int,
+    vault: Vault = PLAIN,
 ) -> Page[Channel]:
     """Channels below the key `before`, of one type or of all."""
     first, last = db.execute(
@@ -33,7 +40,8 @@ def all_channels(
         )
     )
     reached = found[-1][0] if len(found) == limit else bottom
-    return Page([rows.channel_from(row) for row in found], reached if reached > first else None)
+    channels = [rows.channel_from(row, vault) for row in found]
+    return Page(channels, reached if reached > first else None)
 
 
 def lane_backlogs(db: Database, lanes: Sequence[str], *, most: int) -> dict[str, int]:
