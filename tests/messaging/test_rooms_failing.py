@@ -18,6 +18,7 @@ from tocsin.model.conversation import Room
 from tocsin.model.errors import RequestError, StoreError
 from tocsin.store.messages import Load
 from tocsin.store.records import Acceptance
+from tocsin.wire.messaging.words import Availability
 
 
 @pytest.fixture
@@ -232,3 +233,28 @@ async def test_nobody_relies_on_what_has_just_been_refused(
         await trio.testing.wait_all_tasks_blocked()
         assert names(await world.find(room_id)) == ["ann"]
         gate.set()
+
+
+@pytest.mark.parametrize("ends", ["leave", "delete", "remove"])
+async def test_who_could_not_leave_is_in_it_still(world: MessagingWorld, ends: str) -> None:
+    """MS-17: his Rooms are what they were, whether anybody has asked for that one since or not, and
+    his presence is told there."""
+    ann, bob = await world.people("ann", "bob")
+    room_id = await world.room_of(ann, bob)
+    room = await world.find(room_id)
+    world.store.refuses = lambda _mail: True
+    act = {
+        "leave": lambda: world.leave(bob, room_id),
+        "delete": lambda: world.delete(ann, room_id),
+        "remove": lambda: world.remove(ann, room_id, "bob"),
+    }
+    with pytest.raises(RequestError):
+        await act[ends]()
+    world.announce(bob, Availability.BUSY)
+    assert ann.told_of[bob.subscriber.key]["availability"] == "busy"
+    assert [one.room_id for one in await world.rooms.memberships(bob.subscriber)] == [room_id]
+    assert not room.is_doubtful
+    world.store.refuses = lambda _mail: False
+    await world.leave(bob, room_id)
+    assert bob.subscriber.rooms == {}
+    assert ann.subscriber.rooms == {room.key: room}

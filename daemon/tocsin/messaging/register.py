@@ -157,6 +157,14 @@ class Register:
             self.depart(room, member.subscriber)
         room.invited.clear()
 
+    def doubt(self, room: Room, departed: Iterable[Member]) -> None:
+        """The store has refused what was decided on a Room. Those who had left are in it still, and
+        it is to be among theirs, so that it is read anew when somebody asks for these."""
+        room.is_doubtful = True
+        room.is_over = False
+        for member in departed:
+            self.enter(room, member)
+
     def lapsed(self, invitations: Iterable[tuple[int, int]]) -> None:
         """Invitations, (room, subscriber) keys, have gone from the store. A newer one may have
         been opened since, so the store is to say what there is."""

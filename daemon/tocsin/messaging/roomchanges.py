@@ -32,7 +32,7 @@ class News:
 
 class RoomAct:
     """One act on one Room. `mail` is what is to be stored of it, `news` what the other members are
-    told when it is.
+    told when it is; `departed` are those who were members before it.
 
     Nothing may be awaited from the decision to act until the mail has been handed to the store.
     """
@@ -42,6 +42,7 @@ class RoomAct:
         self.room = room
         self.mail = Mail(at, most_invitations=most_invitations)
         self.news: list[News] = []
+        self.departed: list[Member] = []
 
     def put_room(self) -> None:
         """The Room is new, or its name, token or attributes are."""
@@ -67,6 +68,7 @@ class RoomAct:
         """A member leaves, whether he wants to or not. The Room ends with its last one; who is of
         longest standing takes the place of the last administrator (MS-34)."""
         room, subscriber = self.room, member.subscriber
+        self.departed.append(member)
         self._register.depart(room, subscriber)
         entry = self.enter_log(subscriber, self._left(), origin=origin)
         if not room.members:
@@ -91,6 +93,7 @@ class RoomAct:
         text = self._left()
         for member in self.room.members.values():
             self.enter_log(member.subscriber, text)
+        self.departed += self.room.members.values()
         self._end()
 
     def tell_members(self) -> None:

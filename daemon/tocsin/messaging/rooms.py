@@ -248,11 +248,11 @@ class Rooms(RoomLists):
         def done(error: StoreError | None) -> None:
             nonlocal is_stored
             is_stored = error is None
-            # At once: who sends a message to the Room waits for no turn.
-            act.room.is_doubtful |= not is_stored
             if is_stored:
                 self._register.lapsed(act.mail.lapsed)
                 self._tell(act.room, act.news)
+            else:  # at once, for who sends a message to the Room waits for no turn
+                self._register.doubt(act.room, act.departed)
 
         try:
             await self._post.send(act.mail, notify=notify, on_done=done)
