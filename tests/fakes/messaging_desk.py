@@ -23,7 +23,6 @@ from tocsin.server.messaging.history import Histories
 from tocsin.server.messaging.lists import People
 from tocsin.wire.messaging.cursor import cursor
 from tocsin.wire.messaging.envelope import parse
-from tocsin.wire.messaging.ids import MessageIds
 from tocsin.wire.messaging.refusals import MessageError
 
 EPOCH = "e1"
@@ -88,12 +87,15 @@ class DeskWorld(MessagingWorld):
             self.store,
             self.notices,
             Post(self.core.ingest, self.notices),
-            message_ids=MessageIds(self.now),
+            message_ids=self._next_id,
             limits=self.limits,
             keeps_unknown=True,
             receipt_room_limit=32,
             clock=self.now,
         )
+
+    def _next_id(self) -> str:
+        return self.message_ids()
 
     async def ask(self, link: MemoryLink, **fields: object) -> Reply:
         """A message with these fields (`_` for `-`), its `id` being `1`."""

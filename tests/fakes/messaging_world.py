@@ -121,6 +121,7 @@ class MessagingWorld:
     room_limit: int = 200
     channels: ChannelSettings = attrs.field(factory=ChannelSettings)
     at: int = T0
+    message_ids: MessageIds = attrs.field(init=False)
     core: World = attrs.field(init=False)
     live: Live = attrs.field(init=False)
     register: Register = attrs.field(init=False)
@@ -135,6 +136,7 @@ class MessagingWorld:
             self.live, grace=10, room_limit=self.room_limit, now=lambda: self.at / 1000
         )
         self.store.on_posted = self._posted
+        self.message_ids = MessageIds(self.now)
         self.restart()
 
     def restart(self) -> None:
@@ -152,7 +154,7 @@ class MessagingWorld:
             notices=self.notices,
             limits=self.limits,
             room_limit=self.room_limit,
-            message_ids=MessageIds(self.now),
+            last_message=lambda: self.message_ids.last,
             now=self.now,
         )
 

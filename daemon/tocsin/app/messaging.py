@@ -80,7 +80,7 @@ class Messaging:
             notices=notices,
             limits=limits,
             room_limit=settings.presence_room_limit,
-            message_ids=ids,
+            last_message=lambda: ids.last,
             now=clock,
         )
         posting = Posting(

@@ -75,11 +75,11 @@ class Rooms(RoomLists):
         notices: Notices,
         limits: MessagingLimits,
         room_limit: int,
-        message_ids: Callable[[], str],
+        last_message: Callable[[], str],
         now: Callable[[], int],
     ) -> None:
-        """`room_limit`: members up to which a Room is told of its members. `message_ids` makes the
-        ids of messages, so that one says what was sent before a moment (MS-28)."""
+        """`room_limit`: members up to which a Room is told of its members. `last_message` is the
+        greatest id of a message so far: whoever joins sees what is sent after that (MS-28)."""
         gate = RoomGate(register, limits=limits, now=now)
         super().__init__(register, gate, presence)
         self._live = live
@@ -87,7 +87,7 @@ class Rooms(RoomLists):
         self._notices = notices
         self._limits = limits
         self._room_limit = room_limit
-        self._message_ids = message_ids
+        self._last_message = last_message
         self._now = now
         self._turns = Turns()
 
@@ -129,7 +129,7 @@ class Rooms(RoomLists):
             if len(room.members) >= self._limits.room_members:
                 raise conflict("the channel is full")
             act = self._act(room)
-            entry = act.join(subscriber, origin=link, joined_after=self._message_ids())
+            entry = act.join(subscriber, origin=link, joined_after=self._last_message())
             await self._store(act)
         return Reply(entry.rendered, entry)
 

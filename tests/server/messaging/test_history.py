@@ -6,6 +6,8 @@ import pytest
 from tests.fakes.messaging_desk import DeskWorld
 from tests.fakes.messaging_links import MemoryLink
 
+from tocsin.wire.messaging.ids import MessageIds
+
 DAY = 86_400_000
 LARGE = "x" * 60_000
 
@@ -90,6 +92,19 @@ async def test_a_member_sees_what_was_sent_since_he_joined(world: DeskWorld) -> 
     world.at += 1
     await world.join(bob, room_id)
     assert ids(await page(world, bob, channel_id=room_id)) == []
+
+
+async def test_a_clock_that_was_put_back_over_a_restart(world: DeskWorld) -> None:
+    """MS-27, MS-28: who had joined before it sees what is sent after it, in its order."""
+    alice, bob = await world.people("alice", "bob")
+    room_id = await world.create(alice)
+    before = await world.say_in(alice, room_id, "before")
+    await world.join(bob, room_id)
+    world.at -= 60_000
+    world.message_ids = MessageIds(world.now, after=before)
+    after = await world.say_in(alice, room_id, "after")
+    assert ids(await page(world, bob, channel_id=room_id)) == [after]
+    assert ids(await page(world, alice, channel_id=room_id)) == [before, after]
 
 
 async def test_rooms_that_are_not_his(world: DeskWorld) -> None:

@@ -72,6 +72,15 @@ def test_after_a_restart(earlier: int, later: int) -> None:
     assert MessageIds(lambda: later, after=last)() > last
 
 
+def test_the_last_one() -> None:
+    """MS-28: is known, from an earlier life too; asking for it makes none."""
+    make = MessageIds(lambda: AT)
+    assert make.last == ""
+    made = make()
+    assert make.last == make.last == made
+    assert MessageIds(lambda: AT, after=made).last == made
+
+
 def test_end_of_time() -> None:
     """Behind the greatest id there is none, and none is repeated."""
     make = MessageIds(lambda: 2**48 - 1, randomness=bytes_of(255))

@@ -55,6 +55,12 @@ class MessageIds:
         self._randomness = randomness
         self._last = -1 if after is None else _ordinal(UUID(after).int)
 
+    @property
+    def last(self) -> str:
+        """The greatest so far, "" where there is none: every later one is greater, also in later
+        lives if it was stored."""
+        return "" if self._last < 0 else str(UUID(int=_spread(self._last)))
+
     def __call__(self) -> str:
         """The next one. ValueError: there is none, in the year 10889."""
         now = self._now()
