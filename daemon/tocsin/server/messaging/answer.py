@@ -1,15 +1,20 @@
 """What a client's message is answered with, between who does it and the connection."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
 from tocsin.messaging.link import Link
 from tocsin.store.mail import Posted
 from tocsin.wire.messaging.clientmessages import ClientMessage
-from tocsin.wire.messaging.refusals import MessageError
+from tocsin.wire.messaging.refusals import ErrorCode, MessageError
 from tocsin.wire.messaging.rendered import Rendered
+
+RETRY: Final = 5
+STORE_FAILED: Final = MessageError(
+    ErrorCode.UNAVAILABLE, "the store does not answer; try again later", RETRY
+)
 
 
 @attrs.frozen

@@ -9,10 +9,9 @@ import trio
 
 from tocsin.ops.service import Progress
 from tocsin.server.messaging.connection import Conversant, Job
-from tocsin.server.messaging.feed import TRY_AGAIN_LATER
 from tocsin.server.messaging.world import World
 from tocsin.server.sockjs.application import Connection
-from tocsin.wire.sockjs.frames import SERVICE_RESTART
+from tocsin.wire.sockjs.frames import SERVICE_RESTART, TRY_AGAIN_LATER
 
 CRASHED: Final = (1011, "Internal error")
 

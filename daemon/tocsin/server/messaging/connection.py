@@ -16,9 +16,10 @@ import trio
 from tocsin.model.conversation import Subscriber
 from tocsin.model.errors import StoreError
 from tocsin.server.messaging.admitted import Admitted
-from tocsin.server.messaging.feed import TRY_AGAIN_LATER, Feed
+from tocsin.server.messaging.feed import Feed
 from tocsin.server.messaging.inhand import InHand, acknowledge
 from tocsin.server.messaging.outlet import Outlet
+from tocsin.server.messaging.tokens import UNAUTHORIZED
 from tocsin.server.messaging.world import World
 from tocsin.server.sockjs.application import Connection
 from tocsin.store.mail import LogState, Posted
@@ -27,9 +28,9 @@ from tocsin.wire.messaging.clientmessages import ClientMessage, Resume
 from tocsin.wire.messaging.cursor import cursor
 from tocsin.wire.messaging.envelope import Ignored, Refused, parse
 from tocsin.wire.messaging.refusals import ErrorCode, MessageError
+from tocsin.wire.sockjs.frames import TRY_AGAIN_LATER
 
 RATE_LIMIT: Final = (1008, "Rate limit")
-UNAUTHORIZED: Final = (3000, "Unauthorized")
 REPLACED: Final = (4000, "Replaced")
 CRASHED: Final = "Internal error"
 RECEIPT: Final = "delivery"

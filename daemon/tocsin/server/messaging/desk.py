@@ -1,7 +1,7 @@
 """Who does what clients ask, and says what they are answered (messaging.md, 5 and 6)."""
 
 from collections.abc import Iterable
-from typing import Final, assert_never
+from typing import assert_never
 
 import attrs
 
@@ -15,22 +15,17 @@ from tocsin.messaging.register import Register
 from tocsin.messaging.rooms import Rooms
 from tocsin.model.conversation import Subscriber
 from tocsin.model.errors import RequestError, StoreError
-from tocsin.server.messaging.answer import Answer, Own
+from tocsin.server.messaging.answer import STORE_FAILED, Answer, Own
 from tocsin.server.messaging.history import TO_ONESELF, Histories, Wanted
 from tocsin.server.messaging.lists import People
 from tocsin.store.mail import Posted
 from tocsin.wire.messaging import answers
 from tocsin.wire.messaging import clientmessages as asked
 from tocsin.wire.messaging.clientmessages import ClientMessage, Correspondent, InRoom
-from tocsin.wire.messaging.refusals import ErrorCode, MessageError, in_our_words
+from tocsin.wire.messaging.refusals import MessageError, in_our_words
 from tocsin.wire.messaging.rendered import Rendered
 from tocsin.wire.messaging.views import Progress
 from tocsin.wire.messaging.words import MessageStatus
-
-STORE_RETRY: Final = 5
-STORE_FAILED: Final = MessageError(
-    ErrorCode.UNAVAILABLE, "the store does not answer; try again later", STORE_RETRY
-)
 
 Replies = Iterable[bytes | Own]
 Administration = asked.UpdateRoom | asked.DeleteRoom | asked.Invite | asked.UpdateMember

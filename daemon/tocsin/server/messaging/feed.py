@@ -21,9 +21,9 @@ from tocsin.server.messaging.outlet import Outlet
 from tocsin.server.messaging.world import World
 from tocsin.store.mail import LogPage, LogState, Posted
 from tocsin.wire.messaging.cursor import cursor
+from tocsin.wire.sockjs.frames import TRY_AGAIN_LATER
 
 PAGE: Final = 100
-TRY_AGAIN_LATER: Final = (1013, "Try again later")
 
 
 class _State(enum.Enum):

@@ -7,7 +7,7 @@ import structlog
 
 from tocsin.messaging.link import Link
 from tocsin.model.errors import StoreError
-from tocsin.server.messaging.answer import Own
+from tocsin.server.messaging.answer import RETRY, STORE_FAILED, Own
 from tocsin.server.messaging.feed import Feed
 from tocsin.server.messaging.outlet import Outlet
 from tocsin.server.messaging.resuming import Replay
@@ -18,9 +18,7 @@ from tocsin.wire.messaging.envelope import Refused
 from tocsin.wire.messaging.refusals import ErrorCode, MessageError
 
 OK: Final = "ok"
-RETRY: Final = 5
 FAILED: Final = MessageError(ErrorCode.UNAVAILABLE, "it went wrong here; try again later", RETRY)
-STORE_FAILED: Final = MessageError(ErrorCode.UNAVAILABLE, "the store does not answer", RETRY)
 
 log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ import attrs
 import trio
 
 from tocsin.model.errors import StoreError
-from tocsin.server.messaging.feed import PAGE, TRY_AGAIN_LATER, Feed
+from tocsin.server.messaging.feed import PAGE, Feed
 from tocsin.server.messaging.outlet import Outlet
 from tocsin.server.messaging.world import World
 from tocsin.store.mail import LogPage, Posted
@@ -14,6 +14,7 @@ from tocsin.store.messages import Messages
 from tocsin.wire.messaging import answers
 from tocsin.wire.messaging.clientmessages import Resume
 from tocsin.wire.messaging.cursor import OLDEST, cursor, seq_of
+from tocsin.wire.sockjs.frames import TRY_AGAIN_LATER
 
 COMPLETE: Final = {True: "true", False: "false"}
 
