@@ -44,8 +44,9 @@ from tocsin.wire.endpoint import normal_host, parse_url
 
 BASE_URL = re.compile(r"https?://(?P<host>\[[^\]]+\]|[^:/]+)(?::(?P<port>[0-9]{1,5}))?/?")
 
+MESSAGING_REST = "/v1/messaging"
 FIXED_PATHS = (
-    *("/v1/notifications", "/v1/messaging", "/pnm2", "/push/report"),
+    *("/v1/notifications", MESSAGING_REST, "/pnm2", "/push/report"),
     *("/openapi.json", "/asyncapi.json"),
 )
 
@@ -240,6 +241,22 @@ def _check_messaging_prefix(config: Config) -> list[str]:
     return [f"messaging.prefix: {shared[0]} is something else; take a name of its own"]
 
 
+def _check_messaging_rest(config: Config) -> list[str]:
+    """What is below the path of messaging's REST face is taken for that."""
+    if not config.messaging.enabled:
+        return []
+    problems = []
+    if _is_below(config.netapi.prefix, MESSAGING_REST):
+        problems.append(f"netapi.prefix: {MESSAGING_REST} is messaging's; take a name of its own")
+    if not config.netapi.prefix or config.public_base_url is not None:
+        problems += [
+            f"services.{name}.path: {MESSAGING_REST} is messaging's; take a name of its own"
+            for name, service in config.services.items()
+            if _is_below(service.path, MESSAGING_REST)
+        ]
+    return problems
+
+
 def _paths(config: Config) -> list[str]:
     """What the rest of the public listener serves begins with one of these."""
     paths = [*FIXED_PATHS]
@@ -276,6 +293,7 @@ CHECKS: Checks = {
         _check_reporters,
         _check_messaging,
         _check_messaging_prefix,
+        _check_messaging_rest,
     ),
 }
 """Rules across options, by the Settings class of the table they are in."""

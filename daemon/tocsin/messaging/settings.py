@@ -3,9 +3,10 @@
 import attrs
 
 from tocsin.model.option import option
-from tocsin.wire.messaging.limits import MessageLimits
+from tocsin.wire.messaging.limits import MESSAGE_BYTES, MessageLimits
 
 DAY = 86_400
+REST_OF_MESSAGE = 4096
 
 
 @attrs.frozen
@@ -49,6 +50,15 @@ class MessagingLimits(MessageLimits):
 
 def check_limits(limits: MessagingLimits) -> list[str]:
     """What is wrong with these as a whole, one line each."""
+    problems = []
     if limits.history_age < limits.log_age:
-        return ["messaging.limits.history_age: must not be less than messaging.limits.log_age"]
-    return []
+        problems.append(
+            "messaging.limits.history_age: must not be less than messaging.limits.log_age"
+        )
+    most = MESSAGE_BYTES - REST_OF_MESSAGE
+    if limits.content_bytes + limits.attributes_bytes > most:
+        problems.append(
+            f"messaging.limits.content_bytes: must be, with attributes_bytes, at most {most:_}: "
+            "a message is 1 MiB"
+        )
+    return problems

@@ -1,29 +1,51 @@
 """Options of the messaging face: `[messaging]` (messaging.md, section 14)."""
 
 import string
+from itertools import pairwise
 from typing import Final
 
 import attrs
 
 from tocsin.messaging.settings import MessagingLimits, check_limits
-from tocsin.model.option import option, section
+from tocsin.model.option import not_empty, option, section
 from tocsin.server.settings import check_origins, check_prefix
 from tocsin.server.sockjs import settings as sockjs
 from tocsin.server.sockjs.settings import SockJsSettings
+from tocsin.wire.messaging.limits import SHORT_CHARACTERS
 
 KEEP, REFUSE = "keep", "refuse"
 NOBODY, ALL = "none", "all"
 FIELDS: Final = frozenset({"subscriber", "domain"})
+UNPRINTABLE: Final = "must be printable characters"
 
 
 def _check_template(template: str) -> str | None:
     try:
-        named = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+        parts = [part for part in string.Formatter().parse(template) if part[1] is not None]
     except ValueError:
         return "has a brace that stands alone"
+    if any(spec or conversion for _, _, spec, conversion in parts):
+        return "must contain its fields plain, as in {subscriber}"
+    named = {name for _, name, _, _ in parts}
     if named - FIELDS or "subscriber" not in named:
         return "must contain {subscriber} and may contain {domain}"
-    return None
+    if any(a[1] != b[1] and not b[0] for a, b in pairwise(parts)):
+        return "must have something between its fields, or two subscribers could be one user"
+    return None if template.isprintable() else UNPRINTABLE
+
+
+def _check_claim(name: str) -> str | None:
+    return not_empty(name) or _check_printable(name)
+
+
+def _check_printable(name: str) -> str | None:
+    return None if name.isprintable() else UNPRINTABLE
+
+
+def _check_domain(name: str) -> str | None:
+    if len(name) > SHORT_CHARACTERS:
+        return f"must be at most {SHORT_CHARACTERS} characters"
+    return _check_printable(name)
 
 
 @attrs.frozen
@@ -38,11 +60,17 @@ class MessagingSettings:
         default=False,
         help="Ask the issuer about JWTs of connections, too; needs auth.introspection.url.",
     )
-    subscriber_claim: str = option("sub", "The claim of a token that names the subscriber.")
-    domain_claim: str = option(
-        "domain", 'The claim that names the domain; "" if there is one domain only.'
+    subscriber_claim: str = option(
+        "sub", "The claim of a token that names the subscriber.", check=_check_claim
     )
-    default_domain: str = option("local", "The domain of tokens that name none.")
+    domain_claim: str = option(
+        "domain",
+        'The claim that names the domain; "" if there is one domain only.',
+        check=_check_printable,
+    )
+    default_domain: str = option(
+        "local", "The domain of tokens that name none.", check=_check_domain
+    )
     user_template: str = option(
         "{subscriber}@{domain}",
         "The user of channels and pushes that a subscriber is.",
@@ -96,5 +124,9 @@ def check(settings: MessagingSettings) -> list[str]:
     if settings.domain_claim and "{domain}" not in settings.user_template:
         problems.append(
             "messaging.user_template: must contain {domain}, or messaging.domain_claim be empty"
+        )
+    if not settings.domain_claim and not settings.default_domain:
+        problems.append(
+            "messaging.default_domain: must not be empty, or messaging.domain_claim name a claim"
         )
     return problems
