@@ -252,7 +252,7 @@ def _check_messaging_rest(config: Config) -> list[str]:
         problems += [
             f"services.{name}.path: {MESSAGING_REST} is messaging's; take a name of its own"
             for name, service in config.services.items()
-            if _is_below(service.path, MESSAGING_REST)
+            if service.path is not None and _is_below(service.path, MESSAGING_REST)
         ]
     return problems
 
