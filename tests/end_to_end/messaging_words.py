@@ -148,7 +148,7 @@ IGNORED: Final[tuple[tuple[str, str], ...]] = (
     ("repeated-name", '{"type":"list-channels","a":[{"b":1,"b":1}]}'),
     ("not-a-number", '{"type":"list-channels","a":NaN}'),
     ("not-a-number", '{"type":"list-channels","a":-Infinity}'),
-    ("not-a-number", '{"type":"list-channels","a":1e999}'),
+    ("not-a-number", '{"type":"list-channels","a":Infinity}'),
     ("too-deep", '{"type":"list-channels","a":%s}' % ("[" * 32 + "]" * 32)),
     ("too-deep", '{"type":"list-channels","a":%s}' % ("[" * 100_000 + "]" * 100_000)),
     ("not-an-object", "[]"),

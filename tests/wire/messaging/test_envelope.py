@@ -205,6 +205,23 @@ def test_lone_surrogates(text: str, id_: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("rest", "id_"),
+    [
+        ('"id":"7","limit":1e309', "7"),
+        ('"id":"7","unknown":[-1e999]', "7"),
+        ('"id":"7","unknown":' + "9" * 400, "7"),
+        ('"unknown":1e309', None),
+        ('"id":1e309', None),
+    ],
+)
+def test_numbers_out_of_range(rest: str, id_: str | None) -> None:
+    """A number beyond a double is `bad-request`, wherever it stands, and not silence (MS-16)."""
+    outcome = parse('{"type":"history","subscriber-id":"b",' + rest + "}")
+    assert isinstance(outcome, Refused)
+    assert (outcome.id, outcome.error.code, outcome.type) == (id_, BAD, "history")
+
+
+@pytest.mark.parametrize(
     ("text", "status"),
     [
         (r'{"type":"announce","status":"\ud83d\ude00"}', "\U0001f600"),

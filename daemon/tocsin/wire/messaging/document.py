@@ -1,8 +1,9 @@
 """The text of a client message as a JSON object, or why it is ignored (messaging.md, MS-16).
 
 `wire/strictjson` reads it. What that refuses is looked at again, to tell what deserves an answer
-from what does not: a lone surrogate is a mistake inside a message (MS-22). orjson refuses those,
-so they are taken out; a text that can be read afterwards had nothing else wrong with it.
+from what does not: a lone surrogate is a mistake inside a message (MS-22), and so is a number
+beyond a double, which is JSON all the same. orjson refuses both, so they are taken out; a text that
+can be read afterwards had nothing else wrong with it.
 """
 
 import enum
@@ -33,6 +34,13 @@ class Reason(enum.StrEnum):
     UNKNOWN_TYPE = "unknown-type"
 
 
+class Flaw(enum.StrEnum):
+    """What is wrong inside a message that can be read nevertheless, in words for its sender."""
+
+    SURROGATE = "a lone surrogate"
+    NUMBER = "a number out of range"
+
+
 class _RepeatedNameError(ValueError):
     """A name stands in an object twice."""
 
@@ -43,10 +51,11 @@ class _NotANumberError(ValueError):
 
 @attrs.frozen
 class Document:
-    """The members of an object. `is_mended`: it had lone surrogates, which are now U+FFFD."""
+    """The members of an object, without its flaw: lone surrogates are now U+FFFD; with a number out
+    of range all numbers are 0."""
 
     members: dict[str, Any]
-    is_mended: bool = False
+    flaw: Flaw | None = None
 
 
 def read(text: str | bytes) -> Document | Reason:
@@ -55,7 +64,11 @@ def read(text: str | bytes) -> Document | Reason:
         value = strictjson.loads(text.encode() if isinstance(text, str) else text)
     except ValueError:
         return _read_again(text)
-    return Document(value) if isinstance(value, dict) else Reason.NOT_AN_OBJECT
+    return _document(value)
+
+
+def _document(value: object, flaw: Flaw | None = None) -> Document | Reason:
+    return Document(value, flaw) if isinstance(value, dict) else Reason.NOT_AN_OBJECT
 
 
 def _read_again(text: str | bytes) -> Document | Reason:
@@ -66,17 +79,21 @@ def _read_again(text: str | bytes) -> Document | Reason:
     # Without escaped backslashes every backslash begins an escape.
     mended = _LONE.sub(REPLACEMENT, text.replace("\\\\", "\\u005c"))
     try:
-        value = strictjson.loads(mended.encode())
+        return _document(strictjson.loads(mended.encode()), Flaw.SURROGATE)
     except ValueError:
-        return _reason(mended)
-    return Document(value, is_mended=True) if isinstance(value, dict) else Reason.NOT_AN_OBJECT
+        return _read_without_numbers(mended)
 
 
-def _reason(text: str) -> Reason:
-    """What is wrong with a text that is not strict JSON. Numbers beyond a double count as what
-    other readers make of them, Infinity."""
+def _read_without_numbers(text: str) -> Document | Reason:
+    """A text that is not strict JSON: if its numbers are all that is wrong, there is an object."""
     try:
-        json.loads(text, object_pairs_hook=_unique, parse_constant=_never, parse_int=float)
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_never,
+            parse_int=_zero,
+            parse_float=_zero,
+        )
     except RecursionError:
         return Reason.TOO_DEEP
     except _RepeatedNameError:
@@ -86,16 +103,21 @@ def _reason(text: str) -> Reason:
     except ValueError:
         return Reason.NOT_JSON
     try:
-        orjson.loads(text)
-    except ValueError:
-        return Reason.NOT_A_NUMBER
-    return Reason.TOO_DEEP
+        return _document(strictjson.loads(orjson.dumps(value)), Flaw.NUMBER)
+    except (ValueError, TypeError):
+        return Reason.TOO_DEEP
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> None:
-    if len({name for name, _ in pairs}) != len(pairs):
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise _RepeatedNameError
+    return members
 
 
 def _never(_word: str) -> NoReturn:
     raise _NotANumberError
+
+
+def _zero(_digits: str) -> int:
+    return 0

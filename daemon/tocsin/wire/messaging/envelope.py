@@ -77,10 +77,10 @@ def parse(text: str | bytes, limits: MessageLimits = STANDARD) -> ClientMessage 
     id_ = None
     try:
         id_ = given.optional(given.short, "id")
-        if document.is_mended:
+        if document.flaw is not None:
             # It may have been the id that was mended.
             id_ = None if id_ is None or REPLACEMENT in id_ else id_
-            raise bad("a lone surrogate")
+            raise bad(document.flaw.value)
         return reader(id_, given)
     except FieldError as error:
         return Refused(id_, error.error, type_)
