@@ -189,9 +189,7 @@ SILENCE: Final = object()
 def acknowledgement(text: str) -> object:
     """SILENCE (MS-16), or the `id` of the one `ack` there is for it, which may be None (MS-18)."""
     try:
-        document = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite
-        )
+        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return SILENCE
     if not isinstance(document, dict) or _depth(document) > 32:
@@ -212,13 +210,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> Json:
 
 def _refuse(word: str) -> object:
     raise ValueError(word)
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if value in {float("inf"), float("-inf")}:
-        raise ValueError(text)
-    return value
 
 
 def _depth(value: object) -> int:
