@@ -15,15 +15,8 @@ from tocsin.model.errors import StartupError
 from tocsin.server.limits import ConnectionGate, Lease
 from tocsin.server.peers import Networks
 from tocsin.server.settings import HttpLimits
-from tocsin.server.tls import (
-    PLAIN_HTTP,
-    TlsFront,
-    TlsSettings,
-    TlsSocket,
-    check,
-    expires_at,
-    tls_context,
-)
+from tocsin.server.tls import TlsFront, TlsSettings, check, expires_at, tls_context
+from tocsin.server.tlssocket import PLAIN_HTTP, TlsSocket
 
 AUTHORITY = trustme.CA()
 LEAF = AUTHORITY.issue_cert("localhost")

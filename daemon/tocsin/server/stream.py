@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from tocsin.server.tls import TlsSocket
+from tocsin.server.tlssocket import TlsSocket
 
 RECEIVE_BYTES: Final = 65_536
 LINGER_SECONDS: Final = 2.0
