@@ -103,13 +103,14 @@ class Posting:
         perhaps (MS-25)."""
         try:
             return await sending
-        except Refused:
-            if text.dedupe_id is None:
-                raise
-            first = await self._store.find_repeat(link.subscriber.key, text.dedupe_id)
-            if first is None:
-                raise
-            return Sent(first, None)
+        except Refused as error:
+            refused = error
+        dedupe_id = text.dedupe_id
+        if dedupe_id is not None:
+            first = await self._store.find_repeat(link.subscriber.key, dedupe_id)
+            if first is not None:
+                return Sent(first, None)
+        raise refused
 
     async def _send_direct(self, link: Link, message: SendDirect) -> Sent:
         sender = link.subscriber
