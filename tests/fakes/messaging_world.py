@@ -13,6 +13,7 @@ from tests.fakes.messaging_links import MemoryLink
 from tests.fakes.world import MEMORY, World
 
 from tocsin.delivery.settings import ChannelSettings
+from tocsin.messaging.crier import Crier
 from tocsin.messaging.live import Live
 from tocsin.messaging.notices import Notices
 from tocsin.messaging.post import Post
@@ -127,6 +128,7 @@ class MessagingWorld:
     register: Register = attrs.field(init=False)
     presence: Presence = attrs.field(init=False)
     notices: Notices = attrs.field(init=False)
+    crier: Crier = attrs.field(init=False)
     rooms: Rooms = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -146,14 +148,14 @@ class MessagingWorld:
         self.notices = Notices(
             self.core.directory, self.core.ingest, is_silenced=self.presence.is_silenced
         )
+        self.crier = Crier(self.live, self.presence)
         self.rooms = Rooms(
             self.register,
-            self.live,
+            self.crier,
             Post(self.core.ingest, self.notices),
             self.presence,
             notices=self.notices,
             limits=self.limits,
-            room_limit=self.room_limit,
             last_message=lambda: self.message_ids.last,
             now=self.now,
         )

@@ -337,14 +337,14 @@ async def test_who_returns_begins_anew(world: MessagingWorld) -> None:
     assert (stored.joined_after, stored.joined_at) == (again.joined_after, again.joined_at)
 
 
-async def test_a_large_room_is_told_of_nobody(world: MessagingWorld) -> None:
-    """MS-41: beyond the limit members list instead; what concerns themselves they are told."""
+async def test_a_large_room_is_told_of_its_members() -> None:
+    """MS-36, MS-41: the limit is for presence; who comes and goes every member is told of."""
     world = MessagingWorld(room_limit=2)
     ann, bob, cat = await world.people("ann", "bob", "cat")
     room_id = await world.room_of(ann, bob)
     await world.join(cat, room_id)
-    assert ann.notices == bob.notices == []
+    assert [one["change"] for one in ann.notices] == ["joined"]
     await world.update(ann, room_id, name="Night shift")
     assert [one["change"] for one in texts(bob)] == ["updated"]
     await world.leave(cat, room_id)
-    assert [one["change"] for one in ann.notices] == ["left"]
+    assert [one["change"] for one in bob.notices] == ["joined", "left"]

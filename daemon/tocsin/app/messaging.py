@@ -8,6 +8,7 @@ import trio
 from tocsin.app.parts import Parts
 from tocsin.config import Config
 from tocsin.messaging.composing import Composing
+from tocsin.messaging.crier import Crier
 from tocsin.messaging.handover import Handover
 from tocsin.messaging.housekeeping import Housekeeping
 from tocsin.messaging.live import Live
@@ -72,14 +73,14 @@ class Messaging:
             prefix=config.netapi.prefix,
         )
         post = Post(parts.ingest, notices)
+        self._crier = Crier(self._live, self._presence)
         self._rooms = Rooms(
             self._register,
-            self._live,
+            self._crier,
             post,
             self._presence,
             notices=notices,
             limits=limits,
-            room_limit=settings.presence_room_limit,
             last_message=lambda: ids.last,
             now=clock,
         )
@@ -164,6 +165,7 @@ class Messaging:
         """What is to be run, by name."""
         return {
             "messaging": self._application.run,
+            "messaging_crier": self._crier.run,
             "messaging_handover": self._handover.run,
             "messaging_housekeeping": self._housekeeping.run,
             "messaging_tokens": self._watch.run,

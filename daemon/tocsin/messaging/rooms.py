@@ -5,9 +5,7 @@ has its turn when that is done, so none is built on one that has failed. What th
 makes the Room doubtful: it is read anew before anything else is decided on it (`register`).
 
 Whom an act concerns has it in his Log; the acting connection has it as its reply, or, where
-there is none, after the `ack` (MS-47). The others of the Room are told by a `subscriber` message,
-which is in no Log: in Rooms of up to as many members as are told of presence. In larger ones
-nobody is, and clients list instead (MS-41).
+there is none, after the `ack` (MS-47). The others of the Room are told by the `crier`.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,14 +13,14 @@ from functools import partial
 
 import attrs
 
+from tocsin.messaging.crier import Crier
 from tocsin.messaging.link import Link
-from tocsin.messaging.live import Live
 from tocsin.messaging.notices import Notices
 from tocsin.messaging.post import Post
 from tocsin.messaging.presence import Presence
 from tocsin.messaging.refused import conflict, not_found
 from tocsin.messaging.register import Register
-from tocsin.messaging.roomchanges import News, RoomAct, membership
+from tocsin.messaging.roomchanges import RoomAct, membership
 from tocsin.messaging.roomgate import RoomGate, is_last_administrator, is_open
 from tocsin.messaging.roomlists import RoomLists
 from tocsin.messaging.settings import MessagingLimits
@@ -68,25 +66,23 @@ class Rooms(RoomLists):
     def __init__(
         self,
         register: Register,
-        live: Live,
+        crier: Crier,
         post: Post,
         presence: Presence,
         *,
         notices: Notices,
         limits: MessagingLimits,
-        room_limit: int,
         last_message: Callable[[], str],
         now: Callable[[], int],
     ) -> None:
-        """`room_limit`: members up to which a Room is told of its members. `last_message` is the
-        greatest id of a message so far: whoever joins sees what is sent after that (MS-28)."""
+        """`last_message` is the greatest id of a message so far: whoever joins sees what is sent
+        after that (MS-28)."""
         gate = RoomGate(register, limits=limits, now=now)
         super().__init__(register, gate, presence)
-        self._live = live
+        self._crier = crier
         self._post = post
         self._notices = notices
         self._limits = limits
-        self._room_limit = room_limit
         self._last_message = last_message
         self._now = now
         self._turns = Turns()
@@ -250,7 +246,7 @@ class Rooms(RoomLists):
             is_stored = error is None
             if is_stored:
                 self._register.lapsed(act.mail.lapsed)
-                self._tell(act.room, act.news)
+                self._crier.tell(act.room, act.news)
             else:  # at once, for who sends a message to the Room waits for no turn
                 self._register.doubt(act.room, act.departed)
 
@@ -259,17 +255,6 @@ class Rooms(RoomLists):
         finally:
             if not is_stored:
                 act.room.is_doubtful = True
-
-    def _tell(self, room: Room, news: Sequence[News]) -> None:
-        """The others of a Room, as it is now, of what has happened to some of them."""
-        if len(room.members) > self._room_limit:
-            return
-        for one in news:
-            view = self._presence.view(one.subscriber, administrator=one.administrator)
-            text = answers.subscriber(one.change, view, room.id).text()
-            for key in room.members.keys() - {one.subscriber.key}:
-                for link in self._live.of(key):
-                    link.notify(text)
 
 
 def _invitation(room: Room, sender: Subscriber, *, administrator: bool) -> Rendered:
