@@ -1,5 +1,6 @@
 """tocsin.server.messaging.connection and inhand: what is answered, and in which order."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -285,6 +286,25 @@ async def test_a_bug_costs_one_message() -> None:
         with structlog.testing.capture_logs() as logs:
             [ack] = await ann.ask(type="list-channels", id="1")
         assert ack["error"]["code"] == "unavailable"
+        assert [entry["event"] for entry in logs] == ["messaging.crashed"]
+        talk.desk.before = lambda _link, _message: None
+        assert kinds(await ann.ask(type="list-channels")) == ["channels", "ack"]
+
+
+async def test_a_list_that_is_broken_off() -> None:
+    """MS-17, MS-20: the part that was to go with the `ack` does not go with one that says no."""
+    async with talking() as talk:
+        ann = await talk.join("ann")
+
+        def parts() -> Iterator[bytes]:
+            yield b'{"type":"channels","channels":[],"more":true}'
+            yield b'{"type":"channels","channels":[],"more":true}'
+            raise ZeroDivisionError
+
+        talk.desk.before = lambda _link, _message: Answer(parts())
+        with structlog.testing.capture_logs() as logs:
+            told = await ann.ask(type="list-channels", id="1")
+        assert kinds(told) == ["channels", "unavailable"]
         assert [entry["event"] for entry in logs] == ["messaging.crashed"]
         talk.desk.before = lambda _link, _message: None
         assert kinds(await ann.ask(type="list-channels")) == ["channels", "ack"]

@@ -67,7 +67,8 @@ class InHand:
         may have been done."""
         error = asked.error if isinstance(asked, Refused) else await self._done(asked)
         await self.outlet.room()
-        acknowledge(self.world, self.outlet, asked, error, self._last)
+        last = self._last if error is None else None  # a list that was broken off (MS-20)
+        acknowledge(self.world, self.outlet, asked, error, last)
 
     async def _done(self, asked: ClientMessage) -> MessageError | None:
         """Why it was not done. A bug in doing it costs one message, and not the connection."""
