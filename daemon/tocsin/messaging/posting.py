@@ -104,13 +104,13 @@ class Posting:
         try:
             return await sending
         except Refused as error:
+            if text.dedupe_id is None:
+                raise
             refused = error
-        dedupe_id = text.dedupe_id
-        if dedupe_id is not None:
-            first = await self._store.find_repeat(link.subscriber.key, dedupe_id)
-            if first is not None:
-                return Sent(first, None)
-        raise refused
+        first = await self._store.find_repeat(link.subscriber.key, text.dedupe_id)
+        if first is None:
+            raise refused
+        return Sent(first, None)
 
     async def _send_direct(self, link: Link, message: SendDirect) -> Sent:
         sender = link.subscriber
