@@ -223,12 +223,16 @@ async def test_strangers(town: Town) -> None:
 
 async def test_strangers_refused(tmp_path: Path) -> None:
     """MS-26: with `unknown_recipients = "refuse"` somebody never seen is `not-found` to writers,
-    until he has been there, is in a Room, or has a subscription to chat."""
+    until he has been there, is in a Room, or has a subscription to chat. An invitation is none."""
     settings = {**SETTINGS, "messaging.unknown_recipients": "refuse"}
     async with Daemon(tmp_path, settings) as daemon:
         town = Town(daemon)
         name = uuid4().hex
         async with town.talking("ann") as (ann,):
+            assert (await ann.ask(direct(name))).error == "not-found"
+            room = await new_room(ann)
+            invite = said("invite", channel_id=room, subscriber_ids=[name])
+            assert (await ann.ask(invite)).is_ok
             assert (await ann.ask(direct(name))).error == "not-found"
             async with town.talking(name):
                 pass

@@ -260,8 +260,8 @@ async def test_whoever_is_no_subscriber(world: RestWorld) -> None:
         ("GET", "/", 404, "not-found"),
         ("GET", "/logs", 404, "not-found"),
         ("GET", "/channels/a%2", 404, "not-found"),
-        ("POST", "/log", 405, "bad-request"),
-        ("GET", "/revoke", 405, "bad-request"),
+        ("POST", "/log", 405, "not-found"),
+        ("GET", "/revoke", 405, "not-found"),
     ],
 )
 async def test_no_such_resource(

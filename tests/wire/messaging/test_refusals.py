@@ -79,7 +79,7 @@ def test_rest_error() -> None:
         (errors.unauthorized("token_expired"), "unauthorized"),
         (errors.scope_missing("messaging"), "forbidden"),
         (errors.service_error(404, "unknown_path"), "not-found"),
-        (errors.method_not_allowed(["GET"]), "bad-request"),
+        (errors.method_not_allowed(["GET"]), "not-found"),
         (errors.service_error(413, "too_large"), "too-large"),
         (errors.service_error(415, "media_type"), "bad-request"),
         (errors.rate_limited(retry_after=3), "rate-limited"),

@@ -49,6 +49,7 @@ def refused(read: Callable[[], object]) -> tuple[int, str]:
     [
         ({}, LogQuery("", 100), False),
         ({"after": "", "limit": "0"}, LogQuery("", 1), False),
+        ({"after": "", "limit": "-5"}, LogQuery("", 1), False),
         ({"after": "k3:1", "limit": "7"}, LogQuery("k3:1", 7), True),
         ({"after": "no cursor", "limit": "9" * 50, "x": "y"}, LogQuery("no cursor", 100), True),
     ],
@@ -80,7 +81,8 @@ def test_history_query(params: dict[str, str], query: HistoryQuery) -> None:
     [
         lambda: rest.log_query({"limit": "x"}),
         lambda: rest.log_query({"limit": ""}),
-        lambda: rest.log_query({"limit": "-1"}),
+        lambda: rest.log_query({"limit": "-"}),
+        lambda: rest.log_query({"limit": "--1"}),
         lambda: rest.history_query({}),
         lambda: rest.history_query({"subscriber-id": "b", "channel-id": "r"}),
         lambda: rest.history_query({"channel-id": "r", "before": "a", "after": "b"}),
@@ -119,6 +121,9 @@ def test_domains() -> None:
     assert rest.domain_of({"domain": "acme"}, "acme") == "acme"
     assert rest.domain_of({"domain": "other"}, None) == "other"
     assert refused(lambda: rest.domain_of({"domain": "other"}, "acme")) == (403, "forbidden")
+    with pytest.raises(RestError) as caught:
+        rest.domain_of({}, None)
+    assert caught.value.error.text == "?domain=...: this token names no domain, so the query must"
 
 
 @pytest.mark.parametrize(

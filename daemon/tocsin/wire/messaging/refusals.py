@@ -12,6 +12,7 @@ from tocsin.model.errors import RequestError
 
 CHALLENGE: Final = "WWW-Authenticate"
 NO_KEYS_RETRY: Final = 5
+NO_SUCH_METHOD: Final = 405
 
 
 class ErrorCode(enum.StrEnum):
@@ -162,7 +163,10 @@ def in_our_words(error: RequestError) -> RestError:
 
 
 def _code_of(status: int) -> ErrorCode:
-    """A status that has no code of its own is the caller's mistake, or ours."""
+    """A status that has no code of its own is the caller's mistake, or ours. What a path has no
+    such method for is not found: nothing is wrong with the words of the request."""
+    if status == NO_SUCH_METHOD:
+        return ErrorCode.NOT_FOUND
     known = _OF_STATUS.get(status)
     if known is not None:
         return known

@@ -135,6 +135,8 @@ def members_after(params: Params) -> str | None:
 def domain_of(params: Params, own: str | None) -> str:
     """Where an admin acts: in the domain of the token, else in the one that is named (MS-66)."""
     with _refusing():
+        if own is None and "domain" not in params:
+            raise bad("?domain=...: this token names no domain, so the query must")
         if own is None:
             return _fields(params, STANDARD).short("domain")
     if params.get("domain", own) != own:
@@ -219,8 +221,11 @@ def _refusing() -> Iterator[None]:
 
 
 def _fields(params: Params, limits: MessageLimits) -> Fields:
-    """The parameters of a query, `limit` as a number if it is one."""
-    limit = integer(params.get("limit"))
+    """The parameters of a query, `limit` as a number if it is one: one below zero is clamped like
+    any other."""
+    limit = integer(params.get("limit", "").removeprefix("-"))
+    if limit is not None and params["limit"].startswith("-"):
+        limit = -limit
     return Fields(params if limit is None else {**params, "limit": limit}, limits)
 
 
