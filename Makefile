@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test torture venv lint bench lock clean
+.PHONY: run demo test torture venv lint bench lock clean
 
 run: venv
 	@mkdir -p state && chmod 700 state
 	@test -s state/shared-secret || (umask 077; $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))' > state/shared-secret)
 	@$(BIN)/python -m tests.fakes.provider --prepare state/provider
 	@$(BIN)/tocsin serve --config config/development.toml --welcome
+
+# The main job in half a minute, on a daemon of its own that leaves nothing behind.
+demo: venv
+	@$(BIN)/tocsin demo
 
 test: venv
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from tocsin.cli.channels import channels
 from tocsin.cli.configuration import check, defaults, explain
 from tocsin.cli.deadletters import deadletters
 from tocsin.cli.deliveries import deliveries
+from tocsin.cli.demo import demo
 from tocsin.cli.descriptions import asyncapi, openapi
 from tocsin.cli.lanes import lanes
 from tocsin.cli.listen import listen
@@ -31,6 +32,6 @@ def tocsin() -> None:
 for command in (
     *(serve, check, defaults, explain, token, channels, publish, push, listen),
     *(deliveries, deadletters, lanes, apps, version, manual, sbom),
-    *(openapi, asyncapi),
+    *(openapi, asyncapi, demo),
 ):
     tocsin.add_command(command)
