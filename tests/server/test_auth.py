@@ -96,6 +96,14 @@ async def test_header_and_query_together(authenticator: Authenticator) -> None:
     assert (error.status, error.message_id, error.variables) == (400, "SVC0002", ("access_token",))
 
 
+async def test_two_headers(authenticator: Authenticator) -> None:
+    """CH-10: two `Authorization` headers come joined, and are as many tokens too many."""
+    token = signed("HS256")
+    for twice in (f"Bearer {token}, Bearer {token}", f"Basic YTpi, Bearer {token}"):
+        error = await refused(authenticator, authorization=twice)
+        assert (error.status, error.variables) == (400, ("authorization",))
+
+
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "Basic YTpi", "token"])
 async def test_no_token(authenticator: Authenticator, authorization: str | None) -> None:
     """CH-13: without a bearer token 401 token_missing and a bare challenge."""

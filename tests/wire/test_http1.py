@@ -118,7 +118,6 @@ def test_random_bytes_never_raise(data: bytes) -> None:
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999",
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length : 5",
         b"GET / HTTP/1.1\r\nHost: x\r\nHost: y",
-        b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a\r\nauthorization: Bearer b",
         b"GET / HTTP/1.1\r\nHost: x\r\nX: a\r\n folded",
         b"GET / HTTP/1.1\nHost: x\r\nX: a",
         b"GET / HTTP/1.1\r\nHost: x\nX: a",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.wire.request import Request, origin_form, split_path
+from tocsin.wire.request import Request, are_repeated, origin_form, split_path
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10)
 
@@ -104,3 +104,21 @@ def test_reports_are_never_loggable(path: str) -> None:
     the path cannot be read (PU-24, CH-14)."""
     shown = request(f"{path}?key=s3cret&pushToken=s3cret=s3cret&s3cret").loggable_target
     assert shown == f"{path}?key=***&pushToken=***&***"
+
+
+@pytest.mark.parametrize(
+    ("credentials", "expected"),
+    [
+        ("", False),
+        ("Bearer a", False),
+        ("Bearer a,b", False),
+        ("Bearer a, b", False),
+        ('Digest username="a", realm="b c"', False),
+        ("Bearer a, Bearer b", True),
+        ("Basic a,bearer b", True),
+        (", Bearer b", True),
+    ],
+)
+def test_repeated_credentials(credentials: str, expected: bool) -> None:
+    """MS-4, CH-10: a comma alone is no second header, another scheme behind it is."""
+    assert are_repeated(credentials) is expected

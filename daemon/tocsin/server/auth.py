@@ -37,6 +37,7 @@ from tocsin.wire.jwt import (
     named,
     verify,
 )
+from tocsin.wire.request import are_repeated
 
 __all__ = ["AuthSettings", "Authenticator", "builtin_issuer", "check", "key_source"]
 
@@ -227,6 +228,8 @@ def _presented(authorization: str | None, query_token: str | None) -> str:
         token = query_token
     elif query_token is not None:
         raise errors.invalid("access_token")
+    elif are_repeated(authorization):
+        raise errors.invalid("authorization")
     else:
         scheme, _, rest = authorization.strip().partition(" ")
         token = rest.strip() if scheme.lower() == "bearer" else None

@@ -19,7 +19,7 @@ import httptools
 from tocsin.wire.chunked import ChunkedBody, ChunkError
 
 HEADER_COUNT: Final = 100
-SINGLE: Final = frozenset({"host", "authorization", "content-length", "transfer-encoding"})
+SINGLE: Final = frozenset({"host", "content-length", "transfer-encoding"})
 # A request line starts with a method; anything else (a TLS handshake, say) need not be waited for.
 FIRST_BYTES: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 FOLD: Final = re.compile(rb"\r\n[ \t]")

@@ -1,5 +1,6 @@
 """A request as handlers see it, and what its target means (channels.md, CH-3)."""
 
+import re
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote, unquote_to_bytes
@@ -12,6 +13,7 @@ MASKED_PARAMETER: Final = "access_token"
 MASKED_WORDS: Final = ("token", "secret", "password", "key", "authorization")
 MASK: Final = "***"
 SECRET_PATHS: Final = (("push",), ("pnm2",))
+CREDENTIALS_BEHIND: Final = re.compile(r",[ \t]*[A-Za-z]+[ \t]")
 TOKEN_ENDPOINT: Final = ("auth", "v1", "token")
 
 
@@ -61,6 +63,12 @@ class Request:
             return path
         masks_all = self.segments is None or _takes_secrets(self.segments)
         return path + mark + "&".join(_masked(pair, always=masks_all) for pair in query.split("&"))
+
+
+def are_repeated(credentials: str) -> bool:
+    """Whether an `Authorization` stood in a request twice: repeated headers come joined, and only
+    then another scheme follows a comma."""
+    return CREDENTIALS_BEHIND.search(credentials) is not None
 
 
 def origin_form(target: str) -> str:

@@ -65,6 +65,8 @@ TWICE = (400, "bad-request", 'Bearer error="invalid_request"')
         ("access_token=typo", {}, UNAUTHORIZED),
         ("", {"authorization": "Bearer typo"}, UNAUTHORIZED),
         ("access_token=a", {"authorization": "Bearer a"}, TWICE),
+        ("", {"authorization": "Bearer a, Bearer a"}, TWICE),
+        ("", {"authorization": "Bearer a,b"}, UNAUTHORIZED),
         ("access_token=a&access_token=a", {}, TWICE),
         ("access_token=a&access%5Ftoken=a", {}, TWICE),
     ],

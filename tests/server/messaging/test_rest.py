@@ -213,6 +213,15 @@ RESOURCES = [
 ]
 
 
+async def test_two_headers(world: RestWorld) -> None:
+    """MS-4, MS-6: two `Authorization` headers are a token twice, told in the words of this face."""
+    token = of("12")
+    again = (f"authorization: bearer {token}",)
+    answer = await world.http("GET", "/log", token, headers=again)
+    assert told(answer) == (400, "bad-request")
+    assert answer.headers["www-authenticate"] == 'Bearer error="invalid_request"'
+
+
 @pytest.mark.parametrize(("method", "path"), RESOURCES)
 async def test_whoever_may_not(world: RestWorld, method: str, path: str) -> None:
     """MS-4, MS-6 and the table of section 3, on every resource: 401, 400 for a token in two

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from urllib.parse import unquote
 
 from tocsin.wire.messaging.refusals import NO_TOKEN, TOKEN_TWICE, RestError
-from tocsin.wire.request import Request
+from tocsin.wire.request import Request, are_repeated
 
 PARAMETER: Final = "access_token"
 
@@ -30,7 +30,10 @@ def presented_token(request: Request) -> str | None:
 
     Raises 400 `invalid_request` for more than one.
     """
-    scheme, _, rest = request.headers.get("authorization", "").strip().partition(" ")
+    credentials = request.headers.get("authorization", "").strip()
+    if are_repeated(credentials):
+        raise TOKEN_TWICE.refused()
+    scheme, _, rest = credentials.partition(" ")
     found = [rest.strip()] if scheme.lower() == "bearer" else []
     for pair in request.target.partition("?")[2].split("&"):
         name, _, value = pair.partition("=")
