@@ -180,6 +180,9 @@ class Engine(abc.ABC, Generic[AnyLink]):
         else:
             self._blocked.discard(link)
 
+    def listen(self, link: SocketLink) -> None:
+        """Where the kernel need not be told, the link is looked at before it is read."""
+
     def expect_end(self, link: SocketLink) -> None:
         """Queue the deadline of a closing handshake."""
         deadline = trio.current_time() + self._close_timeout

@@ -27,6 +27,20 @@ class Link(Protocol):
     def backlog(self) -> int:
         """Bytes that wait because the peer does not read."""
 
+    @property
+    def is_reading(self) -> bool:
+        """False between `stop_reading` and what ends that."""
+
+    def stop_reading(self) -> None:
+        """Let the peer wait, until `read_on` or the connection begins to close.
+
+        What has been received already is still handed over. That the peer has gone may not be
+        noticed meanwhile, so whoever stops sees to it that this ends. No-op when closing.
+        """
+
+    def read_on(self) -> None:
+        """End what `stop_reading` began."""
+
     def offer(self, data: bytes) -> bool:
         """Send encoded frames, now or when what waits before them has left.
 
@@ -94,6 +108,9 @@ class Host(Protocol):
 
     def watch(self, link: "SocketLink", *, writable: bool) -> None:
         """Call `flush` when there is room in the kernel, or stop doing so."""
+
+    def listen(self, link: "SocketLink") -> None:
+        """Receive from its socket, or do not, as `is_reading` says from now on."""
 
     def expect_end(self, link: "SocketLink") -> None:
         """Call `expire` when close_timeout has passed."""

@@ -16,6 +16,9 @@ throws away what arrives: closing a socket with unread bytes makes the kernel se
 would destroy the Close that says what was wrong. The session hears `closed` when it can hear
 nothing else any more, with the code of the first Close frame in either direction.
 
+A session that cannot keep up has the link stop reading, and the kernel makes the peer wait. A
+link that begins to end reads again, since it waits for the peer's Close or FIN.
+
 Buffers: the outbox has at most `outbox_bytes` and one Close; when a frame does not fit, `offer`
 says no and queues nothing. A Pong that does not fit is dropped: that peer is not reading.
 """
@@ -60,6 +63,7 @@ class SocketLink:
         "_state",
         "blocked_since",
         "code",
+        "is_reading",
         "last_received",
         "limits",
     )
@@ -71,6 +75,7 @@ class SocketLink:
         self.blocked_since: float | None = None
         self.last_received = host.now
         self.code = 0
+        self.is_reading = True
         self._socket = sock
         self._handler = handler
         self._host = host
@@ -86,6 +91,18 @@ class SocketLink:
     def backlog(self) -> int:
         """Bytes that wait because the peer does not read."""
         return self._outbox.size if self._outbox is not None else 0
+
+    def stop_reading(self) -> None:
+        """Let the peer wait, until `read_on` or the connection begins to close; see `Link`."""
+        if self._state == OPEN and self.is_reading:
+            self.is_reading = False
+            self._host.listen(self)
+
+    def read_on(self) -> None:
+        """End what `stop_reading` began."""
+        if self._state != GONE and not self.is_reading:
+            self.is_reading = True
+            self._host.listen(self)
 
     def offer(self, data: bytes) -> bool:
         """Send encoded frames, now or when what waits before them has left.
@@ -254,6 +271,7 @@ class SocketLink:
         if self._state == OPEN:
             self.code = code
             self._host.expect_end(self)
+            self.read_on()
         self._state = state
 
     def _finish(self) -> None:

@@ -8,9 +8,10 @@ batches every other task gets its turn. Cancellation and supervision are ordinar
 level of that task.
 
 Fairness: a connection is read once a batch, at most `receive_bytes`; epoll is level-triggered,
-so what is left comes round again behind the others. Sockets are closed only between batches:
-within one, no descriptor can be given to a new connection while an event for the old one is
-still in the list.
+so what is left comes round again behind the others. A link that has stopped reading is not asked
+about; what epoll cannot be kept from saying, that its peer has hung up, it says once. Sockets are
+closed only between batches: within one, no descriptor can be given to a new connection while an
+event for the old one is still in the list.
 """
 
 import select
@@ -115,9 +116,10 @@ class Reactor(Engine[Connection]):
         self.now = trio.current_time()
         for descriptor, event in events:
             connection = self._connections[descriptor]
-            if event & select.EPOLLOUT:
+            # Of one that does not read, a hang-up while there is a backlog is a failing send.
+            if event & select.EPOLLOUT or not connection.is_reading:
                 self._fenced(connection, connection.flush)
-            if event != select.EPOLLOUT:
+            if event != select.EPOLLOUT and connection.is_reading:
                 self._fenced(connection, connection.read_into, self._buffer)
         self._bury()
 
@@ -128,6 +130,16 @@ class Reactor(Engine[Connection]):
     def watch(self, link: SocketLink, *, writable: bool) -> None:
         """Arm EPOLLOUT while there is a backlog."""
         super().watch(link, writable=writable)
-        if self._epoll is not None:
-            events = select.EPOLLIN | select.EPOLLOUT if writable else select.EPOLLIN
-            self._epoll.modify(link, events)
+        self._ask(link)
+
+    def listen(self, link: SocketLink) -> None:
+        """Arm EPOLLIN while the link reads."""
+        self._ask(link)
+
+    def _ask(self, link: SocketLink) -> None:
+        if self._epoll is None:
+            return
+        events = select.EPOLLIN if link.is_reading else 0
+        if link in self._blocked:
+            events |= select.EPOLLOUT
+        self._epoll.modify(link, events or select.EPOLLET)
