@@ -14,9 +14,11 @@ from tests.fakes.messaging_client import (
     POLLING,
     RAW,
     TRANSPORTS,
+    Message,
     MessagingClient,
     RefusedError,
 )
+from tests.fakes.messaging_wires import SocketWire
 from tests.fakes.raw_http import RawWebSocket
 
 pytestmark = pytest.mark.end_to_end
@@ -53,6 +55,42 @@ async def test_who_says_too_much(tmp_path: Path) -> None:
         assert (await bob.ask({"type": "list-channels"})).is_ok
         got = [await bob.next("direct-message") for _ in range(30 - len(refused))]
         assert len({one["message-id"] for one in got}) == len(got)
+
+
+async def flush(client: MessagingClient, transport: str, *messages: Message) -> list[Message]:
+    """Write all of them in one piece, as an application does that was offline; their acks, which
+    come in that order."""
+    wire = client.wire
+    assert isinstance(wire, SocketWire)
+    texts = [json.dumps({**one, "id": f"m{number}"}) for number, one in enumerate(messages)]
+    payloads = [json.dumps([one]) for one in texts] if transport == FRAMED else texts
+    await wire.send_frame(b"".join(client_frames.text(one.encode()) for one in payloads))
+    acks = [(await client.until("ack", reply_to=f"m{n}"))[-1] for n in range(len(messages))]
+    assert [one["reply-to"] for one in client.log if one["type"] == "ack"] == [
+        one["reply-to"] for one in acks
+    ]
+    return acks
+
+
+@pytest.mark.parametrize("engine", ["reactor", "trio-websocket"])
+async def test_a_queue_that_is_flushed(tmp_path: Path, engine: str) -> None:
+    """SJ-19, MS-17, section 12: more messages in one piece than the inbox holds, or larger ones,
+    are each acked, in order, and the connection lives; beyond the rate `rate-limited`."""
+    rated = {"ws.engine": engine, "messaging.resume_hold": 0, "messaging.limits.flood": 100_000}
+    small = [direct("bob", str(number)) for number in range(600)]
+    large = [direct("bob", str(number).ljust(60_000)) for number in range(25)]
+    async with Daemon(tmp_path, rated) as daemon:
+        for transport in (RAW, FRAMED):
+            async with talk(daemon, transport, transport=transport) as one:
+                acks = await flush(one, transport, *small)
+                done = [ack["status"] for ack in acks]
+                assert 100 <= done.count(True) < 600
+                assert all(done[:100])
+                refused = [ack["error"]["code"] for ack in acks if not ack["status"]]
+                assert {*refused} == {"rate-limited"}
+            async with talk(daemon, f"{transport}-large", transport=transport) as other:
+                assert all(ack["status"] for ack in await flush(other, transport, *large))
+                assert (await other.ask({"type": "list-channels"})).is_ok
 
 
 async def test_who_says_nothing_or_never_ends(tmp_path: Path) -> None:

@@ -120,19 +120,6 @@ async def test_frames_that_come_with_the_handshake(bench: Bench) -> None:
     assert [await client.text(), await client.text()] == ["o", 'a["early"]']
 
 
-async def test_the_inbox_is_bounded(start: Start) -> None:
-    """Trap 3, SJ-19: an application that takes nothing costs its client the connection; Pings
-    are answered to the end."""
-    async with start(more=[("/busy", Listener(is_busy=True))]) as bench:
-        client = await bench.websocket("/busy/websocket")
-        for _ in range(256):
-            await client.send("x")
-        await client.send_frame(client_frames.ping(b"?"))
-        assert await client.frame() == ("pong", b"?")
-        await client.send("one too many")
-        assert await client.frame() == ("close", (1013, "Try again later"))
-
-
 async def test_what_waits_is_handed_over_behind_the_end(start: Start) -> None:
     """What a client had sent before it left reaches the application, then `closed`."""
     listener = Listener(is_busy=True)

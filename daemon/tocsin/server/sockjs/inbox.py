@@ -18,7 +18,8 @@ class Inbox:
     """The queue of one connection; there is one only while something waits.
 
     What one body or frame holds is taken whole: a queue with any room takes it, so that the bound
-    is the limits and one body more. Who finds it full waits (`when_room`) or closes.
+    is the limits and one body more. Who finds it full waits (`when_room`), or reads no more and
+    puts in what it has read already (`intake`).
     """
 
     __slots__ = ("_bytes", "_deliver", "_is_delivering", "_is_paused", "_limits", "_rest", "_wake")
@@ -38,9 +39,15 @@ class Inbox:
 
     @property
     def is_full(self) -> bool:
-        """Nothing more is taken."""
+        """Nothing more is to be brought."""
         limits = self._limits
         return len(self) >= limits.inbox_messages or self._bytes >= limits.inbox_bytes
+
+    @property
+    def is_half_empty(self) -> bool:
+        """There is so much room again that it is worth to go on."""
+        limits = self._limits
+        return len(self) <= limits.inbox_messages // 2 and self._bytes <= limits.inbox_bytes // 2
 
     def put(self, messages: Sequence[str]) -> None:
         """Take what one body or frame holds, and deliver as far as possible."""

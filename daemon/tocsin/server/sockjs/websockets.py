@@ -3,10 +3,17 @@
     OPEN ──close()──> CLOSING ──peer's Close, or 5 s──> closed
       └──peer's Close, end of stream, violation───────────^
 
-The link below does the closing handshake, the deadline of which is its engine's. What the client
-sends is always read: what the application cannot take at once waits in the inbox, and past its
-bound the connection closes (trap 3). What the client does not read waits in the link's outbox, up
-to the bounds of the session's settings; past them the connection closes with 1013 (SJ-28).
+The link below does the closing handshake, the deadline of which is its engine's. What the
+application cannot take at once waits in the inbox. What the client does not read waits in the
+link's outbox, up to the bounds of the session's settings; past them the connection closes with
+1013 (SJ-28).
+
+When the inbox is full the client is not read until there is room (`intake`). If the application
+takes nothing for 10 s, and not because its client does not read, the connection closes with 1013.
+So trap 3, that Pings and Close are always seen, gives way meanwhile: many clients come back with a
+queue that they flush, and to be thrown out for it, at each attempt anew, helps neither side. While
+we do not read, a missing Pong is our own doing, and nobody is overdue. Pings go on, one at a time,
+and its Pong has its full time again when reading goes on; the peer's end is seen then, too.
 """
 
 import math
@@ -20,7 +27,7 @@ from tocsin.server.handler import ConnectionLimits, Link
 from tocsin.server.heartbeat import Ticking
 from tocsin.server.sockjs.application import Application
 from tocsin.server.sockjs.framing import FRAMED, Framing
-from tocsin.server.sockjs.inbox import Inbox
+from tocsin.server.sockjs.intake import Intake
 from tocsin.server.sockjs.receiver import STALLED
 from tocsin.server.sockjs.receivers import count_frame
 from tocsin.server.sockjs.session import SessionSettings
@@ -93,7 +100,7 @@ class WebSocketSession:
         self._context = context
         self._framing = framing
         self._on_gone = on_gone
-        self._inbox = Inbox(context.settings, self._deliver)
+        self._inbox = Intake(context.settings, self._deliver, context.now)
         self._link: Link | None = None
         self._is_open = self._is_told = False
         self._code: int | None = None
@@ -180,6 +187,7 @@ class WebSocketSession:
     def opened(self, connection: Link) -> None:
         """101 has been sent."""
         self._link = connection
+        self._inbox.begin(connection)
         self._is_open = True
         self._frame_at = self._context.now()
         if opening := self._framing.opening():
@@ -194,10 +202,9 @@ class WebSocketSession:
         messages = self._framing.messages(payload)
         if messages is None:
             self._end(*frames.BROKEN_FRAMING)
-        elif messages and self._inbox.is_full:
-            self.close(*frames.TRY_AGAIN_LATER)
         elif messages:
             self._inbox.put(messages)
+            self._expect(self._inbox.room_by)
 
     def binary(self, _payload: bytes) -> None:
         """Not understood (SJ-34)."""
@@ -217,6 +224,8 @@ class WebSocketSession:
     def drained(self) -> None:
         """The client has read everything."""
         self._waiting = 0
+        self._inbox.moved()
+        self._expect(self._inbox.room_by)
         self._context.application.drained(self)
 
     def closed(self, code: int) -> None:
@@ -236,12 +245,15 @@ class WebSocketSession:
         if now >= self._overdue_at:
             self._give_up(self._link)
             return None
+        if now >= self._room_by:
+            self.close(*frames.TRY_AGAIN_LATER)
+            return None
         if now >= self._beat_at and self._link.blocked_since is None:
             if heartbeat := self._framing.heartbeat():
                 self._write(heartbeat)
             self._frame_at = now
             self._ping()
-        self._due = min(max(self._beat_at, now), self._overdue_at)
+        self._due = min(max(self._beat_at, now), self._overdue_at, self._room_by)
         return self._due
 
     def end(self, code: int) -> None:
@@ -261,10 +273,19 @@ class WebSocketSession:
 
     @property
     def _overdue_at(self) -> float:
-        """When the client is taken for dead. While it has something to read, reading will do."""
+        """When the client is taken for dead. While it has something to read, reading will do;
+        while it is not read itself, it cannot show that it lives."""
         if self._link is not None and self._link.blocked_since is not None:
             return self._link.blocked_since + self._context.stalled
-        return math.inf if self._pinged_at is None else self._pinged_at + PONG_WITHIN
+        if self._pinged_at is None:
+            return math.inf
+        return max(self._pinged_at, self._inbox.reading_since) + PONG_WITHIN
+
+    @property
+    def _room_by(self) -> float:
+        """When the application is taken for stuck; for a client to read it may wait for longer."""
+        is_blocked = self._link is not None and self._link.blocked_since is not None
+        return math.inf if is_blocked else self._inbox.room_by
 
     def _ping(self) -> None:
         """At most one is on its way; its Pong proves what was sent before it."""
