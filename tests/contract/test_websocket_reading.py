@@ -13,7 +13,7 @@ from wsproto.frame_protocol import Opcode
 
 from tocsin.server.engine import AnyEngine
 from tocsin.server.handler import ConnectionLimits, Link
-from tocsin.server.tls import TlsSocket
+from tocsin.server.tlssocket import TlsSocket
 from tocsin.wire.websocket import encode_text
 
 TEXTS = [b"%d" % number for number in range(20)]

@@ -62,9 +62,7 @@ class Unit(dict[str, list[str]]):
 class MountAttributes(ctypes.Structure):
     """`struct mount_attr`"""
 
-    _fields_ = tuple(
-        (name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns")
-    )
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns"))
 
 
 def done(result: int, what: str) -> None:
