@@ -23,8 +23,7 @@ test: venv
 	$(BIN)/flake8 --select ASYNC daemon tests
 	$(BIN)/lint-imports
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
-	$(BIN)/coverage combine -q
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov=tocsin --cov-report=
 	$(BIN)/coverage report --fail-under=85
 
 # The tests that kill, for much longer: TOCSIN_TORTURE_ROUNDS deaths under load, a crowd of
