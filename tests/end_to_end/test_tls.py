@@ -193,4 +193,4 @@ async def test_a_bad_certificate_is_no_start(tmp_path: Path) -> None:
         command("check", "--config", str(file)), capture_stderr=True, check=False
     )
     assert done.returncode == 2
-    assert b"tls: the key is not the certificate's" in done.stderr
+    assert b"tls: the key is not that of the first certificate" in done.stderr

@@ -23,6 +23,7 @@ LEAF = AUTHORITY.issue_cert("localhost")
 CHAIN = LEAF.cert_chain_pems[0].bytes().decode()
 KEY = LEAF.private_key_pem.bytes().decode()
 SETTINGS = TlsSettings(CHAIN, KEY)
+NOT_ITS_KEY = "tls: the key is not that of the first certificate, the server's own"
 OTHER_KEY = trustme.CA().issue_cert("localhost").private_key_pem.bytes().decode()
 
 
@@ -340,9 +341,18 @@ def test_certificates_are_checked() -> None:
     assert check(TlsSettings()) == []
     assert check(TlsSettings(CHAIN, "")) == ["tls.key: must be set, too"]
     assert check(TlsSettings("", KEY)) == ["tls.certificate: must be set, too"]
-    assert check(TlsSettings(CHAIN, OTHER_KEY)) == ["tls: the key is not the certificate's"]
+    assert check(TlsSettings(CHAIN, OTHER_KEY)) == [NOT_ITS_KEY]
     [problem] = check(TlsSettings("/etc/tocsin/cert.pem", KEY))
     assert problem.startswith("tls.certificate: is no PEM text")
+    [first, second] = check(TlsSettings(KEY, CHAIN))
+    assert first == "tls.certificate: holds no certificate; is it mixed up with tls.key?"
+    assert second == "tls.key: holds no private key; is it mixed up with tls.certificate?"
+    trusted = CHAIN.replace("BEGIN CERT", "BEGIN TRUSTED CERT").replace(
+        "END CERT", "END TRUSTED CERT"
+    )
+    assert "trusted form" in check(TlsSettings(trusted, KEY))[0]
+    locked = KEY.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY")
+    assert check(TlsSettings(CHAIN, locked))[0].startswith("tls.key: is encrypted")
     broken = CHAIN.replace(CHAIN.splitlines()[3], "?" * 64)
     assert check(TlsSettings(broken, KEY)) == ["tls: certificate and key cannot be read"]
 

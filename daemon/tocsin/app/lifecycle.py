@@ -5,8 +5,10 @@ listeners. Stopping ends them from the inside out, each within a time; what the 
 behind is written before the store goes.
 """
 
+import errno
 import os
 import random
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -47,6 +49,7 @@ STUCK_AFTER = 30.0
 WATCHDOG = 10.0
 MARKING = 0.25
 STORE_WATCH = 1.0
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 log = structlog.get_logger()
 
@@ -270,7 +273,10 @@ class App:
         self._note_certificate(config)
 
     def _note_certificate(self, config: Config) -> None:
-        self.metrics.tls_certificate_expiry.set(expires_at(config.tls) or 0)
+        end = expires_at(config.tls)
+        self.metrics.tls_certificate_expiry.set(end or 0)
+        if end is not None and end <= time.time():
+            log.warning("tls.certificate_expired", at=int(end))
 
     def _feed_watchdog(self) -> None:
         if self._supervisor.healthy:
@@ -325,7 +331,10 @@ class App:
             state_dir.mkdir(parents=True, exist_ok=True)
             write_addresses(state_dir / "listen.json", addresses)
         except OSError as error:
-            raise StartupError(f"state_dir {state_dir}: {error.strerror}") from error
+            if error.errno not in FULL:
+                raise StartupError(f"state_dir {state_dir}: {error.strerror}") from error
+            # What is stored can be delivered all the same.
+            log.warning("listener.file_failed", reason=str(error.strerror))
         for name, bound in addresses.items():
             for address in bound:
                 log.info("listener.started", listener=name, address=address)

@@ -104,7 +104,8 @@ class Reloader:
             self._refuse([str(error)])
         else:
             self._take_over(prepared)
-        self._notifier.ready()
+        finally:
+            self._notifier.ready()
 
     async def _prepare(self, load: Load) -> _Prepared:
         """Raises ConfigError, StartupError, StoreError."""

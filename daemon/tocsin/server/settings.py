@@ -47,7 +47,18 @@ def check_origins(origins: list[str]) -> str | None:
                 f'"{origin}" is no origin; write "https://app.example", without a path and without '
                 'a slash at the end, or "*"'
             )
+        if origin != (said := _as_browsers_say(origin)):
+            return f'"{origin}" is never said by a browser; write "{said}"'
     return None
+
+
+def _as_browsers_say(origin: str) -> str:
+    """In lower case, and without the port that goes without saying."""
+    said = origin.lower()
+    for scheme, port in (("https://", ":443"), ("http://", ":80")):
+        if said.startswith(scheme):
+            said = said.removesuffix(port)
+    return said
 
 
 def _check_header_names(names: list[str]) -> str | None:

@@ -3,7 +3,7 @@
 import os
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import attrs
@@ -36,17 +36,30 @@ def check(settings: TlsSettings) -> list[str]:
     if bool(settings.certificate) != bool(settings.key):
         missing = "key" if settings.certificate else "certificate"
         return [f"tls.{missing}: must be set, too"]
-    problems = [
-        f'tls.{name}: is no PEM text; of a file, say {{ file = "/path" }}'
-        for name, text in (("certificate", settings.certificate), ("key", settings.key))
-        if text and "-----BEGIN " not in text
-    ]
+    problems = [*_not_what_it_says(settings)]
     try:
-        if not problems:
+        if settings.certificate and not problems:
             tls_context(settings)
+            expires_at(settings)
     except StartupError as error:
         problems = [str(error)]
     return problems
+
+
+def _not_what_it_says(settings: TlsSettings) -> Iterator[str]:
+    """Texts that cannot be what they are given for: files that were mixed up, mostly."""
+    for name, text, label, other in (
+        ("certificate", settings.certificate, "CERTIFICATE-----", "tls.key"),
+        ("key", settings.key, "PRIVATE KEY-----", "tls.certificate"),
+    ):
+        if text and "-----BEGIN " not in text:
+            yield f'tls.{name}: is no PEM text; of a file, say {{ file = "/path" }}'
+        elif text and label not in text:
+            yield f"tls.{name}: holds no {label.rstrip('-').lower()}; is it mixed up with {other}?"
+    if "-----BEGIN TRUSTED CERTIFICATE" in settings.certificate:
+        yield "tls.certificate: is in OpenSSL's trusted form; write it without -trustout"
+    if "ENCRYPTED" in settings.key:
+        yield "tls.key: is encrypted; write it with openssl pkey, without a passphrase"
 
 
 def tls_context(settings: TlsSettings) -> ssl.SSLContext | None:
@@ -63,8 +76,8 @@ def tls_context(settings: TlsSettings) -> ssl.SSLContext | None:
         _load(context, f"{settings.certificate}\n{settings.key}\n".encode())
     except ssl.SSLError as error:
         reason = {
-            "KEY_VALUES_MISMATCH": "the key is not the certificate's",
-            "BAD_DECRYPT": "the key is encrypted",
+            "KEY_VALUES_MISMATCH": "the key is not that of the first certificate, the server's own",
+            "EE_KEY_TOO_SMALL": "the key is too short to be safe; RSA needs 2048 bits",
         }.get(error.reason or "", error.reason or "certificate and key cannot be read")
         raise StartupError(f"tls: {reason}") from None
     except (OSError, ValueError) as error:
@@ -73,12 +86,14 @@ def tls_context(settings: TlsSettings) -> ssl.SSLContext | None:
 
 
 def expires_at(settings: TlsSettings) -> float | None:
-    """When the certificate is over, epoch seconds."""
+    """When the certificate is over, epoch seconds. `StartupError` if it is none."""
     if not settings.certificate:
         return None
-    return x509.load_pem_x509_certificate(
-        settings.certificate.encode()
-    ).not_valid_after_utc.timestamp()
+    try:
+        certificate = x509.load_pem_x509_certificate(settings.certificate.encode())
+    except ValueError:
+        raise StartupError("tls.certificate: cannot be read") from None
+    return certificate.not_valid_after_utc.timestamp()
 
 
 def _load(context: ssl.SSLContext, pem: bytes) -> None:

@@ -47,6 +47,7 @@ def test_a_service_account_without_a_project() -> None:
         (WRONG_CURVE, "is not a key for ES256"),
         (WEAK, "is not a key for ES256"),
     ],
+    ids=["nothing", "no key", "a part", "no text", "locked", "wrong curve", "weak"],
 )
 def test_what_is_no_p8(text: str, problem: str) -> None:
     """Told in words that quote nothing of it (PU-20, PU-43)."""
