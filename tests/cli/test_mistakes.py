@@ -24,7 +24,11 @@ CONFIGURATIONS = [
     ('listen = "127.0.0.1:80"', "listen", "must be a table, not a string"),
     ('state_dir = ""', "state_dir", "must not be empty"),
     ('store.path = ""', "store.path", "must not be empty"),
-    ('tls.certificate = "/x.pem"\ntls.key = "-----BEGIN "', "tls.certificate", "say { file ="),
+    (
+        'tls.certificate = "/x.pem"\ntls.key = "-----BEGIN PRIVATE KEY-----"',
+        "tls.certificate",
+        "say { file =",
+    ),
     ('tls.certificate = { file = "/no/such" }', "tls.certificate", "/no/such cannot be read"),
     ('tls.key = "-----BEGIN PRIVATE KEY-----"', "tls.certificate", "must be set, too"),
     ('tls.minimum = "1.1"', "tls.minimum", "must be one of 1.2, 1.3"),

@@ -184,6 +184,8 @@ async def test_everybody_is_told_in_the_same_order(town: Town) -> None:
         kept = {place(one): bare(one) for one in replayed}
         for message in [one for client in anns for one in of_log(client.log)]:
             entry = kept.get(place(message))
+            if place(message) > len(replayed):
+                continue  # a receipt that came behind the replay
             if "reply-to" not in message:
                 assert bare(message) == entry
             elif message["type"] == "delivery" and entry is not None:

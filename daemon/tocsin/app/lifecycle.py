@@ -5,7 +5,6 @@ listeners. Stopping ends them from the inside out, each within a time; what the 
 behind is written before the store goes.
 """
 
-import errno
 import os
 import random
 import time
@@ -49,7 +48,6 @@ STUCK_AFTER = 30.0
 WATCHDOG = 10.0
 MARKING = 0.25
 STORE_WATCH = 1.0
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 log = structlog.get_logger()
 
@@ -331,10 +329,7 @@ class App:
             state_dir.mkdir(parents=True, exist_ok=True)
             write_addresses(state_dir / "listen.json", addresses)
         except OSError as error:
-            if error.errno not in FULL:
-                raise StartupError(f"state_dir {state_dir}: {error.strerror}") from error
-            # What is stored can be delivered all the same.
-            log.warning("listener.file_failed", reason=str(error.strerror))
+            raise StartupError(f"state_dir {state_dir}: {error.strerror}") from error
         for name, bound in addresses.items():
             for address in bound:
                 log.info("listener.started", listener=name, address=address)
