@@ -7,6 +7,7 @@ from pathlib import Path
 
 import trio
 from tests.end_to_end.daemon import Daemon, command, environment, until
+from tests.fakes.described import listens
 
 
 class Launched(Daemon):
@@ -57,4 +58,5 @@ class Launched(Daemon):
         assert not self._ended, "the daemon ended instead of starting"
         bound = json.loads(self._addresses.read_text())
         self.public, self.admin = bound["public"][0], bound["admin"][0]
+        listens(self.config, self.public, self.admin)
         await until(self.is_ready, "the daemon is ready")
