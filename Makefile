@@ -27,12 +27,14 @@ test: venv
 	$(BIN)/coverage report --fail-under=85
 
 # The tests that kill, for much longer: TOCSIN_TORTURE_ROUNDS deaths under load, a crowd of
-# TOCSIN_TORTURE_CLIENTS that comes back at once. A failure names the seed to repeat it with, in
-# TOCSIN_TORTURE_SEED.
+# TOCSIN_TORTURE_CLIENTS that comes back at once, another course of events each time. A failure
+# names the seed to repeat it with, in TOCSIN_TORTURE_SEED.
 torture: venv
+	TOCSIN_TORTURE_SEED=$${TOCSIN_TORTURE_SEED:-$$(date +%s)} \
 	TOCSIN_TORTURE_ROUNDS=$${TOCSIN_TORTURE_ROUNDS:-100} \
 	TOCSIN_TORTURE_CLIENTS=$${TOCSIN_TORTURE_CLIENTS:-3000} \
-	  $(BIN)/python -m pytest tests/end_to_end/test_killed.py tests/end_to_end/test_positions.py \
+	  $(BIN)/python -m pytest tests/end_to_end/test_killed.py \
+	  tests/end_to_end/test_messaging_killed.py tests/end_to_end/test_positions.py \
 	  tests/end_to_end/test_reconnects.py
 
 bench: venv

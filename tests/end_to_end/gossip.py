@@ -53,9 +53,9 @@ class Books:
         self.named(content, message_id)
         self.promised[content] = message_id
 
-    def content_of(self, message_id: str) -> str:
-        """What was said under this id."""
-        return self._contents[message_id]
+    def conversation_of(self, message_id: str) -> str:
+        """Where it was said; empty while nobody knows what it says."""
+        return self.conversations.get(self._contents.get(message_id, ""), "")
 
     def missing(self) -> list[str]:
         """What was promised and has not come to all devices of everybody it concerns."""
@@ -63,7 +63,7 @@ class Books:
             f"{device.mailbox} misses {content}"
             for content, message_id in self.promised.items()
             for device in self.devices
-            if device.concerns(self.conversations[content]) and message_id not in device.order
+            if device.concerns(self.conversations[content]) and not device.has(message_id)
         ]
 
     def judge(self) -> list[str]:
@@ -77,6 +77,8 @@ class Books:
         orders: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
         for device in self.devices:
             for conversation, ids in device.by_conversation().items():
+                if not conversation:
+                    found.append(f"{device.mailbox} was given what nobody wrote: {ids}")
                 orders[conversation].add(tuple(ids))
                 if ids != sorted(set(ids)):
                     found.append(f"{device.mailbox} had {conversation} out of order: {ids}")
@@ -98,11 +100,12 @@ class Device:
     is_writer: bool = False
     cursor: str = ""
     seqs: list[int] = attrs.field(factory=list)
-    order: dict[str, str] = attrs.field(factory=dict)
+    order: list[str] = attrs.field(factory=list)
     connections: int = 0
     _filed: int = 0
     _count: int = 0
     _open: Message | None = None
+    _come: set[str] = attrs.field(factory=set)
     _ranks: dict[tuple[str, str], int] = attrs.field(factory=dict)
 
     @property
@@ -119,11 +122,15 @@ class Device:
         """Whether it is told of this conversation."""
         return conversation == self.books.room or self.name in conversation.split(" ")
 
+    def has(self, message_id: str) -> bool:
+        """Whether it was given it."""
+        return message_id in self._come
+
     def by_conversation(self) -> dict[str, list[str]]:
         """The ids it has been told, in that order."""
         found: defaultdict[str, list[str]] = defaultdict(list)
-        for message_id, conversation in self.order.items():
-            found[conversation].append(message_id)
+        for message_id in self.order:
+            found[self.books.conversation_of(message_id)].append(message_id)
         return found
 
     async def run(self) -> None:
@@ -208,16 +215,17 @@ class Device:
         self.seqs.append(int(self.cursor.rpartition(":")[2]))
         if message["type"] in LETTERS:
             self.books.named(message["content"], message["message-id"])
-            self._came(message["message-id"], message["content"])
+            self._came(message["message-id"])
         elif message["type"] == "delivery" and message["status"] == "stored":
-            self._came(message["message-id"], self.books.content_of(message["message-id"]))
+            self._came(message["message-id"])
         elif message["type"] == "delivery":
             self._rise(message)
 
-    def _came(self, message_id: str, content: str) -> None:
-        if message_id in self.order:
-            self.books.mistakes.append(f"{self.mailbox} was given {content} twice")
-        self.order[message_id] = self.books.conversations[content]
+    def _came(self, message_id: str) -> None:
+        if message_id in self._come:
+            self.books.mistakes.append(f"{self.mailbox} was given {message_id} twice")
+        self._come.add(message_id)
+        self.order.append(message_id)
 
     def _rise(self, message: Message) -> None:
         about = (message["message-id"], message["subscriber-id"])

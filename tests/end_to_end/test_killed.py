@@ -22,11 +22,11 @@ from tests.end_to_end.producers import MOST_OPEN
 from tests.end_to_end.quota import FileLimit
 from tests.end_to_end.remains import deliveries_in, remains_in
 from tests.fakes import receiver
+from tests.fakes.chance import SEED
 
 pytestmark = pytest.mark.end_to_end
 
 ROUNDS = int(os.environ.get("TOCSIN_TORTURE_ROUNDS", "10"))
-SEED = os.environ.get("TOCSIN_TORTURE_SEED") or str(random.SystemRandom().randrange(1 << 32))
 SETTINGS = {
     "ws.window": 20,
     "webhooks.unanswered_retries": 100,

@@ -192,7 +192,7 @@ async def test_the_connection_of_a_device_comes_first(
                 mute.wire.answers_pings = False
                 await send(alice, direct("bob", "unread"))
                 await mute.until("direct-message", content="unread")
-                assert await waiting(daemon, 1)
+                await until(lambda: waiting(daemon, 1), "the push waits, alone")
             pushes = await provider.pushes(2)
         assert [text_of(one.text) for one in pushes] == ["away", "unread"]
 
@@ -231,7 +231,7 @@ async def test_whom_a_connection_silences(
                     await provider.pushes(4)
                 else:
                     await nameless.until("direct-message", content="two")
-                    assert await waiting(daemon, 2)
+                    await until(lambda: waiting(daemon, 2), "both pushes wait, alone")
                     assert len(await provider.pushes()) == 2
             assert len(await provider.pushes(4)) == 4
             async with talk(daemon, "bob", correlator="phone") as mute:
@@ -239,7 +239,7 @@ async def test_whom_a_connection_silences(
                 await send(alice, direct("bob", "three"))
                 pushes = await provider.pushes(5)
                 assert pushes[4].is_for("pad")
-                assert await waiting(daemon, 1)
+                await until(lambda: waiting(daemon, 1), "the answer for the other is known")
 
 
 async def mark(client: MessagingClient, message_id: str, status: str) -> None:

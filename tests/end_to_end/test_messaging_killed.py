@@ -14,12 +14,12 @@ from tests.end_to_end.deaths import Deaths
 from tests.end_to_end.gossip import FAILURES, Books, cast
 from tests.end_to_end.load import PAUSE, Load
 from tests.end_to_end.talkers import Rest, join, open_room, pass_of, revoke, talk
+from tests.fakes.chance import SEED
 from tests.fakes.messaging_client import Message, MessagingClient
 
 pytestmark = pytest.mark.end_to_end
 
 ROUNDS = int(os.environ.get("TOCSIN_TORTURE_ROUNDS", "5"))
-SEED = os.environ.get("TOCSIN_TORTURE_SEED") or str(random.SystemRandom().randrange(1 << 32))
 PEOPLE = ("ann", "ben", "cat", "dan")
 SETTINGS = {
     "messaging.resume_hold": 0.2,
