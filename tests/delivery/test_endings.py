@@ -38,7 +38,7 @@ def test_who_waits_no_longer_is_not_told(endings: Endings) -> None:
     endings.watch(1, first.append)
     endings.watch(1, second.append)
     assert endings.unwatch(1, first.append)
-    assert endings.is_watched(1)
+    assert 1 in endings.watched
     endings.tell(1, NOTE, DONE)
     assert (first, second) == ([], [DONE])
 
@@ -48,7 +48,7 @@ def test_nobody_waits_after_unwatching_all(endings: Endings) -> None:
     endings.watch(1, lambda _ending: None)
     assert endings.unwatch(1)
     assert endings.unwatch(1)
-    assert not endings.is_watched(1)
+    assert 1 not in endings.watched
 
 
 def test_what_is_decided_will_be_told(endings: Endings) -> None:

@@ -212,7 +212,7 @@ async def test_deferred_goes_on_waiting(
     [one] = await it.push(channel, "n")
     told = watch(it, one)
     await trio.sleep(await due_after(it, one, channel, DOWN))
-    assert (told, it.endings.is_watched(one.id)) == ([], True)
+    assert (told, one.id in it.endings.watched) == ([], True)
     [one] = await it.claim()
     it.judge(one, channel, OK)
     await it.settler.flush()

@@ -214,6 +214,10 @@ class PushWorld:
         """The transport, started when its credentials are loaded."""
         await self.transport.run(Progress(task_status.started))
 
+    async def replace_key(self, name: str, settings: PushKeySettings | None) -> None:
+        """Another credential from now on, or none, as a reload does it."""
+        self.transport.replace_keys(await self.transport.make_senders({name: settings}))
+
     def pool(self, host: str) -> ScriptedPool:
         """The last pool made for a host."""
         return next(pool for pool in reversed(self.pools) if pool.origin.host == host)

@@ -5,7 +5,7 @@ async with talking() as talk:
     assert await ann.ask(type="list-channels") == [{"type": "channels", ...}, {"type": "ack", ...}]
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -302,6 +302,11 @@ class Talk:
             if client.closing is not None:
                 client.tell_closed()
         await wait_all_tasks_blocked()
+
+    def links(self, name: str) -> Sequence[Link]:
+        """The Links of somebody, the newest last."""
+        subscriber = self.world.register.cached(DOMAIN, name)
+        return () if subscriber is None else self.world.live.of(subscriber.key)
 
     def metric(self, name: str, **labels: str) -> float:
         """A sample."""

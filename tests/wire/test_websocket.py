@@ -9,7 +9,6 @@ from wsproto.frame_protocol import FrameProtocol, Opcode
 from tocsin.wire.websocket import (
     CloseCode,
     close_code,
-    encode_binary,
     encode_close,
     encode_ping,
     encode_pong,
@@ -45,11 +44,10 @@ def as_a_client_reads(data: bytes) -> list[tuple[Opcode, object]]:
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 70000])
-def test_text_and_binary_of_every_length_form(size: int) -> None:
+def test_text_of_every_length_form(size: int) -> None:
     """A client reads back what was encoded, at both sides of each length form's border."""
     payload = b"x" * size
     assert as_a_client_reads(encode_text(payload)) == [(Opcode.TEXT, payload.decode())]
-    assert as_a_client_reads(encode_binary(payload)) == [(Opcode.BINARY, payload)]
 
 
 @given(payload=st.binary(max_size=125))

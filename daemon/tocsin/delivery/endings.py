@@ -68,10 +68,6 @@ class Endings:
             del self._watched[delivery_id]
         return True
 
-    def is_watched(self, delivery_id: int) -> bool:
-        """Whether anybody waits for it."""
-        return delivery_id in self._watched
-
     def decide(self, delivery_id: int) -> bool:
         """Its ending is decided and will be told once it is stored; whether anybody waits for it,
         who will then be told for sure."""

@@ -37,10 +37,6 @@ class Live:
         """Whether a subscriber has any Link."""
         return key in self._links
 
-    def all(self) -> list[Link]:
-        """Every Link."""
-        return [link for links in self._links.values() for link in links]
-
     def has_device(self, user: str, correlator: str) -> bool:
         """Whether a device has a Link, by its own word or because of one that counts for all."""
         return (user, correlator) in self._devices or (user, None) in self._devices

@@ -56,10 +56,6 @@ class Register:
             self._recent.keep(subscriber.key, subscriber)
         return subscriber
 
-    def by_key(self, key: int) -> Subscriber | None:
-        """The same by his key."""
-        return self._by_key.get(key)
-
     async def subscriber(self, domain: str, id_: str) -> Subscriber:
         """A Subscriber; a new one, not stored yet, where nobody has heard of him."""
         return self.cached(domain, id_) or (await self.subscribers(domain, [id_]))[0]

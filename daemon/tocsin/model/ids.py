@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 
 CHANNEL_ID = re.compile(r"(ws|ps|wh|lp)-[0-9a-f-]{36}")
-SUBSCRIPTION_ID = re.compile(r"[0-9a-f-]{36}")
 BLOCK = 256
 VARIANTS = "89ab" * 4
 

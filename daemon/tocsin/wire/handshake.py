@@ -63,16 +63,6 @@ def accept_value(key: str) -> str:
     return base64.b64encode(digest).decode("ascii")
 
 
-def switching_protocols(accept: str) -> bytes:
-    """The whole 101 answer; the next byte on the wire belongs to the WebSocket."""
-    return (
-        "HTTP/1.1 101 Switching Protocols\r\n"
-        "Upgrade: websocket\r\n"
-        "Connection: Upgrade\r\n"
-        f"Sec-WebSocket-Accept: {accept}\r\n\r\n"
-    ).encode("ascii")
-
-
 def _asks_for_websocket(headers: Mapping[str, str]) -> bool:
     return "upgrade" in _tokens(headers.get("connection", "")) and "websocket" in _tokens(
         headers.get("upgrade", "")

@@ -66,11 +66,6 @@ def encode_text(payload: bytes) -> bytes:
     return _encode(FINAL | TEXT, payload)
 
 
-def encode_binary(payload: bytes) -> bytes:
-    """A whole binary message."""
-    return _encode(FINAL | BINARY, payload)
-
-
 def encode_ping(payload: bytes = b"") -> bytes:
     """A Ping of at most 125 bytes."""
     return _encode_control(FINAL | PING, payload)

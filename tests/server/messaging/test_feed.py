@@ -25,7 +25,7 @@ async def write(client: Client, to: str, *texts: str) -> None:
 
 def link_of(talk: Talk, name: str) -> Link:
     """The newest Link of somebody."""
-    return [link for link in talk.world.live.all() if link.subscriber.id == name][-1]
+    return talk.links(name)[-1]
 
 
 # -- the hold ----------------------------------------------------------------------------------

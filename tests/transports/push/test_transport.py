@@ -120,7 +120,7 @@ async def test_a_key_is_replaced(autojump_clock: MockClock) -> None:
     async with world.running():
         await world.transport.attempt(world.delivery())
         old = world.pool(PRODUCTION)
-        await world.transport.replace_key("apple", attrs.evolve(APPLE_KEY, team_id="OTHER"))
+        await world.replace_key("apple", attrs.evolve(APPLE_KEY, team_id="OTHER"))
         new = world.pool(PRODUCTION)
         await wait_all_tasks_blocked()
         assert (old.is_closed, old.is_running) == (True, False)
@@ -128,7 +128,7 @@ async def test_a_key_is_replaced(autojump_clock: MockClock) -> None:
         assert await world.transport.attempt(world.delivery()) == Delivered(200)
         first, second = (post.authorization for post in world.posts)
         assert first != second
-        await world.transport.replace_key("apple", None)
+        await world.replace_key("apple", None)
         assert await world.transport.attempt(world.delivery()) == UNKNOWN_APP
 
 
@@ -139,7 +139,7 @@ async def test_a_new_key_ends_what_was_wrong_with_the_old() -> None:
     async with world.running():
         await world.transport.attempt(world.delivery("android"))
         assert world.states == [("google", "oauth")]
-        await world.transport.replace_key("google", GOOGLE_KEY)
+        await world.replace_key("google", GOOGLE_KEY)
         world.grants.clear()
         assert await world.transport.attempt(world.delivery("android")) == Delivered(200)
     assert world.states == [("google", "oauth"), ("google", None)]
@@ -151,7 +151,7 @@ async def test_a_key_that_cannot_replace_another(autojump_clock: MockClock) -> N
     async with world.running():
         bad = attrs.evolve(APPLE_KEY, private_key="")
         with pytest.raises(StartupError):
-            await world.transport.replace_key("apple", bad)
+            await world.replace_key("apple", bad)
         assert await world.transport.attempt(world.delivery()) == Delivered(200)
 
 
@@ -286,7 +286,7 @@ async def test_no_secret_is_logged(autojump_clock: MockClock) -> None:
                 delivery = world.delivery(pushed=said)
                 await world.transport.attempt(delivery)
                 await world.transport.attempt(world.delivery("android"))
-            await world.transport.replace_key("google", GOOGLE_KEY)
+            await world.replace_key("google", GOOGLE_KEY)
             await trio.sleep(4000)
     text = f"{logs} {world.events} {world.states}"
     secrets = [post.authorization.split()[1] for post in world.posts]

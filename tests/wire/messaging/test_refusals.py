@@ -5,8 +5,6 @@ import pytest
 
 from tocsin.model import errors
 from tocsin.wire.messaging.refusals import (
-    CANNOT_ASK,
-    FOREIGN_ORIGIN,
     INVALID_TOKEN,
     NO_TOKEN,
     NOT_ALLOWED,
@@ -42,8 +40,6 @@ from tocsin.wire.messaging.refusals import (
             "forbidden",
             [("WWW-Authenticate", 'Bearer error="insufficient_scope"')],
         ),
-        (FOREIGN_ORIGIN, 403, "forbidden", []),
-        (CANNOT_ASK, 503, "unavailable", [("Retry-After", "5")]),
     ],
 )
 def test_at_the_door(

@@ -37,9 +37,6 @@ class Answer:
     error: MessageError | None = None
 
 
-DONE = Answer()
-
-
 class Desk(Protocol):
     """Who does what clients ask."""
 

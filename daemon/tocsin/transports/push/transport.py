@@ -103,14 +103,6 @@ class PushTransport:
                 progress.waiting("another credential")
                 await self._arrived.wait()
 
-    async def replace_key(self, name: str, settings: PushKeySettings | None) -> None:
-        """Push by another credential from now on, or by none; the old one's connections drain.
-
-        Whatever was wrong with the old one, the new one can be used until that is found otherwise.
-        Raises StartupError, and goes on with the old one, if the new one cannot be read.
-        """
-        self.replace_keys(await self.make_senders({name: settings}))
-
     async def make_senders(
         self, keys: Mapping[str, PushKeySettings | None]
     ) -> dict[str, Sender | None]:
@@ -125,7 +117,10 @@ class PushTransport:
         }
 
     def replace_keys(self, senders: Mapping[str, Sender | None]) -> None:
-        """Push by these from now on; None ends a credential. The old ones' connections drain."""
+        """Push by these from now on; None ends a credential. The old ones' connections drain.
+
+        Whatever was wrong with an old one, the new one can be used until that is found otherwise.
+        """
         for name, sender in senders.items():
             old = self._tenures.pop(name, None)
             if old is not None:

@@ -153,11 +153,6 @@ class UpdateMember(Asked):
     subscriber_id: str
     administrator: bool | None
 
-    @property
-    def removes(self) -> bool:
-        """It is about leaving, not about rights."""
-        return self.administrator is None
-
 
 @attrs.frozen(kw_only=True)
 class ListSubscribers(Asked):

@@ -11,7 +11,6 @@ import orjson
 from tocsin.model.errors import RequestError
 
 CHALLENGE: Final = "WWW-Authenticate"
-NO_KEYS_RETRY: Final = 5
 NO_SUCH_METHOD: Final = 405
 
 
@@ -140,14 +139,6 @@ NOT_ALLOWED: Final = Refusal(
     MessageError(ErrorCode.FORBIDDEN, _TEXTS[ErrorCode.FORBIDDEN]),
     "scope_missing",
     'Bearer error="insufficient_scope"',
-)
-FOREIGN_ORIGIN: Final = Refusal(
-    403, MessageError(ErrorCode.FORBIDDEN, "Pages of this origin are not let in."), "origin_denied"
-)
-CANNOT_ASK: Final = Refusal(
-    503,
-    MessageError(ErrorCode.UNAVAILABLE, "Tokens cannot be checked now.", NO_KEYS_RETRY),
-    "no_keys",
 )
 
 
