@@ -3,7 +3,8 @@
 import attrs
 
 from tocsin.model.option import option
-from tocsin.wire.messaging.limits import MESSAGE_BYTES, MessageLimits
+from tocsin.wire.messaging.limits import MessageLimits
+from tocsin.wire.sockjs.frames import MESSAGE_BYTES
 
 DAY = 86_400
 REST_OF_MESSAGE = 4096

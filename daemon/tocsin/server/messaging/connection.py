@@ -19,7 +19,6 @@ from tocsin.server.messaging.admitted import Admitted
 from tocsin.server.messaging.feed import Feed
 from tocsin.server.messaging.inhand import InHand, acknowledge
 from tocsin.server.messaging.outlet import Outlet
-from tocsin.server.messaging.tokens import UNAUTHORIZED
 from tocsin.server.messaging.world import World
 from tocsin.server.sockjs.application import Connection
 from tocsin.store.mail import LogState, Posted
@@ -28,7 +27,7 @@ from tocsin.wire.messaging.clientmessages import ClientMessage, Resume
 from tocsin.wire.messaging.cursor import cursor
 from tocsin.wire.messaging.envelope import Ignored, Refused, parse
 from tocsin.wire.messaging.refusals import ErrorCode, MessageError
-from tocsin.wire.sockjs.frames import TRY_AGAIN_LATER
+from tocsin.wire.sockjs.frames import TRY_AGAIN_LATER, UNAUTHORIZED
 
 RATE_LIMIT: Final = (1008, "Rate limit")
 REPLACED: Final = (4000, "Replaced")

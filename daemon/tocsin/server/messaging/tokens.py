@@ -27,9 +27,8 @@ from tocsin.server.heartbeat import Ticking
 from tocsin.server.messaging.admitted import Admitted
 from tocsin.server.messaging.guard import is_allowed
 from tocsin.wire.claims import LEEWAY
+from tocsin.wire.sockjs.frames import FORBIDDEN, UNAUTHORIZED
 
-UNAUTHORIZED: Final = (3000, "Unauthorized")
-FORBIDDEN: Final = (3003, "Forbidden")
 CRASHED: Final = "Internal error"
 LOOK: Final = 60.0
 CONCURRENCY: Final = 16

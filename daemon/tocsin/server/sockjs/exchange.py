@@ -29,7 +29,7 @@ from tocsin.wire import handshake
 from tocsin.wire.messaging.refusals import in_our_words
 from tocsin.wire.request import Request
 from tocsin.wire.response import NO_STORE, Response, Upgrade, header_lines
-from tocsin.wire.sockjs import pages
+from tocsin.wire.sockjs import frames, pages
 from tocsin.wire.sockjs.callback import callback_name
 from tocsin.wire.sockjs.cors import Header
 from tocsin.wire.sockjs.refusals import Refusal
@@ -42,8 +42,7 @@ if TYPE_CHECKING:
 
 PLAIN: Final = "text/plain; charset=UTF-8"
 JSON: Final = "application/json; charset=UTF-8"
-SEND_BYTES: Final = 1_048_576
-ENDINGS: Final = {401: (3000, "Unauthorized"), 403: (3003, "Forbidden")}
+ENDINGS: Final = {401: frames.UNAUTHORIZED, 403: frames.FORBIDDEN}
 SENDING: Final = frozenset({Kind.XHR_SEND, Kind.JSONP_SEND})
 NO_UPGRADE: Final = b"Not a WebSocket handshake: send Upgrade: websocket, Connection: Upgrade.\n"
 OTHER_VERSION: Final = b"This server speaks version 13 of the WebSocket protocol.\n"
@@ -68,7 +67,7 @@ class Exchange:
             pattern=self._service.prefix,
             handler=self.answer,
             scope=None,
-            body_limit=SEND_BYTES if self._asked.kind in SENDING else None,
+            body_limit=frames.MESSAGE_BYTES if self._asked.kind in SENDING else None,
             json=False,
             refuse=self.refuse,
             screen=self.screen,

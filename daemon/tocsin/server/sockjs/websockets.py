@@ -34,7 +34,6 @@ from tocsin.server.sockjs.session import SessionSettings
 from tocsin.wire.sockjs import frames
 from tocsin.wire.websocket import CloseCode, encode_ping, encode_text, is_sendable
 
-MESSAGE_BYTES: Final = 1_048_576
 # A flood, not a busy page.
 FRAMES_PER_SECOND: Final = 20_000
 # One message may be larger than the outbox bound, since a first one always fits; Pongs follow it.
@@ -45,7 +44,7 @@ PONG_WITHIN: Final = 10.0
 def link_limits(settings: SessionSettings) -> ConnectionLimits:
     """What the link of a WebSocket is held to; the outbox is held to less here."""
     return ConnectionLimits(
-        max_message=MESSAGE_BYTES,
+        max_message=frames.MESSAGE_BYTES,
         frames_per_second=FRAMES_PER_SECOND,
         outbox_bytes=settings.outbox_bytes + LARGEST_FRAME,
     )

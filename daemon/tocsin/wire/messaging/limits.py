@@ -5,8 +5,6 @@ import attrs
 from tocsin.model.option import option
 
 SHORT_CHARACTERS = 128
-MESSAGE_BYTES = 1_048_576
-"""A whole message as a client sends it; transports refuse more."""
 
 
 @attrs.frozen

@@ -19,7 +19,12 @@ SERVICE_RESTART: Final = (1012, "Service restart")
 TRY_AGAIN_LATER: Final = (1013, "Try again later")
 STILL_OPEN: Final = (2010, "Another connection still open")
 BROKEN_FRAMING: Final = (3000, "Broken framing.")
+UNAUTHORIZED: Final = (3000, "Unauthorized")
+FORBIDDEN: Final = (3003, "Forbidden")
 TIMEOUT: Final = (3008, "Timeout")
+
+MESSAGE_BYTES: Final = 1_048_576
+"""A whole message of a client, or a whole body of messages; more is refused (SJ-18, SJ-34)."""
 
 # What a client says of itself; a server that sends one of them is misunderstood (SJ-35).
 CLIENTS_OWN: Final = frozenset({1002, 1006, 2000, 2007})
