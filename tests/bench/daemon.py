@@ -26,6 +26,7 @@ public = "127.0.0.1:0"
 admin = "127.0.0.1:0"
 [store]
 path = "{folder}/tocsin.db"
+{store}
 [auth]
 shared_secret = "{secret}"
 [limits]
@@ -83,16 +84,24 @@ def resident_bytes(process: int | str) -> int:
 
 
 @contextlib.contextmanager
-def running(folder: Path, sockets: str = "", more: str = "") -> Iterator[Daemon]:
+def running(
+    folder: Path,
+    sockets: str = "",
+    more: str = "",
+    store: str = "",
+    patience: float = PATIENCE,
+) -> Iterator[Daemon]:
     """Start one and wait until it serves; ended and reaped at the end. Its folder is a new one,
     or has a store in it.
 
-    `sockets` are further lines of `[ws]`, `more` further sections.
+    `sockets` are further lines of `[ws]`, `store` of `[store]`, `more` further sections; it has
+    `patience` seconds to start.
     """
     folder.mkdir(exist_ok=True)
+    (folder / "listen.json").unlink(missing_ok=True)
     secret = secrets.token_urlsafe(48)
     config = folder / "tocsin.toml"
-    text = CONFIGURATION.format(folder=folder, secret=secret, sockets=sockets)
+    text = CONFIGURATION.format(folder=folder, secret=secret, sockets=sockets, store=store)
     config.write_text(text + more)
     with (
         (folder / "log").open("wb") as log,
@@ -103,13 +112,13 @@ def running(folder: Path, sockets: str = "", more: str = "") -> Iterator[Daemon]
         ) as process,
     ):
         try:
-            yield Daemon(process, _wait_for_port(process, folder), secret)
+            yield Daemon(process, _wait_for_port(process, folder, patience), secret)
         finally:
             _end(process)
 
 
-def _wait_for_port(process: subprocess.Popen[bytes], folder: Path) -> int:
-    deadline = time.monotonic() + PATIENCE
+def _wait_for_port(process: subprocess.Popen[bytes], folder: Path, patience: float) -> int:
+    deadline = time.monotonic() + patience
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(FileNotFoundError):
             addresses = json.loads((folder / "listen.json").read_text())
