@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 import attrs
-import structlog
 import trio
 
 from tocsin.delivery.settings import DeliverySettings
-from tocsin.model.errors import StoreError
+from tocsin.delivery.sweeping import keep_sweeping
 from tocsin.ops.service import Progress
 from tocsin.store.archive import Archive, LetterQuery, LogQuery, Page, Pending
 from tocsin.store.records import Attempt, DeadLetter
@@ -17,8 +16,6 @@ LOOK = 20_000
 PRUNED = 1_000
 PATIENCE = 5.0
 MOST_OF_ONE = 1_000
-
-log = structlog.get_logger()
 
 
 @attrs.frozen(eq=False)
@@ -91,14 +88,7 @@ class DeliveryLog:
 
     async def run(self, progress: Progress) -> None:
         """Prune once a second until cancelled; a failing store is tried again."""
-        while True:
-            progress.beat()
-            try:
-                await self.prune(progress.beat)
-            except StoreError as error:
-                log.warning("deliverylog.prune_failed", reason=str(error))
-            progress.waiting("the next second")
-            await trio.sleep(1)
+        await keep_sweeping(self.prune, progress, every=1, on_failure="deliverylog.prune_failed")
 
     async def prune(self, beat: Callable[[], None] = lambda: None) -> None:
         """Forget what is too old or too much, in slices that let others in between."""

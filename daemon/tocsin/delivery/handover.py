@@ -11,13 +11,13 @@ from functools import partial
 from typing import NamedTuple
 
 import structlog
-import trio
 
 from tocsin.delivery.followers import Key
 from tocsin.delivery.sessions import Session, Sessions
 from tocsin.model.delivery import Delivery
 from tocsin.model.notification import Priority
 from tocsin.ops.service import Progress
+from tocsin.ops.slices import Slices
 from tocsin.store.records import Acceptance
 
 SLICE = 300
@@ -47,7 +47,7 @@ class Handover:
         self._wake = wake
         self._later: deque[Later] = deque()
         self._later_of: Counter[int] = Counter()
-        self._more = trio.Event()
+        self._slices = Slices(self._later, self._push_slice, of="large fan-outs")
 
     def committed(self, acceptance: Acceptance) -> None:
         """Pass on what has just become durable; never raises."""
@@ -76,14 +76,7 @@ class Handover:
 
     async def run(self, progress: Progress) -> None:
         """Push what was too much at once, a slice at a time."""
-        while True:
-            while self._later:
-                progress.beat()
-                self._push_slice()
-                await trio.lowlevel.checkpoint()
-            progress.waiting("large fan-outs")
-            await self._more.wait()
-            self._more = trio.Event()
+        await self._slices.run(progress)
 
     def _postpone(self, live: list[tuple[Session, Delivery]]) -> None:
         """Beyond the bound, a session is only told that the store has something for it."""
@@ -96,7 +89,7 @@ class Handover:
                 self._later.append(Later(session, ticket, delivery))
                 self._later_of[session.channel.key] += 1
         self._fall_behind(behind)
-        self._more.set()
+        self._slices.arrived()
 
     def _push_slice(self) -> None:
         fresh: list[tuple[Session, Delivery]] = []

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 
 import structlog
-import trio
 
 from tocsin.delivery.devices import Devices
 from tocsin.delivery.directory import Directory
 from tocsin.delivery.endings import Ending, Endings
 from tocsin.delivery.settings import DeliverySettings
+from tocsin.delivery.sweeping import keep_sweeping
 from tocsin.model.channel import ChannelType
-from tocsin.model.errors import StoreError
 from tocsin.ops.metrics import Metrics
 from tocsin.ops.service import Progress
 from tocsin.store.interface import Store
@@ -74,14 +73,7 @@ class Housekeeping:
 
     async def run(self, progress: Progress) -> None:
         """Sweep once a second until cancelled; a failing store is tried again."""
-        while True:
-            progress.beat()
-            try:
-                await self.sweep(progress.beat)
-            except StoreError as error:
-                log.warning("housekeeping.failed", reason=str(error))
-            progress.waiting("the next second")
-            await trio.sleep(1)
+        await keep_sweeping(self.sweep, progress, every=1, on_failure="housekeeping.failed")
 
     async def sweep(self, beat: Callable[[], None] = lambda: None) -> None:
         """Everything that is due now, in slices that let others in between."""

@@ -9,15 +9,13 @@ from typing import Self
 import attrs
 import orjson
 import structlog
-import trio
 
+from tocsin.delivery.lazymemo import LazyMemo
 from tocsin.model.channel import ChannelType, type_of_lane
-from tocsin.model.errors import StoreError
 from tocsin.store.interface import Store
 
 KIND = "lane"
 MOST = 10_000
-PAUSE_AFTER_FAILURE = 1.0
 
 log = structlog.get_logger()
 
@@ -52,8 +50,7 @@ class LaneMemory:
         self._kind = kind
         self._store = store
         self._known: dict[str, Remembered] = {}
-        self._changed: dict[str, None] = {}
-        self._work = trio.Event()
+        self._memo = LazyMemo(KIND, store, self._value)
 
     def note(self, lane: str, remembered: Remembered | None) -> None:
         """What is to be remembered of a lane now, None for nothing; never waits."""
@@ -65,15 +62,14 @@ class LaneMemory:
             self._known[lane] = remembered
         else:
             return
-        self._changed[lane] = None
-        self._work.set()
+        self._memo.note(lane)
 
     async def recall(self) -> dict[str, Remembered]:
         """What was remembered by an earlier process, but of what this one knows better; raises
         `StoreError`."""
         found: dict[str, Remembered] = {}
         for lane, text in (await self._store.recall(KIND)).items():
-            if type_of_lane(lane) is not self._kind or lane in self._changed:
+            if type_of_lane(lane) is not self._kind or lane in self._memo:
                 continue
             try:
                 found[lane] = Remembered.from_bytes(text)
@@ -85,26 +81,8 @@ class LaneMemory:
     async def run(self) -> None:
         """Write what has changed, until cancelled; what a failing store did not take is tried
         again."""
-        while True:
-            while self._changed:
-                if not await self._write():
-                    await trio.sleep(PAUSE_AFTER_FAILURE)
-            await self._work.wait()
-            self._work = trio.Event()
+        await self._memo.run()
 
-    async def _write(self) -> bool:
-        changed, self._changed = self._changed, {}
-        states = {lane: self._known.get(lane) for lane in changed}
-        written = False
-        try:
-            await self._store.remember(
-                KIND,
-                {lane: None if one is None else one.to_bytes() for lane, one in states.items()},
-            )
-            written = True
-        except StoreError as error:
-            log.warning("store.remember_failed", reason=str(error))
-        finally:
-            if not written:
-                self._changed = changed | self._changed
-        return written
+    def _value(self, lane: str) -> bytes | None:
+        known = self._known.get(lane)
+        return None if known is None else known.to_bytes()

@@ -29,6 +29,10 @@ class LazyMemo:
         self._changed: dict[str, None] = {}
         self._work = trio.Event()
 
+    def __contains__(self, name: str) -> bool:
+        """Whether a change of its value is still to be written."""
+        return name in self._changed
+
     def note(self, name: str) -> None:
         """The value of a name has changed; never waits."""
         self._changed[name] = None

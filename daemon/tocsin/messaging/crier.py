@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Sequence
 
 import attrs
-import trio
 
 from tocsin.messaging.live import Live
 from tocsin.messaging.presence import Presence
 from tocsin.messaging.roomchanges import News
 from tocsin.model.conversation import Room
 from tocsin.ops.service import Progress
+from tocsin.ops.slices import Slices
 from tocsin.wire.messaging import answers
 
 SLICE = 150
@@ -44,7 +44,7 @@ class Crier:
         self._presence = presence
         self._later: dict[int, deque[_Cry]] = {}
         self._waiting = 0
-        self._more = trio.Event()
+        self._slices = Slices(self._later, self._give_slice, of="news of large Rooms")
 
     @property
     def waiting(self) -> int:
@@ -61,14 +61,7 @@ class Crier:
 
     async def run(self, progress: Progress) -> None:
         """Tell what was too much at once."""
-        while True:
-            while self._later:
-                progress.beat()
-                self._give_slice()
-                await trio.lowlevel.checkpoint()
-            progress.waiting("news of large Rooms")
-            await self._more.wait()
-            self._more = trio.Event()
+        await self._slices.run(progress)
 
     def _cry(self, cry: _Cry) -> None:
         is_large = sum(len(self._live.of(key)) for key in cry.ahead) > SLICE
@@ -77,7 +70,7 @@ class Crier:
             return
         self._later.setdefault(cry.room.key, deque()).append(cry)
         self._waiting += 1
-        self._more.set()
+        self._slices.arrived()
 
     def _give_slice(self) -> None:
         """A part of the oldest news of the Room whose turn it is."""

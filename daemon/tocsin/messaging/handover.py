@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 
 import orjson
 import structlog
-import trio
 
 from tocsin.messaging.link import Link
 from tocsin.ops.metrics import Metrics
 from tocsin.ops.service import Progress
+from tocsin.ops.slices import Slices
 from tocsin.store.mail import Posted
 from tocsin.wire.messaging.words import MessageStatus
 
@@ -44,7 +44,7 @@ class Handover:
         self._now = now
         self._later: dict[int, list[tuple[Posted, float]]] = {}
         self._waiting = 0
-        self._more = trio.Event()
+        self._slices = Slices(self._later, self._give_slice, of="large fan-outs")
 
     @property
     def waiting(self) -> int:
@@ -72,19 +72,12 @@ class Handover:
 
     async def run(self, progress: Progress) -> None:
         """Give what was too much at once, a slice at a time."""
-        while True:
-            while self._later:
-                progress.beat()
-                self._give_slice()
-                await trio.lowlevel.checkpoint()
-            progress.waiting("large fan-outs")
-            await self._more.wait()
-            self._more = trio.Event()
+        await self._slices.run(progress)
 
     def _put_off(self, entry: Posted, at: float) -> None:
         self._later.setdefault(entry.subscriber_key, []).append((entry, at))
         self._waiting += 1
-        self._more.set()
+        self._slices.arrived()
 
     def _give_slice(self) -> None:
         """Who has waited longest first, and everything that waits for him."""

@@ -2,19 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
-import structlog
-import trio
-
+from tocsin.delivery.sweeping import keep_sweeping
 from tocsin.messaging.settings import MessagingLimits
-from tocsin.model.errors import StoreError
 from tocsin.ops.metrics import Metrics
 from tocsin.ops.service import Progress
 from tocsin.store.messages import Messages
 
 EVERY = 10.0
 SLICE = 500
-
-log = structlog.get_logger()
 
 
 class Housekeeping:
@@ -38,14 +33,9 @@ class Housekeeping:
 
     async def run(self, progress: Progress) -> None:
         """Sweep every few seconds until cancelled; a failing store is tried again."""
-        while True:
-            progress.beat()
-            try:
-                await self.sweep(progress.beat)
-            except StoreError as error:
-                log.warning("messaging.housekeeping_failed", reason=str(error))
-            progress.waiting("the next sweep")
-            await trio.sleep(EVERY)
+        await keep_sweeping(
+            self.sweep, progress, every=EVERY, on_failure="messaging.housekeeping_failed"
+        )
 
     async def sweep(self, beat: Callable[[], None] = lambda: None) -> None:
         """Everything that is due now. Logs come before messages: what a Log still refers to is
