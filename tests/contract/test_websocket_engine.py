@@ -55,6 +55,27 @@ async def test_counts(engine: AnyEngine) -> None:
     assert (engine.connections, engine.statistics().adopted) == (2, 3)
 
 
+async def test_the_last_end_can_be_waited_for(engine: AnyEngine, nursery: trio.Nursery) -> None:
+    """OP-12: not before the last is gone; and not at all where there is none."""
+    await engine.wait_empty()
+    sessions = [Recorder() for _ in range(2)]
+    clients = [connect(engine, session) for session in sessions]
+    is_over = trio.Event()
+
+    async def wait() -> None:
+        await engine.wait_empty()
+        is_over.set()
+
+    nursery.start_soon(wait)
+    for session, client in zip(sessions, clients, strict=True):
+        await wait_all_tasks_blocked()
+        assert not is_over.is_set()
+        await client.aclose()
+        await session.until_closed()
+    await wait_all_tasks_blocked()
+    assert is_over.is_set()
+
+
 async def test_a_descriptor_is_reused_by_a_later_connection(engine: AnyEngine) -> None:
     """When it has ended the number is free, and nothing of the old connection sticks to it."""
     descriptors = set()

@@ -363,8 +363,7 @@ async def test_thousands_of_sockets(tmp_path: Path) -> None:
         codes = [await one.closed() for one in sockets]
         assert codes == [4401] * USERS * EACH
         with trio.fail_after(10):
-            while running.app._parts.reactor.connections:  # noqa: ASYNC110 - it has no event
-                await trio.sleep(0.01)
+            await running.app._parts.reactor.wait_empty()
         assert not running.app._parts.revocations._bearers._users._held
         for one in sockets:
             await trio.aclose_forcefully(one.stream)

@@ -356,8 +356,7 @@ class App:
                 if self._messaging is not None:
                     nursery.start_soon(partial(self._messaging.drain, window, rng=self._rng))
                 await close_sockets(parts.sessions, window=window, rng=self._rng)
-                while parts.reactor.connections:  # noqa: ASYNC110 - it has no event, and this ends
-                    await trio.sleep(0.02)
+                await parts.reactor.wait_empty()
 
     def _finish_requests(self, connections: trio.Nursery) -> None:
         """Requests in hand get a moment, connections without one none. What a caller of the gateway

@@ -62,6 +62,7 @@ class Engine(abc.ABC, Generic[AnyLink]):
         self._blocked: set[SocketLink] = set()
         self._retired: deque[SocketLink] = deque()
         self._ending: deque[tuple[float, SocketLink]] = deque()
+        self._waiting_for_end = trio.lowlevel.ParkingLot()
         self._adopted = 0
         self._handler_errors = 0
         self._close_timeouts = 0
@@ -110,6 +111,11 @@ class Engine(abc.ABC, Generic[AnyLink]):
         """Open sockets, those that are closing included."""
         return len(self._connections)
 
+    async def wait_empty(self) -> None:
+        """Until no socket is open any more."""
+        while self._connections:
+            await self._waiting_for_end.park()
+
     def statistics(self) -> EngineStatistics:
         """A snapshot; costs a step per connection with a backlog."""
         return EngineStatistics(
@@ -146,6 +152,8 @@ class Engine(abc.ABC, Generic[AnyLink]):
                 del self._connections[link.fileno()]
                 self._forget(link)
                 link.shut()
+        if not self._connections:
+            self._waiting_for_end.unpark_all()
 
     def _forget(self, link: SocketLink) -> None:
         """Its socket is about to be closed."""
