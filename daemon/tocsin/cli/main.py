@@ -3,6 +3,7 @@
 import click
 
 from tocsin.cli.apps import apps
+from tocsin.cli.backup import backup
 from tocsin.cli.channels import channels
 from tocsin.cli.configuration import check, defaults, explain
 from tocsin.cli.deadletters import deadletters
@@ -31,7 +32,7 @@ def tocsin() -> None:
 
 for command in (
     *(serve, check, defaults, explain, token, channels, publish, push, listen),
-    *(deliveries, deadletters, lanes, apps, version, manual, sbom),
+    *(deliveries, deadletters, lanes, apps, backup, version, manual, sbom),
     *(openapi, asyncapi, demo),
 ):
     tocsin.add_command(command)

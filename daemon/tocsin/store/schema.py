@@ -268,7 +268,7 @@ def open_database(path: str) -> apsw.Connection:
     """
     file = Path(path)
     if path != ":memory:":
-        _check_file(file)
+        check_file(file)
     try:
         if path != ":memory:":
             # Channel secrets stand in it: nobody else's to read, whatever the umask.
@@ -299,7 +299,7 @@ def _prepare(connection: apsw.Connection, *, fresh: bool) -> None:
     connection.pragma("journal_size_limit", 64 << 20)
 
 
-def _check_file(file: Path) -> None:
+def check_file(file: Path) -> None:
     """Judge an existing file through a read-only connection, before anything may change it."""
     _check_folder(file.parent)
     if not file.exists() or file.stat().st_size == 0:

@@ -19,3 +19,8 @@ def log_epoch(db: Database) -> str:
         with db:
             remember(db, MEMO, {NAME: known})
     return known.decode()
+
+
+def forget_epoch(db: Database) -> None:
+    """The next time it is asked for, another life begins."""
+    remember(db, MEMO, {NAME: None})
