@@ -17,6 +17,7 @@ import trio.testing
 from tocsin.model.errors import StartupError
 from tocsin.server import inherited
 from tocsin.server import listener as module
+from tocsin.server.addresses import LONGEST_PATH, AddressError, parse_address
 from tocsin.server.limits import ConnectionGate, Lease
 from tocsin.server.listener import Listener, open_listeners, serve, write_addresses
 from tocsin.server.peers import Networks
@@ -93,6 +94,32 @@ async def test_unix(tmp_path: Path) -> None:
     async with accepting(listeners):
         assert await hear(await trio.open_unix_socket(path)) == b"hello "
     assert not path.exists()
+
+
+@pytest.mark.parametrize("mode", [0o660, 0o600, 0o777])
+def test_who_may_connect_to_a_unix_socket(tmp_path: Path, mode: int) -> None:
+    """OP-8: the file has the mode that was asked for, whatever the umask; else the umask's."""
+    before = os.umask(0o027)
+    try:
+        [asked, plain] = [
+            *open_listeners(f"unix:{tmp_path}/asked", unix_mode=mode),
+            *open_listeners(f"unix:{tmp_path}/plain"),
+        ]
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "asked").stat().st_mode) == mode
+    assert stat.S_IMODE((tmp_path / "plain").stat().st_mode) == 0o750
+    asked.close()
+    plain.close()
+
+
+def test_the_longest_unix_path(tmp_path: Path) -> None:
+    """OP-8: what `parse_address` lets through the kernel takes; one byte more it would not."""
+    path = f"{tmp_path}/" + "s" * (LONGEST_PATH - len(f"{tmp_path}/"))
+    (listener,) = open_listeners(f"unix:{path}")
+    listener.close()
+    with pytest.raises(AddressError, match="at most 107 bytes, this one 108"):
+        parse_address(f"unix:{path}s")
 
 
 def test_a_stale_unix_socket_is_replaced(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tocsin.model.errors import StartupError
 from tocsin.server.limits import ConnectionGate, Lease
 from tocsin.server.peers import Networks
 from tocsin.server.settings import HttpLimits
-from tocsin.server.tls import TlsFront, TlsSettings, check, expires_at, tls_context
+from tocsin.server.tls import TlsFront, TlsSettings, check, tls_context, validity
 from tocsin.server.tlssocket import PLAIN_HTTP, TlsSocket
 
 AUTHORITY = trustme.CA()
@@ -360,7 +360,7 @@ def test_certificates_are_checked() -> None:
 def test_no_certificate_no_context() -> None:
     """Without settings connections are plain, and there is nothing that ends."""
     assert tls_context(TlsSettings()) is None
-    assert expires_at(TlsSettings()) is None
+    assert validity(TlsSettings()) is None
     with pytest.raises(StartupError):
         tls_context(TlsSettings(CHAIN, OTHER_KEY))
 
@@ -369,7 +369,9 @@ def test_when_it_is_over() -> None:
     """OP-16: the day the certificate names."""
     leaf = AUTHORITY.issue_cert("localhost", not_after=datetime(2031, 5, 4, tzinfo=UTC))
     chain = leaf.cert_chain_pems[0].bytes().decode()
-    assert expires_at(TlsSettings(chain, "x")) == datetime(2031, 5, 4, tzinfo=UTC).timestamp()
+    valid = validity(TlsSettings(chain, "x"))
+    assert valid is not None
+    assert valid[0] < valid[1] == datetime(2031, 5, 4, tzinfo=UTC).timestamp()
 
 
 def test_old_versions_are_refused() -> None:

@@ -130,3 +130,19 @@ def test_hosts_of_the_configuration() -> None:
     assert normal_host("Intranet.") == "intranet"
     assert hosts_problem(["localhost", "127.0.0.1", "::1"]) is None
     assert "'a/b'" in (hosts_problem(["localhost", "a/b"]) or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("https://a.example", "a.example"),
+        ("HTTP://a.example:8080/x?y#z", "a.example"),
+        ("a.example:443", "a.example"),
+        ("a.example/", "a.example"),
+        ("http://[::1]:80", "[::1]"),
+    ],
+)
+def test_more_than_a_host(text: str, host: str) -> None:
+    """OP-6: where an operator has written a URL for a host, he is told what to write."""
+    assert (hosts_problem([text]) or "").endswith(f"without scheme, port and path: {host!r}")
+    assert hosts_problem([host]) is None

@@ -7,7 +7,6 @@ behind is written before the store goes.
 
 import os
 import random
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -38,7 +37,7 @@ from tocsin.server.limits import ConnectionGate
 from tocsin.server.listener import Handler, Listener, open_listeners, serve, write_addresses
 from tocsin.server.peers import Networks
 from tocsin.server.services import service_registry
-from tocsin.server.tls import TlsFront, expires_at, tls_context
+from tocsin.server.tls import TlsFront, tls_context, validity
 from tocsin.store.lock import lock_store
 from tocsin.store.sqlite import SqliteStore
 from tocsin.store.writer import Commit
@@ -69,8 +68,9 @@ class App:
         self._ready = False
         self._notifier = Notifier.from_environ(os.environ)
         self._lock = lock_store(config.store.path)
-        self._public = open_listeners(config.listen.public)
-        self._admin = open_listeners(config.listen.admin)
+        unix_mode = config.listen.unix_permissions
+        self._public = open_listeners(config.listen.public, unix_mode=unix_mode)
+        self._admin = open_listeners(config.listen.admin, unix_mode=unix_mode)
         self._gate = ConnectionGate(config.limits.http, _unlimited(config))
         self.store = SqliteStore(config.store, on_commit=self._note_commit)
         self._supervisor = Supervisor(config.supervisor, metrics=self.metrics, now=self._clock)
@@ -271,10 +271,8 @@ class App:
         self._note_certificate(config)
 
     def _note_certificate(self, config: Config) -> None:
-        end = expires_at(config.tls)
-        self.metrics.tls_certificate_expiry.set(end or 0)
-        if end is not None and end <= time.time():
-            log.warning("tls.certificate_expired", at=int(end))
+        valid = validity(config.tls)
+        self.metrics.tls_certificate_expiry.set(0 if valid is None else valid[1])
 
     def _feed_watchdog(self) -> None:
         if self._supervisor.healthy:

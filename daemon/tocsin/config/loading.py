@@ -1,5 +1,6 @@
 """Finding, reading and checking the configuration file (OP-4 to OP-6)."""
 
+import codecs
 import os
 import tomllib
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from tocsin.config.strict import make_converter
 from tocsin.config.together import Checks, impossible_together, salvaged
 from tocsin.model.errors import StartupError
 
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SYSTEM_FILE = Path("/etc/tocsin/tocsin.toml")
 VARIABLE = "TOCSIN_CONFIG"
 
@@ -39,7 +41,12 @@ def load(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:
 
 
 def locate(path: str | None, environ: Mapping[str, str]) -> Path | None:
-    """The argument, else `$TOCSIN_CONFIG`, else the system's file if there is one, else None."""
+    """The argument, else `$TOCSIN_CONFIG`, else the system's file if there is one, else None.
+
+    Raises ConfigError for an argument that is empty: a variable of a script that is not set.
+    """
+    if path == "":
+        raise ConfigError(["--config: names no file"])
     named = path or environ.get(VARIABLE)
     if named:
         return Path(named)
@@ -73,10 +80,17 @@ def parse(
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        data = file.read_bytes()
     except OSError as error:
         raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from error
+    if data.startswith(UTF_16) or b"\0" in data:
+        raise ConfigError([f"{file}: is UTF-16, or no text at all; save it as UTF-8"])
+    try:
+        # Editors of other systems put a mark in front, which is no part of the text.
+        return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError([f"{file}: is not UTF-8 text"]) from error
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise ConfigError([f"{file}: is not valid TOML: too deeply nested"]) from error
+    except ValueError as error:  # the library's own, and Python's of a number without end
         raise ConfigError([f"{file}: is not valid TOML: {error}"]) from error

@@ -1,10 +1,12 @@
 """`Config`: every Settings class in one tree. Its field names are the keys of the file."""
 
 import re
+from ipaddress import ip_address
 from typing import Any, TypeVar
 
 import attrs
 
+from tocsin.config import places
 from tocsin.config.together import Checks
 from tocsin.delivery import pushapps
 from tocsin.delivery.events import OperatorSettings
@@ -40,10 +42,12 @@ from tocsin.server.tls import TlsSettings
 from tocsin.server.websocket import WsSettings
 from tocsin.store.sqlite import StoreSettings
 from tocsin.transports.settings import WebhookSettings
+from tocsin.wire.addresses import is_forbidden, parse_networks
 from tocsin.wire.endpoint import normal_host, parse_url
 
 BASE_URL = re.compile(r"https?://(?P<host>\[[^\]]+\]|[^:/]+)(?::(?P<port>[0-9]{1,5}))?/?")
 
+LOOPBACK = {"localhost": ("127.0.0.1", "::1")}
 MESSAGING_REST = "/v1/messaging"
 FIXED_PATHS = (
     *("/v1/notifications", MESSAGING_REST, "/pnm2", "/push/report"),
@@ -143,7 +147,10 @@ class Config:
         check=_base_url_problem,
     )
     trusted_proxies: list[str] = option(
-        [], "Networks whose Forwarded and X-Forwarded-For headers count.", check=check_networks
+        [],
+        'Networks whose Forwarded and X-Forwarded-For headers count; "unix" for proxies that come '
+        "over a Unix socket.",
+        check=check_networks,
     )
     listen: ListenSettings = section(ListenSettings, "The addresses the daemon serves on.")
     tls: TlsSettings = section(TlsSettings, "TLS on the public listener.")
@@ -192,7 +199,6 @@ def _check_dialects(config: Config) -> list[str]:
 
 def _check_hooks(config: Config) -> list[str]:
     """Those we call ourselves are webhooks like any other (PU-74)."""
-    allowed = {normal_host(host) for host in config.webhooks.allow_http}
     problems = []
     for path, url in (
         ("operator.webhook_url", config.operator.webhook_url),
@@ -200,10 +206,22 @@ def _check_hooks(config: Config) -> list[str]:
     ):
         try:
             if url is not None:
-                parse_url(url, allow_http=allowed)
+                _check_hook(url, config.webhooks)
         except ValueError as error:
             problems.append(f"{path}: {error}")
     return problems
+
+
+def _check_hook(url: str, webhooks: WebhookSettings) -> None:
+    """ValueError for what the guard would refuse, as far as that is known without a lookup."""
+    host = parse_url(url, allow_http={normal_host(one) for one in webhooks.allow_http}).host
+    allow, deny = parse_networks(webhooks.allow_networks), parse_networks(webhooks.deny_networks)
+    try:
+        addresses = [ip_address(one) for one in LOOPBACK.get(host, (host,))]
+    except ValueError:
+        return
+    if all(is_forbidden(one, allow=allow, deny=deny) for one in addresses):
+        raise ValueError(f"{addresses[0]} must be in webhooks.allow_networks, or is never called")
 
 
 def _check_reporters(config: Config) -> list[str]:
@@ -282,11 +300,14 @@ def _check_key_file(settings: AuthSettings) -> list[str]:
 
 
 CHECKS: Checks = {
+    ListenSettings: (places.check_listen,),
     AuthSettings: (auth.check, _check_key_file),
     PushSettings: (pushapps.check,),
     MessagingSettings: (messaging.check,),
     TlsSettings: (tls.check,),
     Config: (
+        places.check_state_dir,
+        places.check_store,
         _check_dialects,
         _check_hooks,
         _check_policies,

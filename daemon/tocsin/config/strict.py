@@ -17,6 +17,9 @@ from cattrs.gen import make_dict_structure_fn, make_mapping_structure_fn, overri
 from tocsin.config import kinds
 from tocsin.config.secrets import SecretSource, is_reference
 
+MOST = 10_000_000_000
+"""Beyond all that any option can mean; days that many, in milliseconds, still fit 64 bits."""
+
 Hook = Callable[[Any, Any], Any]
 
 
@@ -55,6 +58,8 @@ def _shown(value: object) -> str:
 
 def _string(value: object, secrets: SecretSource) -> str:
     if isinstance(value, str):
+        if "\0" in value:
+            raise ValueError("must not have a NUL in it")
         return value
     if isinstance(value, dict) and value:
         return secrets.resolve(value)
@@ -64,15 +69,21 @@ def _string(value: object, secrets: SecretSource) -> str:
 def _exactly(value: object, kind: type) -> object:
     if type(value) is not kind:
         raise _expected(kind, value)
-    return value
+    return _possible(value) if isinstance(value, int) else value
 
 
 def _fraction(value: object, _: type) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _expected(float, value)
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("must be a finite number")
-    return float(value)
+    return float(_possible(value))
+
+
+def _possible(value: float) -> float:
+    if abs(value) > MOST:
+        raise ValueError(f"must be at most {MOST:_}")
+    return value
 
 
 def _union_hook(union: Any, converter: cattrs.Converter) -> Hook:

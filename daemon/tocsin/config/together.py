@@ -30,6 +30,7 @@ class _Unknown:
 
     __getattr__ = __getitem__ = __contains__ = __iter__ = __len__ = __bool__ = __hash__ = _refuse
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __add__ = __mul__ = _refuse
+    __fspath__ = _refuse
 
 
 UNKNOWN = _Unknown()

@@ -193,8 +193,8 @@ class PushSettings:
     )
     trusted_networks: list[str] = option(
         ["127.0.0.0/8", "::1/128"],
-        "Gateway: networks that need no token; unix for clients on a Unix socket. Everybody behind a "
-        "proxy on this machine that adds no X-Forwarded-For or Forwarded is trusted, too.",
+        "Gateway: networks that need no token; unix for clients on a Unix socket. Everybody behind "
+        "a proxy on this machine that adds no X-Forwarded-For or Forwarded is trusted, too.",
         check=_trusted_problem,
     )
     ack_deadline: float = option(

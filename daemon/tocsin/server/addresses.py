@@ -1,5 +1,7 @@
 """The addresses a listener may have, as they are written in the configuration (OP-8)."""
 
+import ipaddress
+import os
 import re
 from typing import Final
 
@@ -8,6 +10,9 @@ import attrs
 _TCP: Final = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^:\[\]\s/]+)):(?P<port>\d{1,5})"
 )
+_NUMBERS: Final = re.compile(r"[\d.]+")
+LONGEST_PATH: Final = 107
+"""Bytes of the path of a Unix socket; the kernel's 108 are with the NUL at the end (unix(7))."""
 
 
 class AddressError(ValueError):
@@ -43,7 +48,7 @@ def parse_address(text: str) -> Address:
     """Read `host:port`, `[ipv6]:port`, `unix:/path` or `systemd:name`. Raises AddressError."""
     kind, _, rest = text.partition(":")
     if kind == "unix" and rest.startswith("/"):
-        return UnixAddress(rest)
+        return _unix(rest)
     if kind == "systemd" and rest:
         return SystemdAddress(rest)
     match = _TCP.fullmatch(text)
@@ -52,7 +57,26 @@ def parse_address(text: str) -> Address:
             f'"{text}" is no address; write "127.0.0.1:8080", "[::1]:8080", "unix:/path" or '
             '"systemd:name"'
         )
-    return TcpAddress(match["six"] or match["host"], int(match["port"]))
+    host = match["six"] or match["host"]
+    if match["six"] or _NUMBERS.fullmatch(host):
+        _check_ip(host)
+    return TcpAddress(host, int(match["port"]))
+
+
+def _unix(path: str) -> UnixAddress:
+    if (size := len(os.fsencode(path))) > LONGEST_PATH:
+        raise AddressError(
+            f"unix:{path} is too long: a socket's path has at most {LONGEST_PATH} bytes, "
+            f"this one {size}"
+        )
+    return UnixAddress(path)
+
+
+def _check_ip(host: str) -> None:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise AddressError(f'"{host}" is no IP address') from None
 
 
 def write_tcp(host: str, port: int) -> str:

@@ -61,9 +61,12 @@ class Listener:
 
 
 def open_listeners(
-    addresses: str | Sequence[str], *, environ: Mapping[str, str] | None = None
+    addresses: str | Sequence[str],
+    *,
+    unix_mode: int | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> list[Listener]:
-    """Bind every address, or none.
+    """Bind every address, or none. `unix_mode` is what the files of Unix sockets get.
 
     Raises StartupError with one line: a bad address, a port that is taken, no permission, no such
     socket from systemd.
@@ -71,7 +74,7 @@ def open_listeners(
     listeners: list[Listener] = []
     try:
         for text in [addresses] if isinstance(addresses, str) else addresses:
-            listeners += _open(text, os.environ if environ is None else environ)
+            listeners += _open(text, unix_mode, os.environ if environ is None else environ)
     except (OSError, AddressError) as error:
         _close_all(listeners)
         raise StartupError(f"cannot listen on {text}: {_reason(error)}") from None
@@ -160,13 +163,13 @@ def _admit(
     nursery.start_soon(handler, sock, peer, lease)
 
 
-def _open(text: str, environ: Mapping[str, str]) -> list[Listener]:
+def _open(text: str, unix_mode: int | None, environ: Mapping[str, str]) -> list[Listener]:
     address: Address = parse_address(text)
     match address:
         case TcpAddress():
             return [_open_tcp(address)]
         case UnixAddress():
-            return [_open_unix(address.path)]
+            return [_open_unix(address.path, unix_mode)]
         case SystemdAddress():
             return _inherit(address.name, environ)
 
@@ -188,11 +191,13 @@ def _open_tcp(address: TcpAddress) -> Listener:
         raise
 
 
-def _open_unix(path: str) -> Listener:
+def _open_unix(path: str, mode: int | None) -> Listener:
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(path)
+        if mode is not None:
+            os.chmod(path, mode)  # before it listens: nobody has connected yet
         return _listening(sock, own_path=path)
     except OSError:
         sock.close()

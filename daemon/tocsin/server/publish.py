@@ -16,6 +16,7 @@ from tocsin.model.services import STANDARD, Services
 from tocsin.ops.metrics import Metrics
 from tocsin.server.idempotency import answer_once, producer_of
 from tocsin.server.router import Router
+from tocsin.server.settings import MOST_BODY
 from tocsin.wire import formats
 from tocsin.wire.published import Answer, accepted, own_id, rejected
 from tocsin.wire.request import Request
@@ -32,7 +33,12 @@ Render = Callable[[Sequence[Verdict]], Remembered]
 class PublishSettings:
     """`[publish]`"""
 
-    body: int = option(8_388_608, "Bytes of one publish request's body.", minimum=1024)
+    body: int = option(
+        8_388_608,
+        "Bytes of one publish request's body, held in memory until it is answered.",
+        minimum=1024,
+        maximum=MOST_BODY,
+    )
     max_items: int = option(1000, "Notifications in one list.", minimum=1, maximum=100_000)
     rate: float = option(
         0,

@@ -11,6 +11,8 @@ from tocsin.server.peers import Networks
 
 ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s?#@]+")
 PREFIX: Final = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+MODE: Final = re.compile(r"0?[0-7]{3}")
+MOST_BODY: Final = 67_108_864
 
 
 def check_networks(networks: list[str]) -> str | None:
@@ -30,6 +32,12 @@ def _check_addresses(addresses: str | list[str]) -> str | None:
             parse_address(address)
     except AddressError as error:
         return str(error)
+    return None
+
+
+def _check_mode(mode: str) -> str | None:
+    if mode and MODE.fullmatch(mode) is None:
+        return 'must be three octal digits, as "0660"'
     return None
 
 
@@ -82,6 +90,17 @@ class ListenSettings:
         "Metrics, health, console and operator API; the same forms.",
         check=_check_addresses,
     )
+    unix_mode: str = option(
+        "",
+        'Who may connect to unix:/path, as the mode of its file: "0660" for the daemon\'s user and '
+        "group; empty, the umask decides.",
+        check=_check_mode,
+    )
+
+    @property
+    def unix_permissions(self) -> int | None:
+        """`unix_mode` as a number, None where the umask decides."""
+        return int(self.unix_mode, 8) if self.unix_mode else None
 
 
 @attrs.frozen
@@ -89,7 +108,11 @@ class HttpLimits:
     """The part of `[limits]` that protects the HTTP front."""
 
     body: int = option(
-        131_072, "Bytes of a request's body; publish.body rules publishing.", minimum=1
+        131_072,
+        "Bytes of a request's body, held in memory until it is answered; publish.body rules "
+        "publishing.",
+        minimum=1,
+        maximum=MOST_BODY,
     )
     header_bytes: int = option(
         16_384, "Bytes of a request line and its headers.", minimum=512, maximum=1_048_576

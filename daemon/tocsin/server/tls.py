@@ -40,7 +40,7 @@ def check(settings: TlsSettings) -> list[str]:
     try:
         if settings.certificate and not problems:
             tls_context(settings)
-            expires_at(settings)
+            validity(settings)
     except StartupError as error:
         problems = [str(error)]
     return problems
@@ -85,15 +85,18 @@ def tls_context(settings: TlsSettings) -> ssl.SSLContext | None:
     return context
 
 
-def expires_at(settings: TlsSettings) -> float | None:
-    """When the certificate is over, epoch seconds. `StartupError` if it is none."""
+def validity(settings: TlsSettings) -> tuple[float, float] | None:
+    """From when until when the certificate counts, epoch seconds. `StartupError` if it is none."""
     if not settings.certificate:
         return None
     try:
         certificate = x509.load_pem_x509_certificate(settings.certificate.encode())
     except ValueError:
         raise StartupError("tls.certificate: cannot be read") from None
-    return certificate.not_valid_after_utc.timestamp()
+    return (
+        certificate.not_valid_before_utc.timestamp(),
+        certificate.not_valid_after_utc.timestamp(),
+    )
 
 
 def _load(context: ssl.SSLContext, pem: bytes) -> None:

@@ -22,6 +22,9 @@ _URL = re.compile(
     r"(?P<target>[/?].*)?"
 )
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\\#]")
+_MORE_THAN_HOST = re.compile(
+    r"(?:[A-Za-z]+://)?(?P<host>\[[^\]]*\]|[^\[\]@/?#:]+)(?::[0-9]*)?(?:[/?#].*)?"
+)
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
@@ -95,6 +98,11 @@ def hosts_problem(texts: list[str]) -> str | None:
         try:
             normal_host(text)
         except ValueError as error:
+            whole = _MORE_THAN_HOST.fullmatch(text)
+            if whole is not None and whole["host"] != text:
+                return f"{text!r}: write the host alone, without scheme, port and path: " + repr(
+                    whole["host"]
+                )
             return f"{text!r}: {error}"
     return None
 
