@@ -96,6 +96,34 @@ async def test_what_it_tells(manager: Manager, tmp_path: Path) -> None:
         await manager.is_told("STOPPING=1")
 
 
+async def test_what_it_says_of_a_reload(manager: Manager, tmp_path: Path) -> None:
+    """OP-7, OP-14: `systemctl status` tells of a reload that was refused and of a restart that is
+    needed, and no longer when all is well."""
+    async with manager.service(tmp_path) as daemon:
+        started_with = daemon.config.read_text()
+        for added, status in (
+            (
+                "ws.window = 0",
+                "the reload was refused, mistakes: 1; the first: ws.window: must be at least 1",
+            ),
+            ("ws.window = 10", "a restart is needed for ws.window"),
+            ("", ""),
+        ):
+            before = manager.heard(f"STATUS={status}")
+            daemon.config.write_text(f"{started_with}{added}\n")
+            daemon.signal(signal.SIGHUP)
+            await manager.is_told(f"STATUS={status}", before + 1)
+
+
+async def test_what_the_watchdog_leaves(tmp_path: Path) -> None:
+    """OP-10: a daemon that hangs, and is sent SIGABRT for it, says where, and ends by it."""
+    async with Launched(tmp_path) as daemon:
+        daemon.signal(signal.SIGABRT)
+        assert await daemon.exit_status() == -signal.SIGABRT
+        assert "Fatal Python error: Aborted" in daemon.log
+        assert '/cli/serve.py", line' in daemon.log
+
+
 async def test_who_came_before_it_was_up(manager: Manager, tmp_path: Path) -> None:
     """OP-14: a request that was sent before the daemon was started is answered."""
     early = await manager.connect()

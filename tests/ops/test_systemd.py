@@ -22,21 +22,21 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
 
 
 def test_each_state_is_one_datagram(manager: tuple[socket.socket, str]) -> None:
-    """Ready, status, reloading, watchdog and stopping arrive in systemd's words."""
+    """Ready, reloading, watchdog and stopping arrive in systemd's words, status in one line."""
     receiver, address = manager
     notifier = Notifier.from_environ({"NOTIFY_SOCKET": address})
     notifier.ready()
-    notifier.status("serving\n10 sockets")
     notifier.reloading()
+    notifier.ready("refused:\n1 mistake")
     notifier.watchdog()
     notifier.stopping()
-    assert receiver.recv(200) == b"READY=1"
-    assert receiver.recv(200) == b"STATUS=serving 10 sockets"
+    assert receiver.recv(200) == b"READY=1\nSTATUS="
     reloading = dict(line.split(b"=") for line in receiver.recv(200).splitlines())
     assert reloading[b"RELOADING"] == b"1"
     assert int(reloading[b"MONOTONIC_USEC"]) > 0
+    assert receiver.recv(200) == b"READY=1\nSTATUS=refused: 1 mistake"
     assert receiver.recv(200) == b"WATCHDOG=1"
-    assert receiver.recv(200) == b"STOPPING=1"
+    assert receiver.recv(200) == b"STOPPING=1\nSTATUS=draining"
 
 
 def test_nobody_listening_is_no_error(tmp_path: Path) -> None:

@@ -96,16 +96,17 @@ class Reloader:
         """Take over what `load` gives; on any mistake everything stays as it is, and an operator
         is told."""
         self._notifier.reloading()
+        status = ""
         try:
             prepared = await self._prepare(load)
         except ConfigError as error:
-            self._refuse(error.problems)
+            status = self._refuse(error.problems)
         except (StartupError, StoreError) as error:
-            self._refuse([str(error)])
+            status = self._refuse([str(error)])
         else:
-            self._take_over(prepared)
+            status = self._take_over(prepared)
         finally:
-            self._notifier.ready()
+            self._notifier.ready(status)
 
     async def _prepare(self, load: Load) -> _Prepared:
         """Raises ConfigError, StartupError, StoreError."""
@@ -121,7 +122,8 @@ class Reloader:
         senders = await self._parts.pushing.transport.make_senders(changed)
         return _Prepared(config, keys, senders, left)
 
-    def _take_over(self, prepared: _Prepared) -> None:
+    def _take_over(self, prepared: _Prepared) -> str:
+        """What `systemctl status` says of it."""
         changed = differences(self.config, prepared.config)
         log_changed = prepared.config.log != self.config.log
         self.config, self._keys = prepared.config, prepared.keys
@@ -131,14 +133,18 @@ class Reloader:
         self._renew(self.config, self._keys)
         self._metrics.config_last_reload.set_to_current_time()
         self._parts.events.emit("config.reloaded", changed=changed)
-        if prepared.left:
-            log.warning("config.restart_needed", options=prepared.left)
+        if not prepared.left:
+            return ""
+        log.warning("config.restart_needed", options=prepared.left)
+        return f"a restart is needed for {', '.join(prepared.left[:SHOWN])}"
 
-    def _refuse(self, problems: list[str]) -> None:
+    def _refuse(self, problems: list[str]) -> str:
+        """The same."""
         self._metrics.config_reload_failures.inc()
         self._parts.events.emit(
             "config.reload_failed", problems=problems[:SHOWN], mistakes=len(problems)
         )
+        return f"the reload was refused, mistakes: {len(problems)}; the first: {problems[0]}"
 
 
 def _keys(config: Config, running: KeySource) -> KeySource:

@@ -1,5 +1,6 @@
 """`tocsin serve`: run the daemon."""
 
+import faulthandler
 import gc
 import os
 import resource
@@ -20,6 +21,7 @@ from tocsin.ops.log import configure
 
 FAILED = 1
 BAD_CONFIGURATION = 2
+STDERR = 2
 # The store's thread asks for the interpreter once per statement; at the default of 5 ms a busy
 # loop would make a commit of three statements wait longer than the disk does.
 SWITCH_INTERVAL = 0.0005
@@ -54,6 +56,7 @@ def serve(path: str | None, *, show_welcome: bool) -> None:
             click.echo(problem, err=True)
         sys.exit(BAD_CONFIGURATION)
     configure(config.log.level, config.log.format)
+    faulthandler.enable(STDERR)  # systemd's watchdog sends SIGABRT: tell where we hang
     _tune()
     try:
         read = partial(load, path, os.environ)

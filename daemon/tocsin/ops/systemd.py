@@ -31,9 +31,10 @@ class Notifier:
             return cls()
         return cls(address, _watchdog_interval(environ))
 
-    def ready(self) -> None:
-        """The daemon serves; also the end of a reload."""
-        self._send("READY=1")
+    def ready(self, status: str = "") -> None:
+        """The daemon serves; also the end of a reload. `status` is what `systemctl status` says of
+        it, one line; nothing if all is well."""
+        self._send(f"READY=1\nSTATUS={' '.join(status.split())}")
 
     def reloading(self) -> None:
         """A reload begins."""
@@ -41,11 +42,7 @@ class Notifier:
 
     def stopping(self) -> None:
         """The daemon drains."""
-        self._send("STOPPING=1")
-
-    def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
-        self._send(f"STATUS={' '.join(text.split())}")
+        self._send("STOPPING=1\nSTATUS=draining")
 
     def watchdog(self) -> None:
         """Still alive. Not to be called unless all is well."""
