@@ -39,6 +39,13 @@ def test_each_state_is_one_datagram(manager: tuple[socket.socket, str]) -> None:
     assert receiver.recv(200) == b"STOPPING=1\nSTATUS=draining"
 
 
+def test_a_start_that_takes_long(manager: tuple[socket.socket, str]) -> None:
+    """OP-14: systemd waits for as long as it is told to, and says what for."""
+    receiver, address = manager
+    Notifier.from_environ({"NOTIFY_SOCKET": address}).starting("Sealing", 120.5)
+    assert receiver.recv(200) == b"EXTEND_TIMEOUT_USEC=120500000\nSTATUS=Sealing"
+
+
 def test_nobody_listening_is_no_error(tmp_path: Path) -> None:
     """A socket that is gone does not disturb the daemon."""
     notifier = Notifier.from_environ({"NOTIFY_SOCKET": str(tmp_path / "gone")})

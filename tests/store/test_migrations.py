@@ -65,10 +65,12 @@ def shape(db: apsw.Connection) -> dict[str, object]:
 
 @pytest.mark.parametrize("version", list(migrations.STEPS))
 def test_an_old_file_becomes_a_new_one(tmp_path: Path, version: int) -> None:
-    """The same tables, columns and indexes as in a fresh file."""
+    """The same tables, columns and indexes as in a fresh file; who waits is told (OP-14)."""
     old_file(tmp_path / "old.db", version)
-    migrated = open_database(str(tmp_path / "old.db"))
-    fresh = open_database(str(tmp_path / "fresh.db"))
+    told: list[str] = []
+    migrated = open_database(str(tmp_path / "old.db"), lambda work, _seconds: told.append(work))
+    fresh = open_database(str(tmp_path / "fresh.db"), lambda work, _seconds: told.append(work))
+    assert len(told) == 1
     assert shape(migrated) == shape(fresh)
     assert migrated.pragma("user_version") == VERSION
     migrated.close()

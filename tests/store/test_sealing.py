@@ -1,11 +1,14 @@
 """tocsin.store.sealing: a store's secrets under a master key, from the first start with one on."""
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
 import apsw
 import attrs
 import pytest
+from structlog.testing import capture_logs
 from tests.fakes.deliveries import T0, device_channel, webhook_channel
 from tests.fakes.mail import DOMAIN, Postbox, load
 from tests.fakes.stores import Reports, add
@@ -13,7 +16,7 @@ from tests.fakes.stores import Reports, add
 from tocsin.model.channel import Device, Webhook
 from tocsin.model.errors import StartupError, StoreError
 from tocsin.model.ids import new_id
-from tocsin.store import sealing
+from tocsin.store import overhaul, resealing, sealing
 from tocsin.store.mail import PutRoom
 from tocsin.store.records import Removal
 from tocsin.store.sqlite import SqliteStore, StoreSettings
@@ -148,7 +151,7 @@ def flat(values: Any) -> list[Any]:
 async def test_the_first_start_with_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that was written without one says the same afterwards, and nothing of it is left in
     any file, of what was deleted neither (SE-7)."""
-    monkeypatch.setattr(sealing, "BATCH", 2)
+    monkeypatch.setattr(resealing, "BATCH", 2)
     store = opened(tmp_path)
     await fill(store)
     before = await everything(store)
@@ -209,30 +212,113 @@ async def test_a_wrong_key_and_none(tmp_path: Path, key: str | None) -> None:
     assert await everything(opened(tmp_path, KEY)) == before
 
 
-@pytest.mark.parametrize("step", ["_change_rooms", "_rewrite"])
-async def test_it_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """Whichever step fails, the store is whole: of the old key or of the new; the next start that
-    can does what is left to do (SE-7, SE-12)."""
+async def test_it_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sealing that fails in the middle leaves the store as it was, for a start without the key and
+    for another attempt (SE-7, SE-12)."""
     store = opened(tmp_path)
     await fill(store)
     before = await everything(store)
     closed(store)
-
-    def fail(*_: object) -> None:
-        raise apsw.FullError("disk full")
-
     with monkeypatch.context() as broken:
-        broken.setattr(sealing, step, fail)
+        broken.setattr(resealing, "_change_rooms", full)
         with pytest.raises(StartupError, match=r"cannot be sealed by .*: disk full"):
             opened(tmp_path, KEY)
-    assert (key_id(tmp_path) == "") is (step == "_change_rooms")
-    if step == "_change_rooms":
-        plain = opened(tmp_path)
-        assert await everything(plain) == before
-        closed(plain)
+    assert key_id(tmp_path) == ""
+    plain = opened(tmp_path)
+    assert await everything(plain) == before
+    closed(plain)
     store = opened(tmp_path, KEY)
     assert seen(tmp_path) == []
     assert await everything(store) == before
+
+
+async def test_too_little_room_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk on which it cannot be finished is found out before anything is changed: the line
+    says what is needed, and without the key the daemon starts as before (SE-12)."""
+    store = opened(tmp_path)
+    await fill(store)
+    before = await everything(store)
+    closed(store)
+    with monkeypatch.context() as cramped:
+        cramped.setattr(overhaul, "free_bytes", lambda _path: 100)
+        with pytest.raises(StartupError, match=r"cannot be sealed .*: needs \d+ MiB free beside"):
+            opened(tmp_path, KEY)
+        assert await everything(opened(tmp_path)) == before
+    assert key_id(tmp_path) == ""
+
+
+@pytest.mark.parametrize("cause", ["full", "no room"])
+async def test_too_little_room_to_finish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    """A sealed store that cannot be written anew is served and says so at each start; the first
+    start that can does what is left (SE-7, SE-12)."""
+    store = opened(tmp_path)
+    await fill(store)
+    before = await everything(store)
+    closed(store)
+    with monkeypatch.context() as broken:
+        broken.setattr(sealing, "_rewrite", full)
+        closed(opened(tmp_path, KEY))
+    assert key_id(tmp_path) != ""
+    with monkeypatch.context() as broken, capture_logs() as told:
+        if cause == "full":
+            broken.setattr(sealing, "_rewrite", full)
+        else:
+            broken.setattr(overhaul, "free_bytes", lambda _path: 100)
+        store = opened(tmp_path, KEY)
+        assert await everything(store) == before
+        closed(store)
+    [failed] = [line for line in told if line["event"] == "store.rewrite_failed"]
+    assert failed["log_level"] == "warning"
+    store = opened(tmp_path, KEY)
+    assert seen(tmp_path) == []
+    assert await everything(store) == before
+
+
+def full(*_: object) -> None:
+    """What a full disk does."""
+    raise apsw.FullError("disk full")
+
+
+def test_who_waits_is_told(tmp_path: Path) -> None:
+    """Before each step, how long it may take; a start with the same key has nothing to do
+    (OP-14)."""
+    told: list[tuple[str, float]] = []
+    settings = StoreSettings(path=str(tmp_path / "store.db"), master_key=KEY)
+    for _ in range(2):
+        store = SqliteStore(
+            settings, threaded=False, announce=lambda *announced: told.append(announced)
+        )
+        closed(store)
+    assert [work.partition(" (")[0] for work, _ in told] == [
+        "Sealing the store by another master key",
+        "Writing the store anew after its master key was changed",
+    ]
+    assert all(seconds >= overhaul.AT_LEAST for _, seconds in told)
+
+
+def test_the_copy_is_made_beside_the_store(tmp_path: Path) -> None:
+    """Where the store has room the operator has seen to it; other disks may be small (SE-12)."""
+    closed(opened(tmp_path))
+    db = apsw.Connection(str(tmp_path / "store.db"))
+    db.pragma("cache_size", 10)
+    db.execute(
+        "WITH RECURSIVE keys(key) AS (VALUES(2) UNION ALL SELECT key + 1 FROM keys LIMIT 20000)"
+        " INSERT INTO probe(key, at) SELECT key, 1 FROM keys"
+    )
+    deleted: set[str] = set()
+
+    def look() -> bool:
+        for descriptor in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                deleted.add(os.readlink(descriptor))
+        return False
+
+    db.set_progress_handler(look, 1000)
+    sealing._rewrite(db)
+    db.close()
+    assert any(path.startswith(str(tmp_path)) and "deleted" in path for path in deleted)
 
 
 async def test_what_was_put_into_another_place(tmp_path: Path) -> None:

@@ -72,7 +72,9 @@ class App:
         self._public = open_listeners(config.listen.public, unix_mode=unix_mode)
         self._admin = open_listeners(config.listen.admin, unix_mode=unix_mode)
         self._gate = ConnectionGate(config.limits.http, _unlimited(config))
-        self.store = SqliteStore(config.store, on_commit=self._note_commit)
+        self.store = SqliteStore(
+            config.store, on_commit=self._note_commit, announce=self._notifier.starting
+        )
         self._supervisor = Supervisor(config.supervisor, metrics=self.metrics, now=self._clock)
         self._parts = Parts(
             config, self.store, metrics=self.metrics, clock=self._clock, rng=self._rng

@@ -36,6 +36,11 @@ class Notifier:
         it, one line; nothing if all is well."""
         self._send(f"READY=1\nSTATUS={' '.join(status.split())}")
 
+    def starting(self, work: str, seconds: float) -> None:
+        """Something long has begun, before `ready`: the start is not to be given up for so many
+        seconds from now on."""
+        self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}\nSTATUS={work}")
+
     def reloading(self) -> None:
         """A reload begins."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")

@@ -1,4 +1,4 @@
-"""Whether the files of an open database are still where the next start will look for them."""
+"""Where the files of a database are: whether still there, and with how much room."""
 
 import os
 
@@ -28,6 +28,16 @@ class Place:
         self._found = self._found or found
         if found != self._found:
             raise apsw.CantOpenError(f"{self._path} is another file than at the start")
+
+
+def free_bytes(path: str) -> int | None:
+    """What is left on the disk of a file for who may not write to its reserve; None where it is
+    on none."""
+    try:
+        disk = os.statvfs(os.path.dirname(path) or ".")
+    except OSError:
+        return None
+    return disk.f_bavail * disk.f_frsize
 
 
 def _identity(path: str) -> tuple[int, int]:

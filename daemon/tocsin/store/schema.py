@@ -44,6 +44,7 @@ import apsw
 from tocsin.model.errors import StartupError
 from tocsin.store.messagingtables import MESSAGING_TABLES
 from tocsin.store.migrations import STEPS, migrate
+from tocsin.store.overhaul import Announce, nobody, overhaul
 
 APPLICATION_ID = 0x746F6373  # "tocs"
 VERSION = 5
@@ -260,8 +261,9 @@ CREATE TABLE probe(key INTEGER PRIMARY KEY, at INTEGER NOT NULL);
 """
 
 
-def open_database(path: str) -> apsw.Connection:
-    """Open, check and, where it is new, create the store's file.
+def open_database(path: str, announce: Announce = nobody) -> apsw.Connection:
+    """Open, check and, where it is new, create the store's file; `announce` is told before one of
+    an older format is brought to this one.
 
     Raises `StartupError` with one line, leaving the file as it was, when it is not ours, is
     damaged, or cannot be written.
@@ -274,13 +276,13 @@ def open_database(path: str) -> apsw.Connection:
             # Channel secrets stand in it: nobody else's to read, whatever the umask.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = apsw.Connection(path, statementcachesize=256)
-        _prepare(connection, fresh=connection.pragma("application_id") != APPLICATION_ID)
+        _prepare(connection, announce, fresh=connection.pragma("application_id") != APPLICATION_ID)
     except (apsw.Error, OSError) as error:
         raise StartupError(f"store {path}: cannot be opened: {error}") from error
     return connection
 
 
-def _prepare(connection: apsw.Connection, *, fresh: bool) -> None:
+def _prepare(connection: apsw.Connection, announce: Announce, *, fresh: bool) -> None:
     connection.set_busy_timeout(5000)
     if fresh:
         # Before anything else is written, so that a file is either ours and whole, or empty.
@@ -293,7 +295,8 @@ def _prepare(connection: apsw.Connection, *, fresh: bool) -> None:
     connection.pragma("synchronous", "full")
     version = connection.pragma("user_version")
     if version != VERSION:
-        migrate(connection, version, VERSION)
+        with overhaul(connection.filename, "migrate", announce):
+            migrate(connection, version, VERSION)
     connection.pragma("temp_store", "memory")
     connection.pragma("cache_size", -65536)
     connection.pragma("journal_size_limit", 64 << 20)

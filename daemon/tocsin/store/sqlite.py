@@ -15,6 +15,7 @@ from tocsin.model.option import not_empty, option
 from tocsin.model.subscription import Subscription
 from tocsin.store import rows, statements
 from tocsin.store.jobs import Done
+from tocsin.store.overhaul import Announce, nobody
 from tocsin.store.records import (
     Acceptance,
     AccountRecord,
@@ -75,14 +76,20 @@ class SqliteStore(SqliteMessages):
         *,
         threaded: bool = True,
         on_commit: Callable[[Commit], None] = lambda _commit: None,
+        announce: Announce = nobody,
     ) -> None:
-        """Open or create the file; `StartupError` if that cannot be.
+        """Open or create the file; `StartupError` if that cannot be. `announce` is told what takes
+        long.
 
         `threaded=False` commits inline, for tests under a mock clock.
         """
-        connection = open_database(settings.path)
+        connection = open_database(settings.path, announce)
         self._vault = unlock(
-            connection, settings.path, key=settings.master_key, old_keys=settings.old_master_keys
+            connection,
+            settings.path,
+            key=settings.master_key,
+            old_keys=settings.old_master_keys,
+            announce=announce,
         )
         batches = Batches(connection, checkpoint_pages=settings.checkpoint_pages)
         self._next_notification, self._next_channel = statements.next_keys(connection)

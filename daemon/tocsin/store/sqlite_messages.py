@@ -19,8 +19,8 @@ from tocsin.store.mail import (
 )
 from tocsin.store.messages import Load
 from tocsin.store.records import Counts
+from tocsin.store.resealing import room_place
 from tocsin.store.rows import Row
-from tocsin.store.sealing import room_place
 from tocsin.store.sqlite_receipts import SqliteReceipts
 from tocsin.store.statements import messaging
 from tocsin.store.statements.messaging.rooms import ROOM
