@@ -440,7 +440,7 @@ async def test_the_stored_clock_is_a_lower_bound(
     await trio.sleep(59)
     living.restart_clock(world.clock())
     await trio.sleep(2)
-    assert await world.directory.expire_channels() == 2
+    assert await world.expiry.end_channels() == 2
     account = await world.directory.account("u")
     assert list(account.channels) == [living.id]
     assert account.channel(over.id, world.clock()) is None
@@ -455,6 +455,6 @@ async def test_expiry_that_fails_makes_no_progress(
     for user in ("u", "v"):
         await world.subscribed(socket_channel(user, lifetime=60, now=T0 - 61_000))
     fault.begin()
-    assert await world.directory.expire_channels(2) == 0
+    assert await world.expiry.end_channels(2) == 0
     fault.end()
-    assert await world.directory.expire_channels(2) == 2
+    assert await world.expiry.end_channels(2) == 2

@@ -85,9 +85,9 @@ async def test_a_subscription_ends_after_its_duration(
     assert await world.ingest.accept([world.note("a")]) == [Accepted(1)]
     await trio.sleep(1)
     assert await world.ingest.accept([world.note("b")]) == [Accepted(0)]
-    assert await world.directory.expire_subscriptions() == 1
+    assert await world.expiry.end_subscriptions() == 1
     assert (account.subscriptions, list(account.channels)) == ({}, [hook.id])
-    assert await world.directory.expire_subscriptions() == 0
+    assert await world.expiry.end_subscriptions() == 0
     await world.assert_gauges_are_right()
 
 
@@ -99,10 +99,10 @@ async def test_subscriptions_that_end_share_their_commits(world: World, fault: F
         one = subscription(hook, destination=name, expires_at=T0 - 1)
         await world.directory.subscribe(account, one, b"{}")
     fault.begin("subscription")
-    assert await world.directory.expire_subscriptions() == 0
+    assert await world.expiry.end_subscriptions() == 0
     assert len(account.subscriptions) == 3
     fault.end()
-    assert await world.directory.expire_subscriptions() == 3
+    assert await world.expiry.end_subscriptions() == 3
     assert not account.subscriptions
 
 
@@ -120,10 +120,10 @@ async def test_a_subscription_that_is_asked_for_again_lives_on(
     again = subscription(hook, expires_at=world.clock() + 60_000)
     assert await world.directory.subscribe(account, again, b"2") == (first, b"1")
     await trio.sleep(30)
-    assert await world.directory.expire_subscriptions() == 0
+    assert await world.expiry.end_subscriptions() == 0
     assert await world.ingest.accept([world.note("a")]) == [Accepted(1)]
     await trio.sleep(30)
-    assert await world.directory.expire_subscriptions() == 1
+    assert await world.expiry.end_subscriptions() == 1
 
 
 async def test_a_subscription_that_is_over_is_no_longer_the_same(world: World) -> None:

@@ -111,11 +111,11 @@ async def test_clocks_that_cannot_be_written_are_not_written_again_at_once(
         channel.restart_clock(world.clock())
     fault = Fault(tmp_path / "store.db")
     fault.begin("channel")
-    assert await world.directory.expire_channels(SLICE) == SLICE
-    assert await world.directory.expire_channels(SLICE) == 0
+    assert await world.expiry.end_channels(SLICE) == SLICE
+    assert await world.expiry.end_channels(SLICE) == 0
     fault.end()
     fault.close()
-    assert await world.directory.expire_channels(SLICE) == 0
+    assert await world.expiry.end_channels(SLICE) == 0
     assert await world.store.expired_channels(world.clock(), limit=SLICE) == []
     assert len(account.living(world.clock())) == SLICE
 

@@ -154,8 +154,8 @@ async def test_webhooks_have_their_own_time(it: DeviceWorld, autojump_clock: Moc
     hook.used_at = it.world.clock()
     await it.world.directory.open_channel(account, hook)
     before = it.world.clock() + 1
-    assert await it.world.directory.collect_unused(ChannelType.OMAPUSH, before) == 0
-    assert await it.world.directory.collect_unused(ChannelType.WEBHOOKS, before) == 1
+    assert await it.world.expiry.end_unused(ChannelType.OMAPUSH, before) == 0
+    assert await it.world.expiry.end_unused(ChannelType.WEBHOOKS, before) == 1
 
 
 async def test_what_is_remembered_is_forgotten_after_a_day(

@@ -12,6 +12,7 @@ from tests.fakes.transport import ScriptedTransport
 from tocsin.delivery.directory import Directory
 from tocsin.delivery.escalation import Escalation
 from tocsin.delivery.events import Events
+from tocsin.delivery.expiry import Expiry
 from tocsin.delivery.followers import Key
 from tocsin.delivery.handover import Handover
 from tocsin.delivery.ingest import Ingest
@@ -67,6 +68,7 @@ class World:
     progress: CountingProgress = attrs.field(factory=CountingProgress)
     events: Events = attrs.field(init=False)
     directory: Directory = attrs.field(init=False)
+    expiry: Expiry = attrs.field(init=False)
     sessions: Sessions = attrs.field(init=False)
     settler: Settler = attrs.field(init=False)
     queue: DeliveryQueue = attrs.field(init=False)
@@ -85,6 +87,7 @@ class World:
             token_exclusive=self.token_exclusive,
             **common,
         )
+        self.expiry = Expiry(self.store, self.directory, clock=self.clock)
         self.sessions = Sessions(self.store, **common)
         self.sessions.on_left = self._left
         self.directory.on_arrived = self._arrived

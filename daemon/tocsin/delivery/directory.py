@@ -4,31 +4,22 @@ Changes are decided and made in memory at once, then stored; if the store refuse
 back. So two requests racing for the last place of a quota see each other.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
 from tocsin.delivery.account import Account
-from tocsin.delivery.changes import Changes, side_by_side
-from tocsin.delivery.devicechannels import DeviceChannels, registered_at, take_out
+from tocsin.delivery.changes import Changes
+from tocsin.delivery.devicechannels import registered_at, take_out
 from tocsin.delivery.settings import ChannelSettings, DeliveryLimits
-from tocsin.delivery.succession import (
-    Waitlist,
-    bequeath,
-    inherit,
-    is_abandoned,
-    newer_than,
-    older_than,
-    pair_of,
-    room_for,
-)
-from tocsin.model.channel import Channel, ChannelState, ChannelType, Device, end_of
+from tocsin.delivery.succession import room_for
+from tocsin.delivery.takeovers import Takeovers, let_go
+from tocsin.model.channel import Channel, ChannelState, Device, end_of
 from tocsin.model.errors import StoreError, duplicate, forbidden
 from tocsin.model.gatewayuser import is_reserved
 from tocsin.model.services import STANDARD, Services
 from tocsin.model.subscription import Subscription
 from tocsin.ops.metrics import Metrics
 from tocsin.store.interface import Store
-from tocsin.store.records import Ended, LogEnd, Takeover
+from tocsin.store.records import Ended, LogEnd
 
 __all__ = ["Account", "Directory"]
 
@@ -36,13 +27,12 @@ SHORTEST, LONGEST = 60, 86_400
 ROTATION_GRACE = 86_400.0
 
 
-class Directory(DeviceChannels):
+class Directory(Takeovers):
     """Finds accounts and changes them.
 
     `on_removed` is told of channels that are gone, `on_resumed` of lanes that have work again,
-    `on_arrived` of channels that have taken over what waited elsewhere, `on_switched` of channels
-    that were suspended or resumed, `on_registered` of channels that got a device token, and
-    `on_ended` of what ended with a channel that was removed.
+    `on_switched` of channels that were suspended or resumed, `on_registered` of channels that got a
+    device token, and `on_ended` of what ended with a channel that was removed.
     """
 
     def __init__(
@@ -59,22 +49,16 @@ class Directory(DeviceChannels):
     ) -> None:
         """`token_exclusive`: a device token serves one user only (CH-74). `rotation_grace`: seconds
         for which the secret before the last one signs as well (PU-77)."""
-        super().__init__(store, most_cached=settings.cached_users, metrics=metrics, clock=clock)
-        self._settings = settings
+        super().__init__(store, settings=settings, metrics=metrics, clock=clock)
         self._limits = limits
         self._services = services
         self._token_exclusive = token_exclusive
         self._rotation_grace = int(rotation_grace * 1000)
-        self._abandoned_after = int(settings.abandoned_after * 1000)
-        self._waitlist = Waitlist()
         self._changes = Changes()
-        self._extended: set[int] = set()
         self.on_resumed: Callable[[str], None] = lambda _lane: None
-        self.on_arrived: Callable[[Channel], None] = lambda _channel: None
         self.on_switched: Callable[[Channel], None] = lambda _channel: None
         self.on_registered: Callable[[Channel], None] = lambda _channel: None
         self.on_ended: Callable[[Ended], None] = lambda _ended: None
-        self.on_loaded = self._look_after_pairs
 
     def reconfigure(self, limits: DeliveryLimits, *, token_exclusive: bool) -> None:
         """For what is made from now on; what is there stays."""
@@ -281,7 +265,7 @@ class Directory(DeviceChannels):
         subscription.created_at = now
         account.subscriptions[subscription.id] = subscription
         account.begin_change(subscription.id)
-        reported = _let_go(host, takeovers)
+        reported = let_go(host, takeovers)
 
         def stored(ended: Ended | None, error: StoreError | None) -> None:
             account.end_change(subscription.id)
@@ -326,154 +310,6 @@ class Directory(DeviceChannels):
         """The JSON texts of subscriptions, without those that have gone meanwhile."""
         return await self._store.subscription_bodies(ids)
 
-    # -- succession (CH-45) ----------------------------------------------------------------
-
-    def left(self, channel: Channel) -> None:
-        """A channel has lost its client; if a newer one of the pair waits for what it leaves
-        behind, it is looked at again when it counts as abandoned."""
-        account = self.cached(channel.user)
-        if account is not None and newer_than(account, channel, self._clock()):
-            self._look_again(channel)
-
-    async def take_over_abandoned(self, limit: int = 500) -> int:
-        """Have newer channels take over from those that are abandoned by now; how many were dealt
-        with. They share their commits, and each that the store does not take is tried again."""
-        now = self._clock()
-        moves: dict[str, Callable[[], Awaitable[object]]] = {}
-        looked_at = 0
-        while looked_at < limit and (due := self._waitlist.due(now)) is not None:
-            looked_at += 1
-            user, channel_id = due
-            # Who is not in memory is looked after when he is loaded.
-            account = self.cached(user)
-            channel = None if account is None else account.channel(channel_id, now)
-            if (
-                account is not None
-                and channel is not None
-                and is_abandoned(channel, now, after=self._abandoned_after)
-            ):
-                moves[channel.id] = partial(self._pass_on, account, channel, now)
-        return looked_at - await side_by_side("channel.takeover_failed", moves)
-
-    async def _pass_on(self, account: Account, channel: Channel, now: int) -> None:
-        takeovers = bequeath(account, channel, now) if self._supersedes else []
-        if not takeovers:
-            return
-        reported = _let_go(account, takeovers)
-
-        def stored(ended: Ended | None, error: StoreError | None) -> None:
-            reported(error)
-            if error is not None or ended is None:
-                self._look_again(channel, not_before=self._clock() + 1000)
-            else:
-                self._taken_over(account, takeovers, ended)
-
-        await self._store.take_over(takeovers, stored)
-
-    @property
-    def _supersedes(self) -> bool:
-        return self._settings.on_duplicate == "supersede"
-
-    def _inherited(self, host: Account, subscription: Subscription, now: int) -> list[Takeover]:
-        if not self._supersedes:
-            return []
-        for old in older_than(host, subscription.channel, now):
-            self._look_again(old)
-        return inherit(host, subscription, now, after=self._abandoned_after)
-
-    def _look_after_pairs(self, account: Account) -> None:
-        """After a restart: whoever is not back in time has abandoned his channel."""
-        now = self._clock()
-        for channel in account.living(now):
-            if channel.type.is_polled and len(pair_of(account, channel, now)) > 1:
-                self._look_again(channel)
-
-    def _look_again(self, channel: Channel, *, not_before: int = 0) -> None:
-        if self._supersedes and channel.left_at is not None:
-            due_at = max(channel.left_at + self._abandoned_after, not_before)
-            self._waitlist.add(channel, due_at)
-
-    def _taken_over(self, host: Account, takeovers: Sequence[Takeover], ended: Ended) -> None:
-        self._count_ended(ended, "refused")
-        for old in {one.subscription.channel for one in takeovers if one.ends}:
-            if old.key in ended.channels:
-                self.on_removed(old)
-            else:
-                # Somebody who is not in memory has a subscription that points to it.
-                host.channels[old.id] = old
-        for heir in {one.heir.id: one.heir for one in takeovers}.values():
-            heir.room = heir.room_bytes = 0  # what has come is to be counted
-            self.on_arrived(heir)
-
-    # -- what ends by itself ---------------------------------------------------------------
-
-    async def expire_channels(self, limit: int = 500) -> int:
-        """End channels whose clock has run out (CH-43); how many were dealt with.
-
-        The stored clock is a lower bound: a socket restarts its channel's clock in memory only
-        (CH-41), and the true time is written when the stored one comes up. One that comes up
-        again at once was not written, and is not dealt with. The removals of one call share their
-        commits.
-        """
-        now = self._clock()
-        found = await self._store.expired_channels(now, limit=limit)
-        extended: list[Channel] = []
-        ending: list[tuple[Account, Channel]] = []
-        for account, channel in await self._channels(found):
-            if channel.is_over(now):
-                ending.append((account, channel))
-            else:
-                extended.append(channel)
-        if extended:
-            self._store.extend_channels(extended)
-        before, self._extended = self._extended, {channel.key for channel in extended}
-        failed = await self._end_all(ending, outcome="expired")
-        return len(found) - failed - len(before & self._extended)
-
-    async def collect_unused(self, kind: ChannelType, before: int, limit: int = 500) -> int:
-        """End webhooks without a subscription that nobody has used since (CH-42), or devices of the
-        gateway (PU-23); how many."""
-        found = await self._store.unused_channels(kind, before, limit=limit)
-        unused = [
-            (account, channel)
-            for account, channel in await self._channels(found)
-            if (channel.used_at or 0) < before and not account.pointing_to(channel)
-        ]
-        failed = await self._end_all(unused, outcome="refused")
-        return len(unused) - failed
-
-    async def expire_subscriptions(self, limit: int = 500) -> int:
-        """End subscriptions whose time is up (CH-95); how many were dealt with. They share their
-        commits."""
-        now = self._clock()
-        found = await self._store.expired_subscriptions(now, limit=limit)
-        accounts = await self.accounts([user for user, _ in found])
-        ending = {
-            id_: partial(self.unsubscribe, account, one)
-            for account, (_, id_) in zip(accounts, found, strict=True)
-            if (one := account.subscriptions.get(id_)) is not None and one.is_over(now)
-        }
-        return len(found) - await side_by_side("subscription.expiry_failed", ending)
-
-    async def _channels(self, found: Sequence[tuple[str, str]]) -> list[tuple[Account, Channel]]:
-        """The channels of these (user, id) that are still there."""
-        accounts = await self.accounts([user for user, _ in found])
-        return [
-            (account, channel)
-            for account, (_, channel_id) in zip(accounts, found, strict=True)
-            if (channel := account.channels.get(channel_id)) is not None
-        ]
-
-    async def _end_all(self, ending: Sequence[tuple[Account, Channel]], *, outcome: str) -> int:
-        """Remove channels; how many the store did not take."""
-        return await side_by_side(
-            "channel.expiry_failed",
-            {
-                channel.id: partial(self.remove_channel, account, channel, outcome=outcome)
-                for account, channel in ending
-            },
-        )
-
     def clocks(self) -> list[Channel]:
         """Channels in memory whose clock may be newer than the stored one, for the end."""
         return [
@@ -482,14 +318,3 @@ class Directory(DeviceChannels):
             for channel in account.channels.values()
             if channel.lifetime is not None
         ]
-
-
-def _let_go(host: Account, takeovers: Sequence[Takeover]) -> Callable[[StoreError | None], None]:
-    """Take what is taken over out of memory, as `take_out` does."""
-    going = {one.subscription.id for one in takeovers}
-    olds = dict.fromkeys(one.subscription.channel for one in takeovers)
-    return take_out(
-        host,
-        [one.subscription.channel for one in takeovers if one.ends],
-        [pair for old in olds for pair in host.pointing_to(old) if pair[1].id in going],
-    )

@@ -7,6 +7,7 @@ import structlog
 from tocsin.delivery.devices import Devices
 from tocsin.delivery.directory import Directory
 from tocsin.delivery.endings import Ending, Endings
+from tocsin.delivery.expiry import Expiry
 from tocsin.delivery.settings import DeliverySettings
 from tocsin.delivery.sweeping import keep_sweeping
 from tocsin.model.channel import ChannelType
@@ -58,6 +59,7 @@ class Housekeeping:
         self._endings = Endings() if endings is None else endings
         self._store = store
         self._directory = directory
+        self._expiry = Expiry(store, directory, clock=clock)
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -80,11 +82,11 @@ class Housekeeping:
         now = self._clock()
         if self._store.failing is not None:
             await self._store.probe(now)
-        while await self._directory.expire_channels(SLICE) == SLICE:
+        while await self._expiry.end_channels(SLICE) == SLICE:
             beat()
         while await self._directory.take_over_abandoned(SLICE) == SLICE:
             beat()
-        while await self._directory.expire_subscriptions(SLICE) == SLICE:
+        while await self._expiry.end_subscriptions(SLICE) == SLICE:
             beat()
         while await self._expire_deliveries() >= SLICE:
             beat()
@@ -142,7 +144,7 @@ class Housekeeping:
         while await self._store.prune_dead_letters(before, limit=SLICE) == SLICE:
             beat()
         for kind, unused in self._unused.items():
-            while await self._directory.collect_unused(kind, now - unused, SLICE) == SLICE:
+            while await self._expiry.end_unused(kind, now - unused, SLICE) == SLICE:
                 beat()
         await self._count_dead_letters()
 
