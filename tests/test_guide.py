@@ -23,7 +23,10 @@ ROOT = Path(__file__).parents[1]
 GUIDES = ("README.md", "systemd/README.md")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
-OTHERS = {"push.example.com", "push.credential.failing", "config.reload_failed"}
+OTHERS = {
+    *("push.example.com", "push.credential.failing", "config.reload_failed"),
+    *("store.overhaul_begun", "store.overhaul_ended", "store.rewrite_failed"),
+}
 SHARED = "/opt/tocsin/share/doc/tocsin/"
 
 
