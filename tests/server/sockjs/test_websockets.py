@@ -233,6 +233,30 @@ async def test_a_reader_that_reads_no_more(start: Start, mock_clock: MockClock) 
         assert listener.told == [("closed", 1013)]
 
 
+async def test_a_slow_reader_has_time_for_its_pong(start: Start, mock_clock: MockClock) -> None:
+    """MS-67: a Ping behind much that was read slowly is answered when it has come: until 10 s after
+    that the client is not taken for dead."""
+    listener = Listener()
+    async with start(stalled=60, prove_within=5, more=[("/talk", listener)]) as bench:
+        client = await bench.websocket("/talk/websocket")
+        await bench.settle()
+        connection = listener.connection
+        assert connection is not None
+        while not connection.waiting_bytes:
+            connection.send("x" * 100_000)
+        await bench.leap(40)
+        frames = []
+        while connection.waiting_bytes:
+            frames.append(await client.frame())
+        await bench.leap(9)
+        assert connection.is_open
+        [ping] = [payload for kind, payload in frames if kind == "ping"]
+        assert isinstance(ping, bytes)
+        await client.send_frame(client_frames.pong(ping))
+        await bench.settle()
+        assert listener.told == [("drained", None), ("proven", 1)]
+
+
 async def test_codes_nobody_says(start: Start) -> None:
     """SJ-35: the client's own codes are refused, framed and raw, and nothing is sent."""
     listener = Listener()

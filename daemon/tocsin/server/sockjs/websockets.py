@@ -225,6 +225,9 @@ class WebSocketSession:
         self._waiting = 0
         self._inbox.moved()
         self._expect(self._inbox.room_by)
+        if self._pinged_at is not None:  # it may have left only now
+            self._pinged_at = self._context.now()
+            self._expect(self._pinged_at + PONG_WITHIN)
         self._context.application.drained(self)
 
     def closed(self, code: int) -> None:
