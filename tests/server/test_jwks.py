@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 from tests.fakes.jwks_server import JwksServer, jwks_server
-from tests.fakes.tokens import SECRET, jwks, public_jwk
+from tests.fakes.revocations import revocations
+from tests.fakes.tokens import NOW, SECRET, jwks, public_jwk, signed
 from trio.testing import wait_all_tasks_blocked
 
 from tocsin.model.errors import StartupError
+from tocsin.ops.metrics import Metrics
 from tocsin.ops.service import Progress
 from tocsin.server import jwks as module
+from tocsin.server.auth import Authenticator, AuthSettings
 from tocsin.server.jwks import FixedKeys, JwksError, RemoteKeys, fetch_keys, read_key_file
 from tocsin.wire.jwk import KeySet, shared_secret
 
@@ -27,7 +31,7 @@ async def server() -> AsyncIterator[JwksServer]:
 
 
 def started(nursery: trio.Nursery, server: JwksServer, **options: float) -> RemoteKeys:
-    keys = RemoteKeys(server.url, secret=shared_secret(SECRET), **options)
+    keys = RemoteKeys(server.url, metrics=Metrics(), secret=shared_secret(SECRET), **options)
     nursery.start_soon(keys.run, Progress(lambda _: None))
     return keys
 
@@ -55,7 +59,7 @@ async def test_keys_are_fetched_at_start(server: JwksServer, nursery: trio.Nurse
 async def test_the_service_is_ready_before_the_keys(server: JwksServer) -> None:
     """CH-11: the daemon starts although the provider is slow."""
     server.gate = trio.Event()
-    keys = RemoteKeys(server.url)
+    keys = RemoteKeys(server.url, metrics=Metrics())
     ready: list[object] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keys.run, Progress(ready.append))
@@ -147,6 +151,60 @@ async def test_first_fetch_is_retried(
     assert keys.ready
 
 
+async def test_an_outage_is_told(
+    server: JwksServer, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OP-15, CH-11: every fetch is counted, and when one last worked; the log has a line for the
+    first set, for an outage however long, for its end, and for other keys. Those at hand go on
+    verifying meanwhile."""
+    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.0)
+    metrics = Metrics()
+    assert counted(metrics) == (0, 0, 0)
+    keys = RemoteKeys(server.url, metrics=metrics, refresh_every=0.0)
+    settings = AuthSettings(jwks_url=server.url, cache_seconds=0)
+    tokens = Authenticator(settings, keys, revocations=revocations(), now=lambda: NOW)
+    with capture_logs() as lines:
+        nursery.start_soon(keys.run, Progress(lambda _: None))
+        await server.arrived(3)
+        fetched, failed, at = counted(metrics)
+        assert fetched >= 2
+        assert failed == 0
+        server.status = "503 Later"
+        await server.arrived(len(server.requests) + 5)
+        assert counted(metrics)[1] >= 3
+        bearer = f"Bearer {signed('EdDSA', '1')}"
+        principal = await tokens.authenticate(authorization=bearer, query_token=None)
+        assert principal.user == "alice"
+        server.status = "200 OK"
+        await server.arrived(len(server.requests) + 3)
+        server.body = SECOND
+        await server.arrived(len(server.requests) + 3)
+    assert counted(metrics)[2] >= at > 0
+    assert [(line["event"], line["log_level"]) for line in lines if "jwks" in line["event"]] == [
+        ("jwks.refreshed", "info"),
+        ("jwks.refresh_failed", "warning"),
+        ("jwks.refreshed", "info"),
+        ("jwks.refreshed", "info"),
+    ]
+    assert [line["keys"] for line in lines if line["event"] == "jwks.refreshed"] == [
+        ["1"],
+        ["1"],
+        ["2"],
+    ]
+
+
+def counted(metrics: Metrics) -> tuple[float, float, float]:
+    """Fetches that worked, those that failed, and when the last one worked."""
+    read = metrics.registry.get_sample_value
+    fetches = "tocsin_token_keys_fetches_total"
+    found = (
+        read(fetches, {"result": "fetched"}),
+        read(fetches, {"result": "failed"}),
+        read("tocsin_token_keys_last_success_timestamp_seconds"),
+    )
+    return found[0] or 0, found[1] or 0, found[2] or 0
+
+
 async def test_the_set_is_fetched_anew_from_time_to_time(
     server: JwksServer, nursery: trio.Nursery
 ) -> None:
@@ -172,7 +230,7 @@ async def test_nobody_listening(nursery: trio.Nursery) -> None:
     """CH-11: a provider that cannot be reached is a failure like others."""
     with trio.socket.socket() as unused:
         await unused.bind(("127.0.0.1", 0))
-        keys = RemoteKeys(f"http://127.0.0.1:{unused.getsockname()[1]}/keys")
+        keys = RemoteKeys(f"http://127.0.0.1:{unused.getsockname()[1]}/keys", metrics=Metrics())
         nursery.start_soon(keys.run, Progress(lambda _: None))
         await keys.refresh()
         assert not keys.ready
@@ -192,7 +250,7 @@ async def test_waiting_ends_without_the_service(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """A caller is not held for ever while the service is being restarted."""
-    keys = RemoteKeys("http://127.0.0.1:1/keys")
+    keys = RemoteKeys("http://127.0.0.1:1/keys", metrics=Metrics())
     before = trio.current_time()
     await keys.refresh()
     assert trio.current_time() - before == module.FETCH_TIMEOUT
@@ -200,7 +258,7 @@ async def test_waiting_ends_without_the_service(
 
 def test_pauses_grow_to_a_minute() -> None:
     """CH-11: the pauses between retries double from 1 s up to 60 s."""
-    keys = RemoteKeys("http://x/", refresh_every=3600)
+    keys = RemoteKeys("http://x/", metrics=Metrics(), refresh_every=3600)
     pauses = [keys._pause()]
     for _ in range(2000):
         keys._note_failure(module.JwksError("down"))

@@ -79,7 +79,7 @@ class App:
         self._parts = Parts(
             config, self.store, metrics=self.metrics, clock=self._clock, rng=self._rng
         )
-        self._keys = key_source(config.auth)
+        self._keys = key_source(config.auth, self.metrics)
         self._messaging = self._open_messaging(config, self._keys)
         self._server, self._admin_server = self._servers(config, self._keys)
         self._front = TlsFront(

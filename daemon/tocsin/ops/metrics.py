@@ -74,6 +74,7 @@ AUTH_FAILURES = (
     "introspection",
 )
 REVOKED_BY = ("token", "jti", "user", "client", "subscriber")
+FETCHED = ("fetched", "failed")
 INTROSPECTED = ("active", "inactive", "failed", "full")
 CONNECTION_REFUSALS = ("connections", "connections_per_address", "drain", "descriptors")
 RATE_LIMITED = ("token", "address", "producer")
@@ -379,6 +380,13 @@ class Metrics:
             "revocations", "Times that tokens were revoked, by what was named.", by=REVOKED_BY
         )
         self.revocations_kept = self._gauge("revocations_kept", "Revocations in force.")
+        self.token_keys_fetches = self._counters(
+            "token_keys_fetches", "Attempts to fetch the keys of signed tokens.", result=FETCHED
+        )
+        self.token_keys_last_success = self._gauge(
+            "token_keys_last_success_timestamp_seconds",
+            "When the keys of signed tokens were last fetched; 0 if they never were.",
+        )
         self.introspections = self._counters(
             "introspections",
             "Tokens that their issuer was asked about, or could not be.",

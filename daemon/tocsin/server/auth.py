@@ -19,6 +19,7 @@ from tocsin.delivery.revocations import Revocations
 from tocsin.model import errors
 from tocsin.model.errors import StartupError
 from tocsin.model.principal import Principal
+from tocsin.ops.metrics import Metrics
 from tocsin.server.authsettings import AuthSettings, check
 from tocsin.server.introspection import Introspector
 from tocsin.server.issuer import Issuer
@@ -46,8 +47,9 @@ NO_KEYS_RETRY = 5
 log = structlog.get_logger(__name__)
 
 
-def key_source(settings: AuthSettings) -> FixedKeys | RemoteKeys:
-    """Where these settings say that keys come from; a `RemoteKeys` wants its `run` be run.
+def key_source(settings: AuthSettings, metrics: Metrics | None = None) -> FixedKeys | RemoteKeys:
+    """Where these settings say that keys come from; a `RemoteKeys` wants its `run` be run, and
+    counts what it fetches.
 
     Reads `auth.jwks_file`. `StartupError` if that, or anything `check` knows, is wrong.
     """
@@ -55,7 +57,12 @@ def key_source(settings: AuthSettings) -> FixedKeys | RemoteKeys:
         raise StartupError("; ".join(problems))
     secret = shared_secret(settings.shared_secret) if settings.shared_secret else None
     if settings.jwks_url:
-        return RemoteKeys(settings.jwks_url, secret=secret, refresh_every=settings.jwks_refresh)
+        return RemoteKeys(
+            settings.jwks_url,
+            metrics=metrics or Metrics(),
+            secret=secret,
+            refresh_every=settings.jwks_refresh,
+        )
     public = read_key_file(settings.jwks_file) if settings.jwks_file else ()
     return FixedKeys(KeySet(secret, public))
 

@@ -9,6 +9,9 @@ names a key that is not in it. `FixedKeys` never changes. `RemoteKeys` fetches a
 
 All fetches are made by the one task in `RemoteKeys.run`, so there is never more than one at a
 time and no caller that goes away takes one with it. The last good set stays through failures.
+
+Every fetch is counted. The log has a line where keys are other ones than before, where fetching
+begins to fail, and where it works again.
 """
 
 import math
@@ -22,6 +25,7 @@ import structlog
 import trio
 
 from tocsin.model.errors import StartupError, TocsinError
+from tocsin.ops.metrics import Metrics
 from tocsin.ops.service import Progress
 from tocsin.wire.jwk import Key, KeySet, public_keys
 
@@ -80,8 +84,16 @@ def read_key_file(path: str) -> tuple[Key, ...]:
 class RemoteKeys:
     """The keys of a JWK set at `url`, next to the shared secret if there is one."""
 
-    def __init__(self, url: str, *, secret: Key | None = None, refresh_every: float = 3600) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        metrics: Metrics,
+        secret: Key | None = None,
+        refresh_every: float = 3600,
+    ) -> None:
         self._url = url
+        self._metrics = metrics
         self._refresh_every = refresh_every
         self._keys = KeySet(secret)
         self._failures = 0
@@ -146,13 +158,20 @@ class RemoteKeys:
         self._wanted = trio.Event()
 
     def _renew(self, public: tuple[Key, ...]) -> None:
+        is_news = self._failures or public != self._keys.public
         self._keys = attrs.evolve(self._keys, public=public)
         self._failures = 0
-        log.info("jwks.refreshed", keys=len(public))
+        self._metrics.token_keys_fetches["fetched"].inc()
+        self._metrics.token_keys_last_success.set_to_current_time()
+        if is_news:
+            log.info("jwks.refreshed", keys=[key.kid for key in public])
 
     def _note_failure(self, error: JwksError) -> None:
+        """One line for an outage: it is tried again every minute at least."""
+        self._metrics.token_keys_fetches["failed"].inc()
+        if not self._failures:
+            log.warning("jwks.refresh_failed", reason=str(error), has_keys=self.ready)
         self._failures += 1
-        log.warning("jwks.refresh_failed", reason=str(error), failures=self._failures)
 
     def _end(self) -> None:
         self._under_way = False
