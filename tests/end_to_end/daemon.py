@@ -41,9 +41,11 @@ def token(user: str, scope: str = "channels") -> str:
     return mint(claims, shared_secret(SECRET), now=time.time(), lifetime=3600)
 
 
-async def until(condition: Callable[[], Awaitable[object] | object], what: str) -> None:
+async def until(
+    condition: Callable[[], Awaitable[object] | object], what: str, *, bound: float = BOUND
+) -> None:
     """Look until the condition holds; AssertionError saying `what` if it never does."""
-    with trio.move_on_after(BOUND):
+    with trio.move_on_after(bound):
         while True:
             answer = condition()
             if isinstance(answer, Awaitable):
@@ -51,7 +53,7 @@ async def until(condition: Callable[[], Awaitable[object] | object], what: str) 
             if answer:
                 return
             await trio.sleep(LOOK_EVERY)
-    raise AssertionError(f"in {BOUND:.0f} s it did not come to this: {what}")
+    raise AssertionError(f"in {bound:.0f} s it did not come to this: {what}")
 
 
 def write_config(file: Path, settings: Mapping[str, object]) -> Path:

@@ -13,11 +13,11 @@ from tests.end_to_end.daemon import BOUND, Daemon, command, environment, until
 pytestmark = pytest.mark.end_to_end
 
 
-async def test_listen_prints_what_arrives(tmp_path: Path) -> None:
+async def test_listen_prints_what_arrives(tmp_path: Path, port: int) -> None:
     """OP-3: `tocsin listen` prints one notification a line, comes back after the daemon was
     killed, and exits 0 when it has seen as many as it was asked for."""
     output, errors = tmp_path / "output", tmp_path / "errors"
-    async with Daemon(tmp_path, {"listen.public": f"127.0.0.1:{await free_port()}"}) as daemon:
+    async with Daemon(tmp_path, {"listen.public": f"127.0.0.1:{port}"}) as daemon:
         user, platform = User(daemon, "alice@example.com"), Platform(daemon)
         channel = await user.socket_channel()
         with output.open("wb") as out, errors.open("wb") as err:
@@ -76,13 +76,6 @@ def steps(welcome: str) -> list[str]:
     """The shell lines under the numbered headings."""
     parts = welcome.partition("Stop with")[0].split("\n1. ")[1].replace("\n2. ", "\n3. ")
     return [part.partition("\n")[2] for part in parts.split("\n3. ")]
-
-
-async def free_port() -> int:
-    """A port nobody listens on just now."""
-    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with listener:
-        return int(listener.socket.getsockname()[1])
 
 
 async def settled(daemon: Daemon, count: int) -> bool:

@@ -63,7 +63,7 @@ async def test_everything_arrives(tmp_path: Path) -> None:
 
 async def test_a_webhook_that_stays_down(tmp_path: Path) -> None:
     """OP-2: the exit status is 1, and what is missing is named, at the webhook and nowhere else."""
-    done = await run(tmp_path, "--json", "--webhook-stays-down", "--patience", "12")
+    done = await run(tmp_path, "--json", "--webhook-stays-down", "--patience", "20")
     assert (done.returncode, done.stderr) == (1, b"")
     said = orjson.loads(done.stdout)
     assert not said["ok"]

@@ -177,7 +177,8 @@ async def test_shapes_of_the_peer(certificates: Certificates) -> None:
             assert isinstance(await post(pool, "/refused"), Answer)
             assert await post(pool, "/reset") == Unknown("reset")
             assert await post(pool, "/cut") == Unknown("cut")
-            assert await post(pool, "/hang", seconds=0.1) == Unknown("timeout")
+            assert isinstance(await post(pool, "/3/device/2"), Answer)  # connected again
+            assert await post(pool, "/hang", seconds=1.0) == Unknown("timeout")
             last = (await peer.report())["last"][0]
             assert last["headers"]["apns-topic"] == "a.b"
             assert last["body"] == BODY.decode()

@@ -47,7 +47,7 @@ async def test_counting_through_kills(tmp_path: Path) -> None:
     comes twice (CH-50, CH-52, CH-58)."""
     rng, client = random.Random(SEED), Counter()
     published: list[str] = []
-    async with Daemon(tmp_path) as daemon:
+    async with Daemon(tmp_path, {"limits.buffer_count": 20 * (ROUNDS + 1)}) as daemon:
         user, platform = User(daemon, "alice"), Platform(daemon)
         channel = await user.socket_channel()
         alive: list[str] = []

@@ -1,7 +1,7 @@
 """Providers that fail, and a daemon that dies, while pushes are under way (push.md, C and F)."""
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 
 import orjson
@@ -11,6 +11,7 @@ from tests.end_to_end.clients import QUEUED, SENT, Caller
 from tests.end_to_end.daemon import BOUND, Daemon, command, environment, token, until
 from tests.end_to_end.provider import (
     DROID,
+    GRANTS,
     LANE,
     PHONE,
     TABLET,
@@ -198,7 +199,8 @@ async def test_goaways_without_end(tmp_path: Path, nursery: trio.Nursery) -> Non
     async with Daemon(tmp_path, provider.settings()) as daemon:
         replies = await Caller(daemon).multisend(*(shown(str(number)) for number in range(1000)))
         report = await provider.peer.report()
-        assert await daemon.metric("tocsin_push_goaways_total", provider="apns") >= 10
+        # Of the last hundreds, each of the two connections may have had a part.
+        assert await daemon.metric("tocsin_push_goaways_total", provider="apns") >= 9
     assert Counter(replies) == {SENT: 1000}
     assert report["requests"] == report["distinct"] == 1000
 
@@ -315,7 +317,7 @@ async def test_no_access_token(tmp_path: Path, nursery: trio.Nursery) -> None:
         return await answer(stream, request)
 
     provider = await Provider.start(nursery, tmp_path)
-    provider.tokens.answers.extendleft([perhaps] * 20)
+    provider.tokens.answers = deque([perhaps] * GRANTS)
     async with Daemon(tmp_path, provider.settings()) as daemon:
         caller = Caller(daemon)
         push = shown("a", app=DROID)

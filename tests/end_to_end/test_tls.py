@@ -14,6 +14,7 @@ import pytest
 import trio
 import trustme
 from tests.end_to_end.daemon import BOUND, Daemon, command, defaults, token, until, write_config
+from tests.end_to_end.http_connection import http_connection
 from trio_websocket import WebSocketConnection, wrap_client_stream
 
 pytestmark = pytest.mark.end_to_end
@@ -112,6 +113,14 @@ class Client:
             return str(stream.getpeercert()["serialNumber"])
 
 
+async def is_there(daemon: Daemon, channel: str) -> bool:
+    """Whether an operator is shown that the channel's client is connected."""
+    headers = {"Authorization": f"Bearer {token('operator', 'admin')}"}
+    async with http_connection(daemon.admin) as connection:
+        answer = await connection.request("GET", f"/admin/v1/channels/{channel}", headers=headers)
+    return bool(answer.json()["channel"]["connected"])
+
+
 async def heard(socket: WebSocketConnection) -> str:
     """The text of the next notification."""
     with trio.fail_after(BOUND):
@@ -138,7 +147,7 @@ async def test_socket_poll_and_large_backlog(tmp_path: Path, engine: str) -> Non
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(poll)
-                await trio.sleep(0.3)
+                await until(lambda: is_there(daemon, poll_channel), "the poll has come")
                 await client.publish(["there"])
             assert "there" in orjson.dumps(answers).decode()
             assert await heard(socket) == "there"

@@ -83,6 +83,7 @@ async def test_gone_suspends_until_the_channel_is_posted_again(
         await until(lambda: has_settled(daemon, 1), "the 410 is known")
         await platform.publish(chat("alice", "second"))
         await until(lambda: len(witness.requests) == 2, "the other webhook gets the second")
+        await until(lambda: so_many_wait(daemon, 2), "only those of the first wait")
         await daemon.kill()
         await daemon.start()
         await platform.publish(chat("alice", "third"))
@@ -103,7 +104,7 @@ async def test_three_times_unanswered_is_a_dead_letter(
     """CH-83: a receiver that reads and never answers gets a notification three times, then it is a
     dead letter, and the next one of its order key goes on."""
     hook = await receiver.start(nursery, answers=[receiver.silence] * 3)
-    async with Daemon(tmp_path, {**QUICK, "webhooks.total_timeout": 1}) as daemon:
+    async with Daemon(tmp_path, {**QUICK, "webhooks.total_timeout": 3}) as daemon:
         user, platform = User(daemon, "alice"), Platform(daemon)
         await user.webhook_channel(hook.port)
         await platform.publish(chat("alice", "dies", id="d1"), chat("alice", "lives"))
@@ -148,4 +149,9 @@ async def has_settled(daemon: Daemon, count: int) -> bool:
 
 
 async def nothing_waits(daemon: Daemon) -> bool:
-    return await daemon.metric("tocsin_queue_depth", type="Webhooks") == 0
+    return await so_many_wait(daemon, 0)
+
+
+async def so_many_wait(daemon: Daemon, count: int) -> bool:
+    """Whether so many deliveries are stored as not settled."""
+    return await daemon.metric("tocsin_queue_depth", type="Webhooks") == count

@@ -18,7 +18,7 @@ from tocsin.wire.jwk import Key, shared_secret
 from tocsin.wire.jwt import mint
 
 START_SECONDS = 20.0
-STOP_SECONDS = 5.0
+STOP_SECONDS = 15.0
 LOOK_EVERY = 0.02
 LIFETIME = 3600
 LOG = "daemon.log"

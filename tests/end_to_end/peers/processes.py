@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 from functools import partial
@@ -14,6 +13,7 @@ import attrs
 import pytest
 import trio
 import trustme
+from tests.fakes.ports import reserved_port
 
 from tocsin.transports.push.tls import Origin, client_context
 
@@ -97,13 +97,15 @@ async def start_nghttpd(nursery: trio.Nursery, certificates: Certificates, *opti
 
     It may not listen yet: a pool dials until it does.
     """
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
     command = [require("nghttpd", "nghttp2-server"), "--address=127.0.0.1", *options]
-    command += [str(port), certificates.key, certificates.chain]
-    await nursery.start(partial(trio.run_process, stdout=subprocess.DEVNULL), command)
-    return Origin("localhost", port)
+    files = [certificates.key, certificates.chain]
+
+    async def run(*, task_status: trio.TaskStatus[int]) -> None:
+        with reserved_port() as port:
+            task_status.started(port)
+            await trio.run_process([*command, str(port), *files], stdout=subprocess.DEVNULL)
+
+    return Origin("localhost", await nursery.start(run))
 
 
 def require(program: str, package: str) -> str:
