@@ -139,7 +139,8 @@ class Memory:
         await trio.lowlevel.checkpoint()
         if self.fails_with is not None:
             raise self.fails_with
-        self.kept[kind] |= {name: value for name, value in values.items() if value is not None}
+        kept = self.kept[kind] | values
+        self.kept[kind] = {name: value for name, value in kept.items() if value is not None}
 
 
 @attrs.define(eq=False)

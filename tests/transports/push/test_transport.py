@@ -25,7 +25,7 @@ from tests.fakes.pushes import gateway
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tocsin.delivery.pushapps import AppRegistry
-from tocsin.model.errors import StartupError
+from tocsin.model.errors import StartupError, StoreError
 from tocsin.model.outcome import Deferred, Delivered, Sign, Word
 from tocsin.ops.metrics import PUSH_REASONS
 from tocsin.ops.service import Progress
@@ -176,6 +176,23 @@ async def test_the_next_run_goes_on_with_the_token(autojump_clock: MockClock) ->
     async with second.running():
         await second.transport.attempt(second.delivery())
     assert first.posts[0].authorization == second.posts[0].authorization
+
+
+async def test_tokens_of_keys_that_are_gone(autojump_clock: MockClock) -> None:
+    """PU-41: what no key uses any more is forgotten at the next start; a store that does not take
+    that keeps nobody from pushing."""
+    world = PushWorld()
+    world.memory.kept["jwt"] = {"TEAM/OLD": b"token"}
+    world.memory.fails_with = StoreError("disk full")
+    async with world.running():
+        assert await world.transport.attempt(world.delivery()) == Delivered(200)
+    assert "TEAM/OLD" in world.memory.kept["jwt"]
+    world = PushWorld(memory=world.memory)
+    world.memory.fails_with = None
+    async with world.running():
+        await world.transport.attempt(world.delivery())
+        await wait_all_tasks_blocked()
+    assert [*world.memory.kept["jwt"]] == [f"{APPLE_KEY.team_id}/{APPLE_KEY.key_id}"]
 
 
 async def test_a_restarted_service(autojump_clock: MockClock) -> None:

@@ -34,6 +34,11 @@ class Memory(Protocol):
     async def remember(self, kind: str, values: Mapping[str, bytes | None]) -> None: ...
 
 
+def name_of(team: str, key_id: str) -> str:
+    """What the token of a key is remembered under."""
+    return f"{team}/{key_id}"
+
+
 class ApnsCredential:
     """A signing key of APNs and its token of now.
 
@@ -64,7 +69,7 @@ class ApnsCredential:
     @property
     def name(self) -> str:
         """What its token is remembered under."""
-        return f"{self._team}/{self._key_id}"
+        return name_of(self._team, self._key_id)
 
     @property
     def expires_at(self) -> float:

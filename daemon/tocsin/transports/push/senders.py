@@ -2,7 +2,8 @@
 
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -10,10 +11,10 @@ import attrs
 import trio
 
 from tocsin.delivery.pushapps import PushKeySettings
-from tocsin.model.errors import StartupError
+from tocsin.model.errors import StartupError, StoreError
 from tocsin.ops.metrics import Metrics
 from tocsin.transports.push.apns import ApnsSender, Route
-from tocsin.transports.push.apns_credential import KIND, ApnsCredential, Memory
+from tocsin.transports.push.apns_credential import KIND, ApnsCredential, Memory, name_of
 from tocsin.transports.push.attempt import Pool, Sender
 from tocsin.transports.push.environments import Environments
 from tocsin.transports.push.fcm import FcmSender
@@ -67,6 +68,15 @@ class SenderMaker:
             return await self._fcm(name, settings)
         except (OSError, ValueError) as error:
             raise StartupError(f"push.keys.{name}: {error}") from None
+
+    async def tidy(self, keys: Iterable[PushKeySettings]) -> None:
+        """Forget the tokens of all keys but these; what a failing store keeps, the next start
+        forgets."""
+        names = {name_of(one.team_id or "", one.key_id or "") for one in keys}
+        with suppress(StoreError):
+            gone = (await self.memory.recall(KIND)).keys() - names
+            if gone:
+                await self.memory.remember(KIND, dict.fromkeys(gone))
 
     async def _apns(self, name: str, settings: PushKeySettings) -> ApnsSender:
         key = await trio.to_thread.run_sync(apns_key, settings.private_key or "")

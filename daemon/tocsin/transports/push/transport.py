@@ -87,6 +87,7 @@ class PushTransport:
             return
         for name, settings in self._keys.items():
             self._tenures[name] = _Tenure(await self._maker.make(name, settings))
+        await self._maker.tidy(self._keys.values())
         self._loaded.set()
 
     async def run(self, progress: Progress) -> None:
