@@ -344,7 +344,7 @@ async def test_stop(tmp_path: Path) -> None:
     OP-12)."""
     app = App(configured(tmp_path))
     public, admin = app.public_addresses, app.admin_addresses
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await app.run(on_ready=app.stop)
     listened = orjson.loads((tmp_path / "listen.json").read_bytes())
     assert listened == {"public": public, "admin": admin}
@@ -370,7 +370,7 @@ async def test_who_waits_for_a_push_is_answered_at_the_end(tmp_path: Path) -> No
             answers.append(await running.post("/pnm2/send", element, bearer=None, headers=kind))
 
         nursery.start_soon(ask)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while not running.app.store.backlog:  # noqa: ASYNC110 - nobody tells
                 await trio.sleep(0.01)
             running.app.stop()

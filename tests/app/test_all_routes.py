@@ -167,7 +167,7 @@ def assert_refused(door: Door, case: Case, answer: Answer) -> None:
 async def status_of(running: Daemon, door: Door, bearer: str) -> int:
     """The status alone, since some answers have no end."""
     raw = request_bytes(door.method, door.path, headers=[("Authorization", f"Bearer {bearer}")])
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with await dial(door.address(running)) as stream:
             await stream.send_all(raw)
             received = b""

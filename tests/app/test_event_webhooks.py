@@ -24,7 +24,7 @@ async def test_an_operators_webhook_is_guarded(tmp_path: Path) -> None:
     """An address of our own network is not connected to, whoever named it; the event waits."""
     tables = {"operator": {"webhook_url": FORBIDDEN}, "webhooks": {"allow_networks": []}}
     async with daemon(tmp_path, **tables) as running:
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while (attempt := await last_attempt(running)) is None:  # noqa: ASYNC110 - from outside
                 await trio.sleep(0.01)
     assert (attempt["result"], attempt["reason"]) == ("deferred", "blocked_address")

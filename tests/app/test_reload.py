@@ -236,7 +236,7 @@ async def test_asked_during_a_reload(tmp_path: Path) -> None:
     async with daemon(tmp_path) as running:
         reloads = running.app.reloads
         reloads.ask(loader(running, 1, asking=3))
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while reloads.config.limits.rate != 4:  # noqa: ASYNC110 - it has no event for this
                 await trio.lowlevel.checkpoint()
         assert loaded == [1, 4]
@@ -254,7 +254,7 @@ async def test_a_stop_wins(tmp_path: Path) -> None:
         return changed
 
     try:
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(partial(app.run, on_ready=ready.set))
                 await ready.wait()

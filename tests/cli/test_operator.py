@@ -51,7 +51,7 @@ async def give_up(running: Daemon, nursery: trio.Nursery, *ids: str) -> str:
     channel = await running.open_webhook(f"http://127.0.0.1:{receiver.port}/hook")
     await running.subscribe(channel)
     await running.publish(*ids)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while (await running.stored())[3].get("Webhooks") != len(ids):  # noqa: ASYNC110 - from outside
             await trio.sleep(0.01)
     return str(channel["resourceURL"].rpartition("/")[2])
@@ -95,7 +95,7 @@ async def test_deliveries_and_dead_letters(tmp_path: Path) -> None:
         assert '{"chatMessageNotification":' in shown.stdout
         replayed = await run(running, "deadletters", "replay", "--channel", channel, "--json")
         assert lines(replayed) == [{"replayed": 2, "skipped": 0}]
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while (await running.stored())[2].get("Webhooks"):  # noqa: ASYNC110 - from outside
                 await trio.sleep(0.01)
         way = await run(running, "deliveries", "show", "a")

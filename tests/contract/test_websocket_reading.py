@@ -140,7 +140,7 @@ async def test_the_peer_vanishes_unseen(engine: AnyEngine) -> None:
     stop(session)
     await client.send(STREAM)
     await client.aclose()
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await wait_all_tasks_blocked()
     assert session.told == [("opened", None)]
     link_of(session).read_on()
@@ -175,7 +175,7 @@ async def test_a_reset_unseen(engine: AnyEngine) -> None:
     stop(session)
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, (1).to_bytes(4, "little") + bytes(4))
     theirs.close()
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await wait_all_tasks_blocked()
     link_of(session).read_on()
     assert await session.until_closed() == 1006

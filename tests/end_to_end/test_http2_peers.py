@@ -259,7 +259,7 @@ async def test_hypercorn(requests: int, certificates: Certificates) -> None:
         [bound] = await nursery.start(partial(hypercorn.trio.serve, counting(seen), config))
         origin = Origin("localhost", int(bound.rpartition(":")[2]))
         async with pool_to(origin, certificates) as pool:
-            results = await post_many(pool, 150, at_a_time=10, seconds=1)
+            results = await post_many(pool, 150, at_a_time=10, seconds=5)
             assert (pool.statistics().goaways > 0) == (requests < 150)
         nursery.cancel_scope.cancel()
     assert set(kinds(results)) <= {200, Unknown}

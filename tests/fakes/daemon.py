@@ -100,7 +100,7 @@ async def read_answer(stream: trio.SocketStream) -> tuple[Answer, bytes]:
     reader.send(h11.Request(method="GET", target="/", headers=upgrade))
     reader.send(h11.EndOfMessage())
     head, body = None, b""
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while True:
             event = reader.next_event()
             if event is h11.NEED_DATA:
@@ -243,7 +243,7 @@ async def daemon(folder: Path, **tables: Any) -> AsyncIterator[Daemon]:
     ready = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_run, app, ready)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await ready.wait()
         try:
             yield Daemon(app, folder)

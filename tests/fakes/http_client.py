@@ -35,7 +35,7 @@ class Client:
         self.sock = sock
         self._h11 = h11.Connection(h11.CLIENT)
         self.informational: list[int] = []
-        self.patience = 5.0
+        self.patience = 30.0
 
     async def send(self, data: bytes) -> None:
         """Send raw bytes."""

@@ -28,7 +28,7 @@ class JwksServer:
 
     async def arrived(self, count: int) -> None:
         """Waits until there were so many requests; 10 s are too long."""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await trio.lowlevel.checkpoint()
             while len(self.requests) < count:
                 await self._arrivals.park()

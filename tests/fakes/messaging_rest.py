@@ -96,7 +96,7 @@ class RestWorld(DeskWorld):
         lines += [f"Content-Length: {len(data)}"] if data or method == "POST" else []
         lines += [] if token is None else [f"Authorization: Bearer {token}"]
         await client.send("\r\n".join([*lines, "", ""]).encode() + data)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             return await client.answer(method)
 
     async def get(self, path: str, who: str, **claims: Any) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class NotificationSocket:
 
     async def frame(self) -> Frame:
         """The next frame, its text whole; 10 s are too long."""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await trio.lowlevel.checkpoint()
             while not self._waiting:
                 data = await self.stream.receive_some(65536)
@@ -88,7 +88,7 @@ class NotificationSocket:
 
     async def send(self, data: bytes) -> None:
         """Send bytes as they are."""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await self.stream.send_all(data)
 
     async def is_alive(self) -> bool:

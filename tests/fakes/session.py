@@ -62,7 +62,7 @@ class Recorder:
 
     async def until(self, reached: Callable[["Recorder"], object]) -> None:
         """Wait until what was told satisfies the condition."""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await trio.lowlevel.checkpoint()
             while not reached(self):
                 self._news = trio.Event()
@@ -104,12 +104,12 @@ class Client:
 
     async def send(self, data: bytes) -> None:
         """Send bytes as they are."""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await self._stream.send_all(data)
 
     async def frame(self) -> tuple[Opcode, object]:
         """The next whole frame."""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await trio.lowlevel.checkpoint()
             while not self._waiting:
                 data = await self._stream.receive_some()
@@ -120,7 +120,7 @@ class Client:
     async def rest(self) -> bytes:
         """All raw bytes up to the end of the stream."""
         data = b""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             async for chunk in self._stream:
                 data += chunk
         return data

@@ -68,7 +68,7 @@ async def held(running: Daemon, channel: dict[str, Any]) -> trio.SocketStream:
 
 async def until_connected(running: Daemon, channel: dict[str, Any]) -> None:
     """The poll has come as far as it can."""
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while not running.app._parts.sessions.all():
             await wait_all_tasks_blocked()
     await running.get(channel["resourceURL"])

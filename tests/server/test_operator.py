@@ -37,7 +37,7 @@ async def get(running: Daemon, path: str) -> Any:
 
 async def until(condition: Callable[[], Any]) -> Any:
     """Wait until an async condition gives something, and return it."""
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while not (found := await condition()):  # noqa: ASYNC110 - it asks from outside
             await trio.sleep(0.01)
     return found

@@ -92,7 +92,7 @@ class Reports:
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         client = self.front.connect(peer=peer)
         await client.send("\r\n".join([*lines, "", ""]).encode() + body)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             return await client.answer(method)
 
     async def get(self, members: dict[str, str], name: str = "main", **more: str) -> Answer:

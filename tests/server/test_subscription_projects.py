@@ -89,7 +89,7 @@ async def test_notifications_of_a_project(tmp_path: Path) -> None:
         items = [item("acme/shop"), item(USER), item("shop"), item("acme/other")]
         answer = await running.post(PUBLISH, items, scope="publish")
         assert [one["channels"] for one in answer.json] == [1, 0, 0, 0]
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await arrived.wait()
         assert b'"userStatusNotification"' in hook.requests[0].body
         nursery.cancel_scope.cancel()

@@ -131,7 +131,7 @@ async def test_one_text_for_hooks_and_sockets(tmp_path: Path, path: str) -> None
             answer = await running.post(PUBLISH, item, scope="publish")
             assert answer.json["channels"] == 2
             frame = await client.frame()
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await arrived.wait()
         assert hook.requests[0].body.decode() == frame[1]
         nursery.cancel_scope.cancel()

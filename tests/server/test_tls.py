@@ -101,7 +101,7 @@ async def connected(stack: ExitStack, *, small: bool = False) -> tuple[TlsSocket
     ours, theirs = sockets(stack, small=small)
     server, client = TlsSocket(ours, server_context()), Client(theirs)
     stack.callback(server.close)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(client.handshake)
             await server.handshake()
@@ -166,7 +166,7 @@ async def test_a_request_in_a_hurry() -> None:
                     client.send(b"GET /")
                     return
 
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(hurry)
                 await server.handshake()

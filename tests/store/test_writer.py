@@ -57,7 +57,7 @@ class Bench:
 
     async def until(self, count: int) -> None:
         """Wait for that many reports."""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while len(self.reports) < count:
                 self._news = trio.Event()
                 await self._news.wait()

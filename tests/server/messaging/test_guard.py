@@ -177,7 +177,7 @@ class Face:
         lines = [f"{method} {target} HTTP/1.1", "Host: x", *headers, "Content-Length: 0"]
         lines += [] if token is None else [f"Authorization: Bearer {token}"]
         await client.send("\r\n".join([*lines, "", ""]).encode())
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             return await client.answer(method)
 
 

@@ -292,7 +292,7 @@ async def test_over_a_real_connection(nursery: trio.Nursery) -> None:
     async with oauth_server() as server:
         bench = Bench(partial(post_form, tls=server.trusting), server.url)
         nursery.start_soon(bench.credential.run)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             assert await bench.access() == "T"
         assertion = server.requests[0].rpartition(b"assertion=")[2].decode()
     key = service_account(pushkeys.account()).key.public_key()
