@@ -1,19 +1,18 @@
 """The stores and the WebSocket engines that the contracts are held to."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trio
 from tests.fakes.session import MakeEngine, hang_up
+from tests.fakes.stores import OpenStore
 
 from tocsin.server.engine import AnyEngine
 from tocsin.server.reactor import Reactor
 from tocsin.server.trio_engine import TrioWebSocketEngine
 from tocsin.store.interface import Store
 from tocsin.store.sqlite import SqliteStore, StoreSettings
-
-OpenStore = Callable[[], SqliteStore]
 
 
 @pytest.fixture(params=["inline", "threaded", "sealed"])

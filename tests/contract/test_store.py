@@ -1,6 +1,5 @@
 """The rules of `tocsin.store.interface`, for every store: records, failures, cancellation."""
 
-from collections.abc import Callable
 from contextlib import suppress
 
 import attrs
@@ -15,6 +14,8 @@ from tests.fakes.deliveries import (
     webhook_channel,
 )
 from tests.fakes.stores import (
+    WEBHOOKS,
+    OpenStore,
     Reports,
     accept,
     add,
@@ -25,15 +26,10 @@ from tests.fakes.stores import (
     waiting,
 )
 
-from tocsin.model.channel import ChannelState, ChannelType
+from tocsin.model.channel import ChannelState
 from tocsin.model.errors import StoreError
 from tocsin.store.interface import Store
 from tocsin.store.records import Acceptance, Ended, Settlements
-from tocsin.store.sqlite import SqliteStore
-
-WEBHOOKS, SOCKETS = ChannelType.WEBHOOKS, ChannelType.WEBSOCKETS
-
-OpenStore = Callable[[], SqliteStore]
 
 # -- channels and subscriptions ------------------------------------------------------------
 

@@ -1,8 +1,6 @@
 """The rules of `tocsin.store.interface`, for every store: devices, webhooks, subscriptions that
 end, and those that point to a channel of another user."""
 
-from collections.abc import Callable
-
 import attrs
 import pytest
 import trio
@@ -14,16 +12,13 @@ from tests.fakes.deliveries import (
     subscription,
     webhook_channel,
 )
-from tests.fakes.stores import Reports, accept, add, assert_counts_are_right
+from tests.fakes.stores import OpenStore, Reports, accept, add, assert_counts_are_right
 
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import StoreError
 from tocsin.model.subscription import Subscription
 from tocsin.store.interface import Store
 from tocsin.store.records import Ended
-from tocsin.store.sqlite import SqliteStore
-
-OpenStore = Callable[[], SqliteStore]
 
 
 async def subscribe(store: Store, *subscriptions: Subscription) -> None:

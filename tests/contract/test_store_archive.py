@@ -1,6 +1,5 @@
 """The rules of `tocsin.store.archive`, for every store: looking back, and clearing up."""
 
-from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -15,16 +14,12 @@ from tests.fakes.deliveries import (
     socket_channel,
     webhook_channel,
 )
-from tests.fakes.stores import Reports, accept, add, claim, claimed_ids, letter
+from tests.fakes.stores import WEBHOOKS, OpenStore, Reports, accept, add, claim, claimed_ids, letter
 
-from tocsin.model.channel import Channel, ChannelType
+from tocsin.model.channel import Channel
 from tocsin.store.archive import LetterQuery, LogQuery, Page
 from tocsin.store.records import Acceptance, Attempt, Settlements
 from tocsin.store.sqlite import SqliteStore
-
-WEBHOOKS = ChannelType.WEBHOOKS
-
-OpenStore = Callable[[], SqliteStore]
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The rules of `tocsin.store.interface`, for every store: work found, settled, expired."""
 
-from collections.abc import Callable
-
 import attrs
 import pytest
 import trio
@@ -17,6 +15,9 @@ from tests.fakes.deliveries import (
 )
 from tests.fakes.stores import (
     LEASE,
+    SOCKETS,
+    WEBHOOKS,
+    OpenStore,
     Reports,
     accept,
     add,
@@ -31,11 +32,6 @@ from tocsin.model.channel import Channel, ChannelState, ChannelType
 from tocsin.model.notification import Priority
 from tocsin.store.interface import Store
 from tocsin.store.records import Acceptance, Held, Rescheduled, Settled, Settlements
-from tocsin.store.sqlite import SqliteStore
-
-WEBHOOKS, SOCKETS = ChannelType.WEBHOOKS, ChannelType.WEBSOCKETS
-
-OpenStore = Callable[[], SqliteStore]
 
 # -- claiming ------------------------------------------------------------------------------
 

@@ -1,13 +1,20 @@
 """The rules of `tocsin.store.interface`: legs that wait for the receipt of another leg."""
 
-from collections.abc import Callable
 from typing import Any
 
 import attrs
 import pytest
 import trio
 from tests.fakes.deliveries import T0, device_channel, notification, socket_channel
-from tests.fakes.stores import LEASE, Reports, add, assert_counts_are_right, waiting
+from tests.fakes.stores import (
+    LEASE,
+    SOCKETS,
+    OpenStore,
+    Reports,
+    add,
+    assert_counts_are_right,
+    waiting,
+)
 
 from tocsin.model.channel import Channel, ChannelState, ChannelType
 from tocsin.model.notification import Priority
@@ -24,11 +31,9 @@ from tocsin.store.records import (
 )
 from tocsin.store.sqlite import SqliteStore
 
-SOCKETS, PUSHES = ChannelType.WEBSOCKETS, ChannelType.OMAPUSH
+PUSHES = ChannelType.OMAPUSH
 LATER = T0 + 10_000
 LANE = "apns/com.example.app"
-
-OpenStore = Callable[[], SqliteStore]
 
 
 @attrs.define

@@ -1,20 +1,17 @@
 """The rules of `tocsin.store.interface`, for every store: little things to be known again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import trio
 from tests.fakes.deliveries import T0
 from tests.fakes.fault import Fault
-from tests.fakes.stores import Reports
+from tests.fakes.stores import OpenStore, Reports
 
 from tocsin.model.errors import StoreError
 from tocsin.store.interface import Store
 from tocsin.store.records import Acceptance, StoredAnswer, Submitted
-from tocsin.store.sqlite import SqliteStore
-
-OpenStore = Callable[[], SqliteStore]
 
 
 async def test_what_was_to_be_remembered_is_known_by_kind(store: Store) -> None:

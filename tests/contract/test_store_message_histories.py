@@ -1,17 +1,13 @@
 """The rules of `tocsin.store.messages`: histories, and what is known of a message."""
 
-from collections.abc import Callable
-
 import pytest
 import trio
 from tests.fakes.deliveries import T0
 from tests.fakes.mail import DOMAIN, Postbox, brief, load, text
+from tests.fakes.stores import OpenStore
 
 from tocsin.store.mail import DropRoom, FoundMessage
-from tocsin.store.sqlite import SqliteStore
 from tocsin.wire.messaging.words import MessageStatus
-
-OpenStore = Callable[[], SqliteStore]
 
 
 @pytest.fixture

@@ -1,22 +1,26 @@
 """The rules of `tocsin.store.messages`: what recipients have, and what need not be sent then."""
 
-from collections.abc import Callable
-
 import pytest
 import trio
 from tests.fakes.deliveries import T0, device_channel, notification, socket_channel
 from tests.fakes.mail import DOMAIN, Postbox, text
-from tests.fakes.stores import LEASE, Reports, accept, add, assert_counts_are_right, waiting
+from tests.fakes.stores import (
+    LEASE,
+    OpenStore,
+    Reports,
+    accept,
+    add,
+    assert_counts_are_right,
+    waiting,
+)
 
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.conversation import Subscriber
 from tocsin.store.archive import LogQuery
 from tocsin.store.mail import DropMember, DropRoom, Proof
 from tocsin.store.records import Acceptance, Ended, Held, Resumption, Settlements
-from tocsin.store.sqlite import SqliteStore
 from tocsin.wire.messaging.words import MessageStatus
 
-OpenStore = Callable[[], SqliteStore]
 STORED, RECEIVED, DISPLAYED, READ = MessageStatus
 PUSHES, SOCKETS = ChannelType.OMAPUSH, ChannelType.WEBSOCKETS
 LANE = "apns/com.example.app"

@@ -1,11 +1,10 @@
 """The rules of `tocsin.store.messages`: Rooms, their members and invitations."""
 
-from collections.abc import Callable
-
 import pytest
 import trio
 from tests.fakes.deliveries import T0
 from tests.fakes.mail import DOMAIN, Postbox, load
+from tests.fakes.stores import OpenStore
 
 from tocsin.model.conversation import Member, Room
 from tocsin.model.errors import StoreError
@@ -17,9 +16,6 @@ from tocsin.store.mail import (
     PutRoom,
     RoomChange,
 )
-from tocsin.store.sqlite import SqliteStore
-
-OpenStore = Callable[[], SqliteStore]
 
 
 @pytest.fixture

@@ -1,12 +1,17 @@
 """The rules of `tocsin.store.messages`: what one act writes, and Logs."""
 
-from collections.abc import Callable
-
 import pytest
 import trio
 from tests.fakes.deliveries import T0, notification, socket_channel, webhook_channel
 from tests.fakes.mail import DOMAIN, Postbox, brief, load, text
-from tests.fakes.stores import Reports, add, assert_counts_are_right, claimed_ids, waiting
+from tests.fakes.stores import (
+    OpenStore,
+    Reports,
+    add,
+    assert_counts_are_right,
+    claimed_ids,
+    waiting,
+)
 from trio.testing import wait_all_tasks_blocked
 
 from tocsin.model.errors import StoreError
@@ -15,8 +20,6 @@ from tocsin.store.messages import Messages
 from tocsin.store.records import Acceptance
 from tocsin.store.sqlite import SqliteStore
 from tocsin.wire.messaging.rendered import rendered
-
-OpenStore = Callable[[], SqliteStore]
 
 
 @pytest.fixture

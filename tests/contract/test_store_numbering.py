@@ -1,21 +1,22 @@
 """The rules of `tocsin.store.interface`, for every store: what was written to whom, up to where."""
 
-from collections.abc import Callable
-
 import pytest
 import trio
 from tests.fakes.deliveries import T0, notification, socket_channel, webhook_channel
-from tests.fakes.stores import Reports, accept, add, assert_counts_are_right, waiting
+from tests.fakes.stores import (
+    SOCKETS,
+    OpenStore,
+    Reports,
+    accept,
+    add,
+    assert_counts_are_right,
+    waiting,
+)
 
-from tocsin.model.channel import Channel, ChannelType
+from tocsin.model.channel import Channel
 from tocsin.model.errors import StoreError
 from tocsin.store.interface import Store
 from tocsin.store.records import Position, Resumption
-from tocsin.store.sqlite import SqliteStore
-
-SOCKETS = ChannelType.WEBSOCKETS
-
-OpenStore = Callable[[], SqliteStore]
 
 
 @pytest.fixture

@@ -1,19 +1,14 @@
 """The rules of `tocsin.store.interface`, for every store: places, positions, resuming."""
 
-from collections.abc import Callable
-
 import attrs
 import pytest
 import trio
 from tests.fakes.deliveries import T0, notification, socket_channel
-from tests.fakes.stores import Reports, accept, add, assert_counts_are_right, waiting
+from tests.fakes.stores import OpenStore, Reports, accept, add, assert_counts_are_right, waiting
 
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.store.interface import Store
 from tocsin.store.records import Position, Resumption
-from tocsin.store.sqlite import SqliteStore
-
-OpenStore = Callable[[], SqliteStore]
 
 
 async def position(store: Store, channel: Channel) -> Position:

@@ -1,11 +1,9 @@
 """The rules of `tocsin.store.interface`, for every store: gateway pushes and their repeats."""
 
-from collections.abc import Callable
-
 import trio
 from tests.fakes.deliveries import T0, device_channel, notification
 from tests.fakes.gatewaypushes import A, B, accept, claim, ids, push, pushes
-from tests.fakes.stores import add, assert_counts_are_right, letter
+from tests.fakes.stores import OpenStore, add, assert_counts_are_right, letter
 
 from tocsin.model.channel import ChannelType
 from tocsin.store.interface import Store
@@ -17,9 +15,7 @@ from tocsin.store.records import (
     Rescheduled,
     Settlements,
 )
-from tocsin.store.sqlite import SqliteStore
 
-OpenStore = Callable[[], SqliteStore]
 STRANGER = PushIdentity(A.key, A.proof + 1)
 
 

@@ -1,7 +1,6 @@
 """The rules of `tocsin.store.interface`, for every store: what goes with a device token, and comes
 back."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -10,15 +9,13 @@ import trio
 from tests.fakes.deliveries import T0, device_channel, subscription
 from tests.fakes.fault import Fault
 from tests.fakes.gatewaypushes import A, accept, claim, ids, pushes
-from tests.fakes.stores import Reports, add, assert_counts_are_right
+from tests.fakes.stores import OpenStore, Reports, add, assert_counts_are_right
 
 from tocsin.model.channel import Channel, ChannelType, Device
 from tocsin.model.errors import StoreError
 from tocsin.store.interface import Store
 from tocsin.store.records import Ended, FirstPush, Removal
-from tocsin.store.sqlite import SqliteStore
 
-OpenStore = Callable[[], SqliteStore]
 APP = "com.example.app"
 HOUR = 3_600_000
 TOKEN = Device("apns", APP, "token")

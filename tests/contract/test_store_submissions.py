@@ -1,12 +1,13 @@
 """The rules of `tocsin.store.interface`, for every store: what was submitted before."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import attrs
 import pytest
 import trio
 from tests.fakes.deliveries import T0, notification, socket_channel, webhook_channel
 from tests.fakes.stores import (
+    OpenStore,
     Reports,
     add,
     assert_counts_are_right,
@@ -18,9 +19,7 @@ from tocsin.model.channel import Channel
 from tocsin.model.errors import StoreError
 from tocsin.store.interface import Store
 from tocsin.store.records import CLASH, Acceptance, Identity, StoredAnswer, Submitted
-from tocsin.store.sqlite import SqliteStore
 
-OpenStore = Callable[[], SqliteStore]
 A, B = Identity(1, 2, 3), Identity(4, 5, 6)
 CLASHING = Identity(A.key, A.proof, A.subject + 1)
 STRANGER = Identity(A.key, A.proof + 1, A.subject)

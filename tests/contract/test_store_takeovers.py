@@ -1,7 +1,5 @@
 """The rules of `tocsin.store.interface`, for every store: abandoned channels make way (CH-45)."""
 
-from collections.abc import Callable
-
 import pytest
 import trio
 from tests.fakes.deliveries import (
@@ -11,7 +9,15 @@ from tests.fakes.deliveries import (
     subscription,
     webhook_channel,
 )
-from tests.fakes.stores import Reports, accept, add, assert_counts_are_right, waiting
+from tests.fakes.stores import (
+    SOCKETS,
+    OpenStore,
+    Reports,
+    accept,
+    add,
+    assert_counts_are_right,
+    waiting,
+)
 
 from tocsin.delivery.position import decide
 from tocsin.model.channel import Channel, ChannelType
@@ -20,11 +26,8 @@ from tocsin.model.notification import Priority
 from tocsin.model.subscription import Subscription
 from tocsin.store.interface import Store
 from tocsin.store.records import Ended, Position, Takeover
-from tocsin.store.sqlite import SqliteStore
 
-SOCKETS, POLLS = ChannelType.WEBSOCKETS, ChannelType.LONG_POLLING
-
-OpenStore = Callable[[], SqliteStore]
+POLLS = ChannelType.LONG_POLLING
 
 
 class Pair:

@@ -1,18 +1,13 @@
 """`Store`: calls that are over are found and withdrawn (push.md, PU-13)."""
 
-from collections.abc import Callable
-
 import trio
 from tests.fakes.deliveries import T0, device_channel, notification
-from tests.fakes.stores import Reports, accept, add
+from tests.fakes.stores import OpenStore, Reports, accept, add
 
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.notification import Notification
 from tocsin.store.interface import Store
 from tocsin.store.records import Acceptance, StoredAnswer, Submitted
-from tocsin.store.sqlite import SqliteStore
-
-OpenStore = Callable[[], SqliteStore]
 
 CALL = "NotifyIncomingCall"
 LANE = "apns/com.example.app"

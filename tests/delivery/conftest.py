@@ -2,9 +2,14 @@
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
+import trio
+from tests.fakes.device_world import DeviceWorld
+
+from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 
 @pytest.fixture(autouse=True)
@@ -14,3 +19,17 @@ def quiet() -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     yield
     structlog.configure(**before)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqliteStore:
+    """A store in a file, so that it can fail, and be opened again."""
+    return SqliteStore(StoreSettings(path=str(tmp_path / "store.db")), threaded=False)
+
+
+@pytest.fixture
+async def it(store: SqliteStore, nursery: trio.Nursery) -> DeviceWorld:
+    """Devices, in a world that runs."""
+    made = DeviceWorld(store=store)
+    await made.start(nursery)
+    return made

@@ -37,20 +37,6 @@ def stale(since: int) -> Gone:
     return Gone("unregistered", 410, since=since)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    """A store in a file, so that it can fail, and be opened again."""
-    return SqliteStore(StoreSettings(path=str(tmp_path / "store.db")), threaded=False)
-
-
-@pytest.fixture
-async def it(store: SqliteStore, nursery: trio.Nursery) -> DeviceWorld:
-    """A world that runs."""
-    made = DeviceWorld(store=store)
-    await made.start(nursery)
-    return made
-
-
 # -- removal (PU-48) -----------------------------------------------------------------------
 
 

@@ -8,15 +8,21 @@ import trio
 import trio.testing
 from tests.fakes.deliveries import device_channel, notification
 from tests.fakes.fault import Fault
-from tests.fakes.gatewayapps import ANDROID, APP, OTHER_TOKEN, SETTINGS, TOKEN, VOIP, call, text
-from tests.fakes.gatewayworld import GatewayWorld, gateway_world
+from tests.fakes.gatewayapps import ANDROID, APP, OTHER_TOKEN, TOKEN, VOIP, call, text
+from tests.fakes.gatewayworld import (
+    GONE_MANY,
+    GONE_ONE,
+    UNREGISTERED,
+    GatewayWorld,
+    gateway_world,
+    settings,
+)
 
-from tocsin.delivery.pushapps import PushSettings
 from tocsin.delivery.settings import DeliveryLimits
 from tocsin.model.channel import Device
 from tocsin.model.errors import RequestError, StoreError
 from tocsin.model.gatewayuser import app_of, gateway_user
-from tocsin.model.outcome import Deferred, Delivered, Gone, Outcome, Refused
+from tocsin.model.outcome import Deferred, Delivered, Outcome, Refused
 from tocsin.store.records import Acceptance
 from tocsin.store.sqlite import OnError, SqliteStore, StoreSettings
 from tocsin.wire.push.pnm2 import (
@@ -30,14 +36,8 @@ from tocsin.wire.push.pnm2 import (
     Reply,
 )
 
-GONE_ONE, GONE_MANY = Endpoint.SEND.gone, Endpoint.MULTISEND.gone
-UNREGISTERED = Gone("unregistered", 410)
 MISSED, ELSEWHERE = "NotifyIncomingCallMissed", "NotifyIncomingCallAnsweredElsewhere"
 DAY = 86_400
-
-
-def settings(**members: Any) -> PushSettings:
-    return PushSettings(apps=SETTINGS, **members)
 
 
 def tokens(count: int) -> list[str]:

@@ -14,26 +14,11 @@ from tocsin.model.channel import Channel
 from tocsin.model.notification import Priority
 from tocsin.model.outcome import Deferred, Outcome, Refused, Sign, Word
 from tocsin.store.records import Acceptance, Claimed, FirstPush, PushIdentity
-from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 DOWN = Deferred("unavailable", status=503)
 WRONG = Refused("bad_request", 400)
 SLOWER = Deferred("throttled_device", status=429, sign=Sign.CONTACT, words=frozenset({Word.DELAY}))
 A = PushIdentity(1, 2)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    """A store in a file, so that it can fail."""
-    return SqliteStore(StoreSettings(path=str(tmp_path / "store.db")), threaded=False)
-
-
-@pytest.fixture
-async def it(store: SqliteStore, nursery: trio.Nursery) -> DeviceWorld:
-    """A world that runs."""
-    made = DeviceWorld(store=store)
-    await made.start(nursery)
-    return made
 
 
 @pytest.fixture

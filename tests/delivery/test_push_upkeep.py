@@ -17,23 +17,8 @@ from tocsin.model.channel import ChannelType
 from tocsin.model.errors import RequestError, StoreError
 from tocsin.model.outcome import Deferred
 from tocsin.store.records import Acceptance, PushIdentity
-from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 DAY = 86_400
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    """A store in a file, so that it can fail."""
-    return SqliteStore(StoreSettings(path=str(tmp_path / "store.db")), threaded=False)
-
-
-@pytest.fixture
-async def it(store: SqliteStore, nursery: trio.Nursery) -> DeviceWorld:
-    """A world that runs."""
-    made = DeviceWorld(store=store)
-    await made.start(nursery)
-    return made
 
 
 @pytest.fixture

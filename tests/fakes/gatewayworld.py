@@ -29,14 +29,22 @@ from tocsin.delivery.submissions import Submission, Submissions
 from tocsin.model.channel import ChannelType
 from tocsin.model.delivery import Delivery
 from tocsin.model.notification import Notification
-from tocsin.model.outcome import Delivered, Outcome
+from tocsin.model.outcome import Delivered, Gone, Outcome
 from tocsin.ops.clock import Clock
 from tocsin.ops.metrics import Metrics
 from tocsin.store.sqlite import SqliteStore
 from tocsin.wire.push.element import parse_element
 from tocsin.wire.push.pnm2 import Endpoint, Reply
 
+GONE_ONE, GONE_MANY = Endpoint.SEND.gone, Endpoint.MULTISEND.gone
+UNREGISTERED = Gone("unregistered", 410)
+
 Act = Outcome | float | Callable[[], Awaitable[Outcome]]
+
+
+def settings(**members: Any) -> PushSettings:
+    """With the apps there are."""
+    return PushSettings(apps=SETTINGS, **members)
 
 
 @attrs.frozen

@@ -1,5 +1,7 @@
 """Asking a store for things in a test's few words."""
 
+from collections.abc import Callable
+
 from tests.fakes.deliveries import HOOK, T0
 
 from tocsin.model.channel import Channel, ChannelType
@@ -7,8 +9,12 @@ from tocsin.model.errors import StoreError
 from tocsin.model.notification import Notification
 from tocsin.store.interface import Store
 from tocsin.store.records import Acceptance, Claimed, DeadLetter, Waiting
+from tocsin.store.sqlite import SqliteStore
 
 LEASE = T0 + 120_000
+WEBHOOKS, SOCKETS = ChannelType.WEBHOOKS, ChannelType.WEBSOCKETS
+
+OpenStore = Callable[[], SqliteStore]
 
 
 class Reports:
