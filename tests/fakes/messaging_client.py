@@ -94,6 +94,8 @@ class MessagingClient:
         asked = {"id": next(self._ids), **message}
         reply = self._asked[str(asked["id"])] = Reply()
         await self.send(asked)
+        if self._has_ended.is_set():  # whatever it was sent on took it in vain
+            reply.done.set()
         return reply
 
     async def ask(self, message: Mapping[str, object]) -> Reply:

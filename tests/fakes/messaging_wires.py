@@ -58,6 +58,10 @@ class Wire(Protocol):
 
     answers_pings: bool
 
+    @property
+    def is_receiving(self) -> bool:
+        """The daemon has somewhere to send to."""
+
     async def run(self, received: Callable[[str], None]) -> Closing:
         """Hand over message by message until the connection is closed."""
 
@@ -102,6 +106,7 @@ class SocketWire:
         self.answers_pings = True
         self._connection = connection
         self._is_framed = is_framed
+        self.is_receiving = True
         self._sending = trio.Lock()
         self._frames = FrameProtocol(client=True, extensions=[])
         self._text = ""
@@ -157,13 +162,17 @@ class SocketWire:
                     self._hand_over(text, received)
             elif frame.opcode is Opcode.PING and self.answers_pings:
                 assert isinstance(frame.payload, bytes | bytearray)
-                await self.send_frame(client_frames.pong(bytes(frame.payload)))
+                await self._answer(client_frames.pong(bytes(frame.payload)))
             elif frame.opcode is Opcode.CLOSE:
                 assert isinstance(frame.payload, tuple)
                 code, reason = frame.payload
                 self._closing = (int(code), reason or "")
-                with suppress(trio.BrokenResourceError):
-                    await self.send_frame(client_frames.close(int(code)))
+                await self._answer(client_frames.close(int(code)))
+
+    async def _answer(self, frame: bytes) -> None:
+        """A daemon that waits for it no longer may have said more before."""
+        with suppress(trio.BrokenResourceError):
+            await self.send_frame(frame)
 
     def _hand_over(self, text: str, received: Callable[[str], None]) -> None:
         """What closes a framed one says its Close frame, too."""
@@ -174,7 +183,11 @@ class SocketWire:
 
 
 class XhrWire:
-    """The two transports over XMLHttpRequest; every request has a connection of its own."""
+    """The two transports over XMLHttpRequest; every request has a connection of its own.
+
+    A session that began anew is the end, as it is for clients in browsers: what was asked of the
+    old one was lost with it.
+    """
 
     def __init__(self, way: Way, *, is_streaming: bool) -> None:
         self.answers_pings = True
@@ -182,6 +195,8 @@ class XhrWire:
         self._session = f"000/{uuid4().hex}"
         self._path = "xhr_streaming" if is_streaming else "xhr"
         self._is_cut = False
+        self._has_begun = False
+        self.is_receiving = False
         self._receiver: tuple[_Patient, Head] | None = None
 
     @classmethod
@@ -229,6 +244,7 @@ class XhrWire:
             head = await connection.begin("POST", target, self._way.headers)
             if head.status != 200:
                 raise RefusedError(await _rest_of(connection, head))
+        self.is_receiving = True
         return connection, head
 
     async def _read(self, received: Callable[[str], None]) -> Closing | None:
@@ -238,11 +254,16 @@ class XhrWire:
         closing = None
         try:
             while data := await _piece(connection, head):
+                self.is_receiving = self._path != "xhr"
                 for frame in data.decode().splitlines():
+                    if frame == "o" and self._has_begun:
+                        return ABNORMAL
+                    self._has_begun |= frame == "o"
                     closing = _hand_over(frame, received) or closing
                 if head["content-length"] is not None:
                     break
         finally:
+            self.is_receiving = False
             await trio.aclose_forcefully(connection.stream)
         return ABNORMAL if self._is_cut else closing
 

@@ -9,7 +9,7 @@ import trio
 from tests.fakes import client_frames
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
-BOUND = 10.0
+BOUND = 30.0
 
 
 @attrs.frozen
