@@ -26,8 +26,11 @@ SETTINGS: Final[Mapping[str, object]] = {
     "messaging.limits.burst": 10_000,
     "messaging.limits.flood": 100_000,
     "messaging.sockjs.prove_within": 0.1,
+    "messaging.sockjs.disconnect_delay": 20,
+    "messaging.resume_hold": 3600,
 }
-"""Nobody is too fast, and receipts come soon on every transport."""
+"""Nobody is too fast, and none too slow, to poll again or to say whether he resumes; receipts come
+soon on every transport."""
 
 
 def running(folder: Path, settings: Mapping[str, object] | None = None) -> Iterator[Daemon]:

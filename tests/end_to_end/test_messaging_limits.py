@@ -1,12 +1,13 @@
 """Peers that are too loud, too large, too many or too quiet (messaging.md, section 12)."""
 
 import json
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
 import trio
 from tests.end_to_end.daemon import Daemon
+from tests.end_to_end.gossip import FAILURES
 from tests.end_to_end.talkers import direct, pass_of, send, talk
 from tests.fakes import client_frames
 from tests.fakes.messaging_client import (
@@ -44,10 +45,12 @@ async def test_who_says_too_much(tmp_path: Path) -> None:
         talk(daemon, "alice", transport=POLLING) as two,
         talk(daemon, "bob") as bob,
     ):
+        begun = trio.current_time()
         replies = [await c.ask(direct("bob", str(n))) for n in range(15) for c in (one, two)]
         refused = [reply for reply in replies if not reply.is_ok]
-        assert len(refused) in {9, 10}
-        assert replies[-len(refused) :] == refused
+        regained = 0.1 * (trio.current_time() - begun)
+        assert 20 <= len(replies) - len(refused) <= 20 + regained
+        assert all(reply.is_ok for reply in replies[:20])
         assert {reply.error for reply in refused} == {"rate-limited"}
         waits = [reply.ack["error"]["retry-after"] for reply in refused if reply.ack]
         assert set(waits) <= {*range(1, 11)}
@@ -107,13 +110,14 @@ async def test_who_says_nothing_or_never_ends(tmp_path: Path) -> None:
         raw.wire.answers_pings = framed.wire.answers_pings = False
         for name in ("raw", "framed"):
             await send(quiet, direct(name, "are you there?"))
-        while flood.closing is None:
-            await flood.send("junk")
-            await trio.sleep(0.05)
-        assert flood.closing == (1008, "Rate limit")
+        with suppress(*FAILURES):
+            while flood.closing is None:
+                await flood.send("junk")
+                await trio.sleep(0.05)
+        assert await flood.ended() == (1008, "Rate limit")
         assert [await raw.ended(), await framed.ended()] == [(3008, "Timeout")] * 2
         assert [one["type"] for one in flood.log] == ["welcome"]
-        assert await daemon.metric("tocsin_messaging_ignored_total", reason="not-json") > 30
+        assert await daemon.metric("tocsin_messaging_ignored_total", reason="not-json") >= 30
         assert (await quiet.ask({"type": "list-channels"})).is_ok
 
 

@@ -206,17 +206,19 @@ async def test_resuming_later(town: Town, transport: str) -> None:
         assert (live["content"], place(live)) == ("live", 6)
 
 
-async def test_without_a_word(town: Town) -> None:
+async def test_without_a_word(tmp_path: Path) -> None:
     """MS-61, MS-29: a client that never resumes and says nothing is sent what was kept for it all
     the same, after a while, and then what is new."""
-    async with town.talking("ann") as (ann,):
-        await send(ann, "bob", 3)
-        async with town.arriving("bob") as bob:
-            told = await bob.until("direct-message", content="2x")
-            assert places(told) == [1, 2, 3]
-            assert "reply-to" not in told[0]
-            await write(ann, direct("bob", "live"))
-            assert (await bob.next("direct-message"))["content"] == "live"
+    async with Daemon(tmp_path, {**SETTINGS, "messaging.resume_hold": 0.2}) as daemon:
+        town = Town(daemon)
+        async with town.talking("ann") as (ann,):
+            await send(ann, "bob", 3)
+            async with town.arriving("bob") as bob:
+                told = await bob.until("direct-message", content="2x")
+                assert places(told) == [1, 2, 3]
+                assert "reply-to" not in told[0]
+                await write(ann, direct("bob", "live"))
+                assert (await bob.next("direct-message"))["content"] == "live"
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

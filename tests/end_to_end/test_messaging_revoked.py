@@ -7,8 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-import trio
-from tests.end_to_end.daemon import BOUND, Daemon, until
+from tests.end_to_end.daemon import Daemon, until
 from tests.end_to_end.talkers import Rest, direct, pass_of, revoke, send, talk
 from tests.fakes import raw_http
 from tests.fakes.introspection_server import IntrospectionServer, introspection_server
@@ -21,6 +20,9 @@ UNAUTHORIZED = (3000, "Unauthorized")
 FORBIDDEN = (3003, "Forbidden")
 CLOSING = b'c[3000,"Unauthorized"]\n'
 FAR_AWAY = 4_000_000_000
+PATIENT = {"messaging.sockjs.disconnect_delay": 60}
+# Over by now, but for the leeway, of which some seconds are left.
+ENDING = {"issued": -100, "lifetime": 78}
 
 
 async def status_of(daemon: Daemon, bearer: str) -> int:
@@ -104,14 +106,12 @@ async def test_between_two_polls(tmp_path: Path) -> None:
     """MS-10, SJ-18: a polling session that is closed while nobody polls answers its dead token's
     polls with the `c` frame and drops what is sent, and 401 when disconnect_delay is over, however
     often it was polled; with the same token nothing begins anew."""
-    delay = 1.0
-    async with Daemon(tmp_path, {"messaging.sockjs.disconnect_delay": delay}) as daemon:
+    async with Daemon(tmp_path, {"messaging.sockjs.disconnect_delay": 6}) as daemon:
         bearer = pass_of("alice")
         session = Session(daemon, bearer)
         assert (await session.poll()).body == b"o\n"
         assert b"welcome" in (await session.poll()).body
         await revoke(daemon, token=bearer)
-        begun = trio.current_time()
         assert (await Session(daemon, bearer, "s2").poll()).status == 401
         assert (await session.poll(path="xhr_send", body=b'["x"]')).status == 204
         seen: list[tuple[int, bytes]] = []
@@ -125,13 +125,12 @@ async def test_between_two_polls(tmp_path: Path) -> None:
         assert seen[0] == (200, CLOSING)
         assert set(seen[:-1]) == {(200, CLOSING)}
         assert json.loads(seen[-1][1])["error"]["code"] == "unauthorized"
-        assert trio.current_time() - begun < BOUND / 2
 
 
 async def test_how_it_is_said(tmp_path: Path) -> None:
     """MS-9: a framed socket has its `c` frame and then the Close of the same code, a raw one the
     Close alone; a streaming response has the frame and ends."""
-    async with Daemon(tmp_path) as daemon:
+    async with Daemon(tmp_path, {"messaging.sockjs.prove_within": 0}) as daemon:
         bearer = pass_of("alice")
         query = f"access_token={bearer}"
         framed = await RawWebSocket.open(daemon.public, f"/messaging/0/s/websocket?{query}")
@@ -163,7 +162,7 @@ async def frames_of(socket: RawWebSocket) -> AsyncIterator[tuple[str, object]]:
 async def test_a_session_is_of_its_token(tmp_path: Path) -> None:
     """MS-8: another token gets 404 on a session id, to receive or to send, though it is one of the
     same subscriber; the session is unharmed."""
-    async with Daemon(tmp_path) as daemon:
+    async with Daemon(tmp_path, PATIENT) as daemon:
         session = Session(daemon, pass_of("alice"))
         assert (await session.poll()).body == b"o\n"
         for stranger in (pass_of("alice", jti="another"), pass_of("bob")):
@@ -179,7 +178,7 @@ async def test_an_expired_token(tmp_path: Path, transport: str) -> None:
     """MS-9: a connection is cut when its token would no longer be let in, and not before; what it
     was asked by then was done."""
     async with Daemon(tmp_path) as daemon:
-        short = pass_of("alice", issued=-100, lifetime=72)
+        short = pass_of("alice", **ENDING)
         async with talk(daemon, "alice", bearer=short, transport=transport) as alice:
             sent = await send(alice, direct("bob", "in time"))
             assert await status_of(daemon, short) == 101
@@ -192,7 +191,7 @@ async def test_an_expired_token(tmp_path: Path, transport: str) -> None:
 async def test_expired_and_left_alone(tmp_path: Path) -> None:
     """MS-9: with `cut_on_token_expiry` off, a connection outlives its token."""
     async with Daemon(tmp_path, {"messaging.cut_on_token_expiry": False}) as daemon:
-        short = pass_of("alice", issued=-100, lifetime=72)
+        short = pass_of("alice", **ENDING)
         async with talk(daemon, "alice", bearer=short) as alice:
 
             async def is_expired() -> bool:
@@ -278,7 +277,7 @@ async def test_a_poll_finds_out(
 ) -> None:
     """MS-9, MS-10: where a poll is the first to find that its token is good no longer, its session
     is closed and says so, for clients of SockJS see no status; a new session is refused by it."""
-    async with asked(tmp_path, **{"messaging.recheck": 3600}) as (daemon, server):
+    async with asked(tmp_path, **PATIENT, **{"messaging.recheck": 3600}) as (daemon, server):
         server.tokens["t"] = {"sub": "alice", "scope": "messaging", "exp": FAR_AWAY}
         session = Session(daemon, "t")
         assert (await session.poll()).body == b"o\n"
