@@ -69,7 +69,7 @@ async def test_the_whole_way_with_tokens_of_our_own(tmp_path: Path, nursery: tri
         publisher = Platform(daemon, bearer=project.json()["access_token"])
         await publisher.publish(chat(user.name, TEXT))
         async with open_socket(user, channel) as socket:
-            assert text_of(await socket.receive()) == TEXT
+            assert [text_of(one) for one in await socket.texts(1)] == [TEXT]
         await until(lambda: len(hook.requests) == 2, "the webhook is called, and called again")
         assert hook.requests[-1].headers["authorization"] == AUTHORIZATION
 
