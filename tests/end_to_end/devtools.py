@@ -22,6 +22,7 @@ from tests.end_to_end.browser import running
 from tests.end_to_end.daemon import BOUND, until
 
 PORT_FILE = "DevToolsActivePort"
+PORT_FILE_LINES = 2
 # A window that is not in front is not slower than others here.
 LIVELY = (
     "--disable-background-timer-throttling",
@@ -39,15 +40,23 @@ class Windows:
         self._turn = trio.Lock()
 
     async def open(self, url: str) -> "Window":
-        """One more, in front of its person like every other."""
+        """One more, in front of its person like every other; its page is there."""
         target = await self.call("Target.createTarget", url=url, newWindow=True)
         attached = await self.call(
             "Target.attachToTarget", targetId=target["targetId"], flatten=True
         )
-        return Window(self, attached["sessionId"])
+        window = Window(self, attached["sessionId"])
+        await until(lambda: window.is_loaded(url), f"the page {url.partition('#')[0]}")
+        return window
 
     async def call(self, method: str, session: str | None = None, **params: Any) -> Any:
         """What a command comes to; AssertionError where it fails."""
+        answer = await self.ask(method, session, **params)
+        assert "error" not in answer, (method, answer["error"])
+        return answer["result"]
+
+    async def ask(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
+        """The `result` of a command, or its `error`."""
         number = next(self._numbers)
         command = {"id": number, "method": method, "params": params}
         if session is not None:
@@ -55,10 +64,10 @@ class Windows:
         async with self._turn:
             with trio.fail_after(BOUND):
                 await self._socket.send_message(json.dumps(command))
-                while (answer := json.loads(await self._socket.get_message())).get("id") != number:
-                    pass
-        assert "error" not in answer, (method, answer["error"])
-        return answer["result"]
+                while True:
+                    answer: dict[str, Any] = json.loads(await self._socket.get_message())
+                    if answer.get("id") == number:
+                        return answer
 
 
 class Window:
@@ -68,6 +77,11 @@ class Window:
         self._windows = windows
         self._session = session
 
+    async def is_loaded(self, url: str) -> bool:
+        """Whether this page is there."""
+        seen = f"location.href === {json.dumps(url)} && document.readyState === 'complete'"
+        return await self._glimpse(seen) is True
+
     async def focus(self, *, has_it: bool) -> None:
         """Whether its person looks at it; without a screen every window believes that he does."""
         await self._evaluate(
@@ -76,8 +90,8 @@ class Window:
         )
 
     async def text(self, selector: str) -> str:
-        """The text of what is there; "" where nothing is."""
-        return str(await self._evaluate(f"{_find(selector)}?.textContent ?? ''"))
+        """The text of what is there; "" where nothing is, or the page not yet."""
+        return str(await self._glimpse(f"{_find(selector)}?.textContent ?? ''") or "")
 
     async def shows(self, selector: str, text: str) -> None:
         """Wait until this text is there."""
@@ -129,6 +143,13 @@ class Window:
         assert "exceptionDetails" not in done, (expression, done["exceptionDetails"])
         return done["result"].get("value")
 
+    async def _glimpse(self, expression: str) -> Any:
+        """Its value; None while the window is on its way to a page, when it cannot be asked."""
+        answer = await self._windows.ask(
+            "Runtime.evaluate", self._session, expression=expression, returnByValue=True
+        )
+        return answer.get("result", {}).get("result", {}).get("value")
+
 
 @asynccontextmanager
 async def browser(chromium: str, folder: Path) -> AsyncIterator[Windows]:
@@ -136,8 +157,14 @@ async def browser(chromium: str, folder: Path) -> AsyncIterator[Windows]:
     arguments = (*LIVELY, "--remote-debugging-port=0", "about:blank")
     async with running(chromium, folder, *arguments) as (_process, profile):
         port_file = profile / PORT_FILE
-        await until(lambda: port_file.exists() and "\n" in port_file.read_text(), "a browser")
-        port, path = port_file.read_text().split("\n")
+        written: list[str] = []
+
+        def is_told() -> bool:
+            written[:] = port_file.read_text().split("\n") if port_file.exists() else []
+            return len(written) == PORT_FILE_LINES and bool(written[-1])
+
+        await until(is_told, "a browser")
+        port, path = written
         async with trio_websocket.open_websocket(
             "127.0.0.1", int(port), path, use_ssl=False
         ) as socket:

@@ -13,7 +13,10 @@ from tests.end_to_end.browser import REQUIRED
 
 HERE = Path(__file__).parent / "sockjs"
 SCRIPT = Path("node_modules") / "sockjs-client" / "dist" / "sockjs.js"
-PATIENCE = 120
+PATIENCE = 300
+# A registry is somebody else's machine.
+COMMAND = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+RETRIES = ("--fetch-retries=6", "--fetch-retry-mintimeout=1000")
 
 
 def install(folder: Path) -> Path:
@@ -23,7 +26,7 @@ def install(folder: Path) -> Path:
         _complain("there is no Node on this machine (Debian: apt-get install nodejs npm)")
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name, folder / name)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+    command = [*COMMAND, *RETRIES]
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, timeout=PATIENCE, check=False

@@ -53,7 +53,7 @@ async def test_a_page_from_another_origin(
     everything once and in order, can read `Location`, `Retry-After` and errors, and leaves."""
     client = parameters(port, hasty=token(USER, "channels hasty"))
     async with (
-        Daemon(tmp_path, settings(port, **{"limits.rate": 5})) as daemon,
+        Daemon(tmp_path, settings(port, **{"limits.rate": 2})) as daemon,
         open_page(nursery, chromium, tmp_path, "notifications.html", **client) as page,
     ):
         platform = Platform(daemon)

@@ -39,7 +39,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @asynccontextmanager
 async def services(*options: str) -> AsyncIterator[tuple[str, trio.Process]]:
     """The process of the test services, and where it listens."""
-    command = [sys.executable, "-m", "tests.sockjs_services", "--port", "0", *options]
+    common = ("--port", "0", "--disconnect", "20")
+    command = [sys.executable, "-m", "tests.sockjs_services", *common, *options]
     process = await trio.lowlevel.open_process(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT
     )

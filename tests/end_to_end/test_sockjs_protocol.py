@@ -12,7 +12,15 @@ import orjson
 import pytest
 import trio
 from tests.fakes import client_frames
-from tests.fakes.raw_http import UPGRADE, Answer, Head, RawConnection, RawWebSocket, connected
+from tests.fakes.raw_http import (
+    BOUND,
+    UPGRADE,
+    Answer,
+    Head,
+    RawConnection,
+    RawWebSocket,
+    connected,
+)
 from tests.fakes.raw_http import fetch as fetch_from
 from tests.fakes.sockjs_services import Options, Services, running
 
@@ -55,7 +63,7 @@ IFRAME = b"""<!DOCTYPE html>
 @pytest.fixture(params=["reactor", "trio-websocket"])
 async def services(request: pytest.FixtureRequest) -> AsyncIterator[Services]:
     """The four services with response_limit 4096."""
-    async with running(Options(port=0, engine=request.param)) as services:
+    async with running(Options(port=0, engine=request.param, disconnect=60)) as services:
         yield services
 
 
@@ -643,5 +651,5 @@ async def test_sockjs_answers_differ_from_the_daemons_own(fetch: Fetch) -> None:
     answer = await fetch("GET", "/echoes")
     assert (answer.status, answer["Content-Type"]) == (404, "application/json")
     assert re.search(rb"unknown_path", answer.body)
-    with trio.fail_after(5):
+    with trio.fail_after(BOUND):
         assert (await fetch("DELETE", "/echo")).status == 405

@@ -14,10 +14,12 @@ const ODD = [
 ];
 const MANY = Array.from({ length: 300 }, (_, n) => `${n} `.padEnd(1024, "x"));
 const LARGE = "<large>".padEnd(65536, "é");
+// Milliseconds that a transport has to connect; what it thinks of itself is for quick machines.
+const PATIENCE = 20_000;
 
 function opened(SockJS, url, transports) {
   return new Promise((resolve, reject) => {
-    const socket = new SockJS(url, null, { transports });
+    const socket = new SockJS(url, null, { transports, timeout: PATIENCE });
     socket.onopen = () => resolve(socket);
     socket.onclose = ({ code, reason }) => reject(new Error(`${code} ${reason}`));
   });
@@ -53,7 +55,7 @@ async function converse(SockJS, base, transports, report) {
   socket.close();
   await report("left", { code: (await left).code });
 
-  const away = new SockJS(`${base}/close`, null, { transports });
+  const away = new SockJS(`${base}/close`, null, { transports, timeout: PATIENCE });
   away.onclose = ({ code, reason, wasClean }) => report("closed", { code, reason, wasClean });
 }
 
