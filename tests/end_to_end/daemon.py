@@ -23,7 +23,7 @@ from typing import Self
 
 import trio
 from tests.end_to_end.http_connection import Answer, get, http_connection
-from tests.fakes.described import listens
+from tests.fakes.described import listens, listens_no_more
 
 from tocsin.wire.jwk import shared_secret
 from tocsin.wire.jwt import mint
@@ -152,6 +152,7 @@ class Daemon:
             self._process.kill()
             await self._process.wait()
             self._process = None
+        listens_no_more(self.config)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""

@@ -1,7 +1,5 @@
 """A page in a real browser, from another origin, against the real daemon."""
 
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,6 @@ pytestmark = pytest.mark.end_to_end
 
 USER = "alice@example.com"
 SMS_ROOT = "inboundSMSMessageNotification"
-
-
-@pytest.fixture
-def port() -> Iterator[int]:
-    """A port that stays ours while the daemon is down: bound, never listening."""
-    with socket.socket() as reserved:
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reserved.bind(("127.0.0.1", 0))
-        yield reserved.getsockname()[1]
 
 
 def settings(port: int, **more: object) -> dict[str, object]:

@@ -1,8 +1,6 @@
 """The page to try messages with, in two windows of a real browser, against the real daemon."""
 
 import re
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +11,6 @@ pytestmark = pytest.mark.end_to_end
 
 OWN = "#log .own:last-child .state"
 MARKUP = "<img src=x onerror=alert(1)> & so on"
-
-
-@pytest.fixture
-def port() -> Iterator[int]:
-    """A port that stays ours while the daemon is down: bound, never listening."""
-    with socket.socket() as reserved:
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reserved.bind(("127.0.0.1", 0))
-        yield reserved.getsockname()[1]
 
 
 def settings(port: int) -> dict[str, object]:

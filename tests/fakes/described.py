@@ -146,6 +146,12 @@ def listens(file: Path, *addresses: str) -> None:
         _ADDRESSES[address] = (file, number)
 
 
+def listens_no_more(file: Path) -> None:
+    """Whoever has its addresses from now on is somebody else."""
+    for address in [one for one, (known, _) in _ADDRESSES.items() if known == file]:
+        del _ADDRESSES[address]
+
+
 def check_at(address: str, one: Exchanged) -> None:
     """Hold it against the document of whoever listens there, if that is known."""
     if address in _ADDRESSES:
