@@ -1,30 +1,37 @@
-"""The gateway over the real straight line, in virtual time (push.md, A.3 to A.6)."""
+"""The gateway over the real straight line, in virtual time (push.md, A.3 to A.6): its answers, its
+channels."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 from tests.fakes.deliveries import device_channel, notification
-from tests.fakes.fault import Fault
-from tests.fakes.gatewayapps import ANDROID, APP, OTHER_TOKEN, TOKEN, VOIP, call, text
+from tests.fakes.gatewayapps import (
+    ANDROID,
+    APP,
+    ELSEWHERE,
+    MISSED,
+    OTHER_TOKEN,
+    TOKEN,
+    VOIP,
+    call,
+    text,
+)
 from tests.fakes.gatewayworld import (
     GONE_MANY,
     GONE_ONE,
     UNREGISTERED,
-    GatewayWorld,
     gateway_world,
     settings,
 )
 
 from tocsin.delivery.settings import DeliveryLimits
 from tocsin.model.channel import Device
-from tocsin.model.errors import RequestError, StoreError
 from tocsin.model.gatewayuser import app_of, gateway_user
 from tocsin.model.outcome import Deferred, Delivered, Outcome, Refused
 from tocsin.store.records import Acceptance
-from tocsin.store.sqlite import OnError, SqliteStore, StoreSettings
+from tocsin.store.sqlite import SqliteStore, StoreSettings
 from tocsin.wire.push.pnm2 import (
     FAILED,
     NOT_AN_OBJECT,
@@ -32,11 +39,9 @@ from tocsin.wire.push.pnm2 import (
     SENT,
     TOO_LARGE,
     UNKNOWN_VERB,
-    Endpoint,
     Reply,
 )
 
-MISSED, ELSEWHERE = "NotifyIncomingCallMissed", "NotifyIncomingCallAnsweredElsewhere"
 DAY = 86_400
 
 
@@ -339,383 +344,3 @@ async def test_overflow(autojump_clock: trio.testing.MockClock) -> None:
         assert await world.pending() == 2
         many = await world.ask(*[text(Id=f"m{number}", **thread) for number in range(4)])
         assert many == [FAILED, FAILED, QUEUED, QUEUED]
-
-
-# -- calls that are over -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("verb", [MISSED, ELSEWHERE])
-async def test_calls_are_withdrawn(autojump_clock: trio.testing.MockClock, verb: str) -> None:
-    """Undelivered invitations to a call that is over go, on all tokens and apps; other calls,
-    accounts and verbs stay; whoever waits is told (PU-13)."""
-    async with gateway_world() as world:
-        down = Deferred("unavailable", 20, 503)
-        phones = [call(), call(DeviceToken=OTHER_TOKEN), call(AppId=ANDROID, DeviceToken="tok")]
-        others = [call(Id="call-2"), call(Selector="bob", DeviceToken="ef" * 32)]
-        for token in (TOKEN, OTHER_TOKEN, "tok", "ef" * 32):
-            world.provider.script[token] = [down] * (2 if token == TOKEN else 1)
-        replies: list[list[Reply]] = []
-
-        async def ask() -> None:
-            replies.append(await world.ask(*phones, *others))
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask)
-            await trio.sleep(2)
-            assert await world.pending() == 5
-            start = trio.current_time()
-            assert await world.send(call(verb, DeviceToken="12" * 32)) == SENT
-            assert trio.current_time() == start
-            assert await world.pending() == 2
-        assert replies == [[QUEUED] * 5]
-        assert world.sample("deliveries_total", type="OMAPush", outcome="collapsed") == 3
-        await trio.sleep(60)
-        assert len(world.provider.attempts) == 8
-        assert world.late[0][1].result == "delivered"
-
-
-async def test_a_withdrawn_call_is_not_attempted(autojump_clock: trio.testing.MockClock) -> None:
-    """Neither one that waits behind another of its call, nor one that a lane holds (PU-13)."""
-    async with gateway_world() as world:
-        world.provider.script[TOKEN] = [3.0]
-        waiting = [call(MISSED, AppId=APP), call(AppId=APP)]
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(world.ask, *waiting)
-            await trio.sleep(1)
-            assert await world.send(call(ELSEWHERE, DeviceToken=OTHER_TOKEN)) == SENT
-        await trio.sleep(60)
-        assert world.provider.verbs() == [MISSED, ELSEWHERE]
-
-
-async def test_what_stood_behind_a_withdrawn_call(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """It is attempted at once, though nothing new has come for its lane (PU-13)."""
-    async with gateway_world() as world:
-        world.provider.script[TOKEN] = [Deferred("unavailable", 40, 503)]
-        waiting = [call(AppId=APP), call(AppId=APP, Selector="bob")]
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(world.ask, *waiting)
-            await trio.sleep(2)
-            over = call(MISSED, AppId=ANDROID, DeviceToken="tok")
-            assert await world.send(over) == SENT
-            await trio.sleep(1)
-            assert len(world.provider.attempts) == 3
-
-
-async def test_calls_without_an_id_are_not_withdrawn(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """Nothing says that they are the same call (PU-13)."""
-    async with gateway_world() as world:
-        world.provider.script[TOKEN] = [Deferred("unavailable", 10, 503)]
-        assert await world.send(call(Id=None)) == QUEUED
-        assert await world.send(call(MISSED, Id=None, DeviceToken=OTHER_TOKEN)) == SENT
-        assert await world.pending() == 1
-
-
-# -- repeats -----------------------------------------------------------------------------------
-
-
-async def test_repeats(autojump_clock: trio.testing.MockClock) -> None:
-    """The same Id again sends nothing and is answered what became of the first; another token,
-    account, app or verb is another push (PU-18, PU-19)."""
-    async with gateway_world() as world:
-        one = text(Id="m", Selector="s")
-        assert await world.ask(one, one, text(TOKEN.upper(), Id="m", Selector="s")) == [SENT] * 3
-        assert await world.send(one) == SENT
-        assert len(world.provider.attempts) == 1
-        different = [
-            text(OTHER_TOKEN, Id="m", Selector="s"),
-            text(Id="m", Selector="other"),
-            text(Id="m", Selector="s", AppId="durable.app"),
-            text(Id="m", Selector="s", verb="NotifyTextMessage"),
-            text(Id="n", Selector="s"),
-            text(Selector="s"),
-            text(Selector="s"),
-        ]
-        await world.ask(*different)
-        await trio.sleep(1)
-        assert len(world.provider.attempts) == 8
-
-
-async def test_a_repeat_waits_like_the_first(autojump_clock: trio.testing.MockClock) -> None:
-    """While the first is pending, each waits until its own deadline (PU-19)."""
-    async with gateway_world() as world:
-        world.provider.script[TOKEN] = [5.0]
-        answers: dict[str, tuple[Reply, float]] = {}
-
-        async def ask(name: str) -> None:
-            answers[name] = (await world.send(text(Id="m")), trio.current_time())
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask, "first")
-            await trio.sleep(2)
-            nursery.start_soon(ask, "second")
-        assert answers["first"] == (QUEUED, pytest.approx(4))
-        assert answers["second"] == (SENT, pytest.approx(5, abs=0.2))
-        assert len(world.provider.attempts) == 1
-        assert world.late == []
-
-
-async def test_a_repeat_of_one_that_failed_is_sent(autojump_clock: trio.testing.MockClock) -> None:
-    """Refused, expired or answered 500 is not remembered, so a 500 may be retried; gone is
-    (PU-15, PU-19)."""
-    async with gateway_world() as world:
-        await world.prove(APP)
-        world.provider.script[TOKEN] = [Refused("bad_request", 400)]
-        assert [await world.send(text(Id="m")) for _ in range(2)] == [FAILED, SENT]
-        world.provider.script[OTHER_TOKEN] = [UNREGISTERED]
-        gone = text(OTHER_TOKEN, Id="m")
-        assert [await world.send(gone) for _ in range(2)] == [GONE_ONE] * 2
-
-
-async def test_the_same_id_twice_at_once(autojump_clock: trio.testing.MockClock) -> None:
-    """Whoever comes first, one is sent, and both are told so (PU-18)."""
-    async with gateway_world() as world:
-        world.provider.script[TOKEN] = [0.5]
-        answers: list[Reply] = []
-
-        async def ask() -> None:
-            answers.append(await world.send(text(Id="m")))
-
-        async with trio.open_nursery() as nursery:
-            for _ in range(10):
-                nursery.start_soon(ask)
-        assert answers == [SENT] * 10
-        assert len(world.provider.attempts) == 1
-        assert world.sample("channels", type="OMAPush") == 1
-
-
-# -- trouble -----------------------------------------------------------------------------------
-
-
-async def test_a_full_backlog(autojump_clock: trio.testing.MockClock) -> None:
-    """503, nothing stored, and no channel is left behind in memory (PU-5, PU-23)."""
-    async with gateway_world(limits=DeliveryLimits(backlog=1)) as world:
-        with pytest.raises(RequestError) as caught:
-            await world.ask(text(), text(OTHER_TOKEN))
-        assert (caught.value.status, caught.value.label) == (503, "backlog")
-        assert await world.send(text()) == SENT
-        assert world.sample("channels", type="OMAPush") == 1
-
-
-async def test_a_failing_store(tmp_path: Path) -> None:
-    """503; the channels that were to be opened are taken back, and made anew later (PU-23)."""
-    path = str(tmp_path / "store.db")
-    async with gateway_world(store=SqliteStore(StoreSettings(path=path))) as world:
-        fault = Fault(path)
-        fault.begin("delivery")
-        with pytest.raises(RequestError) as caught:
-            await world.ask(text(), text(OTHER_TOKEN), text())
-        assert (caught.value.status, caught.value.label) == (503, "store")
-        assert (await world.directory.account(gateway_user(APP, TOKEN))).channels == {}
-        fault.end()
-        fault.close()
-        assert await world.ask(text(), text(OTHER_TOKEN)) == [SENT, SENT]
-        assert world.sample("channels", type="OMAPush") == 2
-
-
-async def test_requests_that_open_a_channel_together(tmp_path: Path) -> None:
-    """Whichever of them the store takes first, all go to the one channel (PU-23)."""
-    path = str(tmp_path / "store.db")
-    async with gateway_world(store=SqliteStore(StoreSettings(path=path))) as world:
-        fault = Fault(path)
-        async with trio.open_nursery() as nursery:
-            with fault.held_up():
-                for number in range(5):
-                    nursery.start_soon(world.ask, text(Id=number), text(OTHER_TOKEN, Id=number))
-                await trio.testing.wait_all_tasks_blocked()
-        fault.close()
-        assert world.sample("channels", type="OMAPush") == 2
-        assert sum((await world.store.counts()).channels.values()) == 2
-        assert len(world.provider.attempts) == 10
-
-
-async def test_the_end_of_the_daemon(autojump_clock: trio.testing.MockClock) -> None:
-    """Who waits for what is not attempted any more is told at once that it is queued, which it is;
-    later ones are not waited for at all (PU-14, PU-8)."""
-    async with gateway_world() as world, trio.open_nursery() as nursery:
-        world.provider.script[TOKEN] = [Deferred("unavailable", 30, 503)]
-        answers: list[Reply] = []
-
-        async def ask() -> None:
-            answers.append(await world.send(text()))
-
-        nursery.start_soon(ask)
-        await trio.sleep(1)
-        world.queue.stop()
-        await world.queue.wait_idle()
-        world.gateway.stop_waiting()
-        await ask()
-        await trio.testing.wait_all_tasks_blocked()
-        assert answers == [QUEUED, QUEUED]
-        assert trio.current_time() == pytest.approx(1)
-        assert world.gateway.waiting == 0
-        assert await world.pending() == 2
-
-
-async def test_cancelled_while_it_waits(autojump_clock: trio.testing.MockClock) -> None:
-    """The push goes on, and what becomes of it is told as feedback (PU-8, PU-17)."""
-    async with gateway_world() as world:
-        world.provider.script[TOKEN] = [2.0]
-        with trio.move_on_after(1):
-            await world.ask(text())
-        assert (world.gateway.waiting, len(world.endings)) == (0, 0)
-        await trio.sleep(2)
-        assert [ending.result for _, ending in world.late] == ["delivered"]
-
-
-async def test_cancelled_while_it_is_stored(tmp_path: Path) -> None:
-    """What was handed to the store is pushed all the same, and nobody waits for it (PU-8)."""
-    path = str(tmp_path / "store.db")
-    async with gateway_world(store=SqliteStore(StoreSettings(path=path))) as world:
-        await world.send(text(OTHER_TOKEN))
-        await world.directory.account(gateway_user(APP, TOKEN))
-        fault = Fault(path)
-        told = trio.Event()
-        world.endings.unwatched = lambda _id, _one, _ending: told.set()
-        with fault.held_up():
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(world.ask, text())
-                await trio.testing.wait_all_tasks_blocked()
-                nursery.cancel_scope.cancel()
-        fault.close()
-        await told.wait()
-        assert world.gateway.waiting == 0
-        assert world.sample("channels", type="OMAPush") == 2
-
-
-async def test_restarts(tmp_path: Path) -> None:
-    """Repeats are found, tokens stay dead and pushes go on after a restart (PU-18, PU-48)."""
-    settings = StoreSettings(path=str(tmp_path / "store.db"))
-    async with gateway_world(store=SqliteStore(settings)) as world:
-        await world.prove(APP)
-        world.provider.script[OTHER_TOKEN] = [UNREGISTERED]
-        asked = [text(Id="m"), text(OTHER_TOKEN), text("ef" * 32, AppId="durable.app")]
-        world.provider.script["ef" * 32] = [Deferred("unavailable", 1, 503)]
-        assert await world.ask(*asked) == [SENT, GONE_MANY, QUEUED]
-    async with gateway_world(store=SqliteStore(settings)) as world:
-        assert await world.ask(text(Id="m"), text(OTHER_TOKEN)) == [SENT, GONE_MANY]
-        assert world.provider.attempts == []
-        assert await world.pending() == 1
-
-
-# -- Idempotency-Key ---------------------------------------------------------------------------
-
-
-async def ask_once(world: GatewayWorld, *elements: object) -> tuple[list[Reply], bytes | None]:
-    """What is answered under the key "k", and what was answered before."""
-    async with world.submissions.claim("caller", "/pnm2/multisend", "k", b"body") as submission:
-        if submission.remembered is not None:
-            return [], submission.remembered.body
-        return await world.ask(*elements, submission=submission), None
-
-
-@pytest.mark.parametrize(
-    ("act", "reply"),
-    [
-        (Delivered(200), SENT),
-        (Refused("bad_request", 400), FAILED),
-        (9.0, QUEUED),
-        (UNREGISTERED, GONE_MANY),
-    ],
-)
-async def test_answers_are_remembered(
-    autojump_clock: trio.testing.MockClock, act: Outcome | float, reply: Reply
-) -> None:
-    """As they were given, whatever they are; so is a 500 with any other reply beside it (PU-19,
-    CH-114)."""
-    async with gateway_world() as world:
-        await world.prove(APP)
-        world.provider.script[TOKEN] = [act]
-        replies, _ = await ask_once(world, text(), None)
-        assert replies == [reply, NOT_AN_OBJECT]
-        attempts = len(world.provider.attempts)
-        assert await ask_once(world, text()) == ([], Endpoint.MULTISEND.render(replies))
-        assert len(world.provider.attempts) == attempts
-
-
-async def test_an_answer_of_mistakes_is_remembered(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """Nothing is pushed, the answer stands all the same (CH-114)."""
-    async with gateway_world() as world:
-        assert await ask_once(world, None) == ([NOT_AN_OBJECT], None)
-        assert await ask_once(world) == ([], Endpoint.MULTISEND.render([NOT_AN_OBJECT]))
-
-
-async def test_a_failure_is_not_remembered(autojump_clock: trio.testing.MockClock) -> None:
-    """The same key pushes again, and what that comes to is remembered (PU-15, PU-19)."""
-    async with gateway_world() as world:
-        world.provider.script[TOKEN] = [Refused("bad_request", 400)] * 2
-        for answer in ([FAILED], [FAILED], [SENT]):
-            assert await ask_once(world, text()) == (answer, None)
-        assert await ask_once(world, text()) == ([], Endpoint.MULTISEND.render([SENT]))
-        assert len(world.provider.attempts) == 3
-
-
-async def test_a_list_of_failures_and_repeats_is_not_remembered(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """A repeat is known by its Id and sends nothing the next time either; one whose first push
-    fails while it waits is a failure like any other (PU-15, PU-19)."""
-    async with gateway_world() as world:
-        await world.send(text(OTHER_TOKEN, Id="known"))
-        refused = Refused("bad_request", 400)
-        world.provider.script[TOKEN] = [refused, refused]
-        elements = [text(Id="new"), text(Id="new"), text(OTHER_TOKEN, Id="known")]
-        for answer in ([FAILED, FAILED, SENT], [FAILED, FAILED, SENT], [SENT, SENT, SENT]):
-            assert await ask_once(world, *elements) == (answer, None)
-        assert await ask_once(world, *elements) == ([], Endpoint.MULTISEND.render([SENT] * 3))
-        assert len(world.provider.attempts) == 4
-
-
-async def test_repeats_alone_are_remembered(autojump_clock: trio.testing.MockClock) -> None:
-    """Nothing failed: the key has its answer for as long as any other (CH-114)."""
-    async with gateway_world() as world:
-        await world.send(text(Id="known"))
-        assert await ask_once(world, text(Id="known")) == ([SENT], None)
-        assert await ask_once(world) == ([], Endpoint.MULTISEND.render([SENT]))
-
-
-async def test_a_failure_that_cannot_be_forgotten(tmp_path: Path) -> None:
-    """It is answered all the same; a repeat is told what stood first (CH-114)."""
-    path = str(tmp_path / "store.db")
-    async with gateway_world(store=SqliteStore(StoreSettings(path=path))) as world:
-        world.provider.script[TOKEN] = [Refused("bad_request", 400)]
-        fault = Fault(path)
-        fault.begin("submission")
-        assert await ask_once(world, text()) == ([FAILED], None)
-        fault.end()
-        fault.close()
-        assert await ask_once(world, text()) == ([], Endpoint.MULTISEND.render([QUEUED]))
-
-
-async def test_an_answer_that_was_never_given(autojump_clock: trio.testing.MockClock) -> None:
-    """Whoever comes back after a crash in between is told that it is queued, and nothing is
-    pushed twice (PU-15, CH-114)."""
-    async with gateway_world() as world:
-        world.provider.script[TOKEN] = [2.0]
-        with trio.move_on_after(1):
-            await ask_once(world, text())
-        assert await ask_once(world, text()) == ([], Endpoint.MULTISEND.render([QUEUED]))
-        await trio.sleep(5)
-        assert len(world.provider.attempts) == 1
-
-
-async def test_a_final_answer_that_cannot_be_stored(tmp_path: Path) -> None:
-    """It is given all the same; a repeat is told that it is queued (CH-114)."""
-    path = str(tmp_path / "store.db")
-    async with gateway_world(store=SqliteStore(StoreSettings(path=path))) as world:
-        accept = world.store.accept
-
-        async def fails_without_pushes(acceptance: Acceptance, on_done: OnError) -> None:
-            if acceptance.notifications:
-                await accept(acceptance, on_done)
-            else:
-                raise StoreError("the disk is on fire")
-
-        world.store.accept = fails_without_pushes  # type: ignore[method-assign]
-        assert await ask_once(world, text()) == ([SENT], None)
-        assert await ask_once(world, text()) == ([], Endpoint.MULTISEND.render([QUEUED]))

@@ -4,6 +4,7 @@ from tocsin.delivery.pushapps import AppRegistry, PushAppSettings
 
 APP, VOIP, ANDROID = "valid.appid", "valid.appid.voip", "com.example.android"
 TOKEN, OTHER_TOKEN = "ab" * 32, "cd" * 32
+MISSED, ELSEWHERE = "NotifyIncomingCallMissed", "NotifyIncomingCallAnsweredElsewhere"
 SETTINGS = {
     APP: PushAppSettings("apns", key="apple", topic=APP),
     ANDROID: PushAppSettings("fcm", key="google"),

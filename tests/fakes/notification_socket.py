@@ -140,6 +140,20 @@ async def handshake(
     return client
 
 
+async def refusal(
+    daemon: Daemon,
+    channel_id: str,
+    *,
+    query: str = "",
+    bearer: str | None = "",
+    headers: Iterable[Header] = UPGRADE,
+) -> Answer:
+    """How the daemon refuses one of them."""
+    answer = await handshake(daemon, channel_id, query=query, bearer=bearer, headers=headers)
+    assert isinstance(answer, Answer), "it was accepted"
+    return answer
+
+
 @asynccontextmanager
 async def connected(daemon: Daemon, channel: dict[str, Any]) -> AsyncIterator[NotificationSocket]:
     """An open socket; the connection is cut at the end."""
