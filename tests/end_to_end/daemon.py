@@ -5,9 +5,9 @@
         await daemon.kill()
         await daemon.start()
 
-Each start takes free ports, so ask for `public` and `admin` (host:port) again after one. State
-and store stay in the folder. However the block ends, the process has ended too; a failure inside
-it carries the end of the daemon's log as a note.
+Each start takes free ports, so ask for `public` and `admin` (host:port) again after one; those of
+the last one are nobody's till then. State and store stay in the folder. However the block ends, the
+process has ended too; a failure inside it carries the end of the daemon's log as a note.
 """
 
 import json
@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,6 +24,7 @@ from typing import Self
 import trio
 from tests.end_to_end.http_connection import Answer, get, http_connection
 from tests.fakes.described import listens, listens_no_more
+from tests.fakes.ports import kept_port
 
 from tocsin.wire.jwk import shared_secret
 from tocsin.wire.jwt import mint
@@ -102,6 +103,7 @@ class Daemon:
         self._arguments = arguments
         self._log = folder / "daemon.log"
         self._process: trio.Process | None = None
+        self._kept_ports = ExitStack()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as on_failure:
@@ -116,7 +118,7 @@ class Daemon:
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + BOUND):
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + BOUND), self._kept_ports:
             await self.kill()
         if error is not None and self._log.exists():
             error.add_note(f"The daemon's log ends:\n{self.log[-NOTED_BYTES:]}")
@@ -140,6 +142,7 @@ class Daemon:
         bound = json.loads(addresses.read_text())
         self.public, self.admin = bound["public"][0], bound["admin"][0]
         listens(self.config, self.public, self.admin)
+        self._kept_ports.close()
         await until(self.is_ready, "the daemon is ready")
 
     @property
@@ -152,7 +155,7 @@ class Daemon:
             self._process.kill()
             await self._process.wait()
             self._process = None
-        listens_no_more(self.config)
+        self._keep_ports()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -167,8 +170,18 @@ class Daemon:
         """Wait for the end that was asked for."""
         assert self._process is not None
         with trio.move_on_after(BOUND):
-            return await self._process.wait()
+            status = await self._process.wait()
+            self._keep_ports()
+            return status
         raise AssertionError(f"the daemon still runs {BOUND:.0f} s after it was told to end")
+
+    def _keep_ports(self) -> None:
+        """Clients that do not know yet call where it was: nobody else is to be there."""
+        listens_no_more(self.config)
+        self._kept_ports.close()
+        for address in filter(None, (self.public, self.admin)):
+            with suppress(OSError):
+                self._kept_ports.enter_context(kept_port(int(address.rpartition(":")[2])))
 
     # -- what it says --------------------------------------------------------------------------
 

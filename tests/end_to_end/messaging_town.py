@@ -40,7 +40,7 @@ def running(folder: Path, settings: Mapping[str, object] | None = None) -> Itera
     try:
         yield daemon
     finally:
-        trio.run(daemon.kill)
+        trio.run(daemon.__aexit__, None, None, None)
     errors = [line for line in daemon.log.splitlines() if '"level":"error"' in line]
     assert errors == []
 
