@@ -21,6 +21,7 @@ pytestmark = pytest.mark.end_to_end
 ROOT = Path(__file__).parents[2]
 BOUND = 60
 IN_NODE = ["websocket", "xhr-streaming", "xhr-polling", "eventsource"]
+EVENTS = ("opened", "odd", "many", "large", "heartbeat", "left", "closed")
 IN_A_PAGE = [
     *IN_NODE,
     "iframe-eventsource",
@@ -62,7 +63,7 @@ async def services(*options: str) -> AsyncIterator[tuple[str, trio.Process]]:
 def check(reports: list[dict[str, Any]], transport: str) -> None:
     """What every client has to report, in order (`pages/conversation.js`)."""
     by_event = {one.pop("event"): one for one in reports}
-    assert list(by_event) == ["opened", "odd", "many", "large", "heartbeat", "left", "closed"]
+    assert tuple(by_event) == EVENTS
     assert by_event["opened"]["transport"] == transport
     for name, count in (("odd", 9), ("many", 300), ("large", 1)):
         assert by_event[name] == {"same": True, "wrong": 0, "count": count}
@@ -120,7 +121,7 @@ async def test_in_a_page(
             transports=transport,
         ) as page,
     ):
-        check(await page.until("closed"), transport)
+        check([await page.report(event) for event in EVENTS], transport)
 
 
 async def test_falling_back_in_a_page(
@@ -135,7 +136,7 @@ async def test_falling_back_in_a_page(
             nursery, chromium, tmp_path, "sockjs.html", base=f"http://{proxy}", script=script
         ) as page,
     ):
-        check(await page.until("closed"), "xhr-streaming")
+        check([await page.report(event) for event in EVENTS], "xhr-streaming")
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
