@@ -77,11 +77,11 @@ class Gate:
 
     def __call__(self, _db: apsw.Connection) -> None:
         self._entered.set()
-        assert self._open.wait(10)
+        assert self._open.wait(30)
 
     async def entered(self) -> None:
         """Wait until the thread is inside."""
-        assert await trio.to_thread.run_sync(self._entered.wait, 10)
+        assert await trio.to_thread.run_sync(self._entered.wait, 30)
 
     def open(self) -> None:
         """Let the thread go on."""
