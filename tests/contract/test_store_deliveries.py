@@ -277,6 +277,15 @@ async def test_since_when_a_channel_fails_is_remembered_until_it_is_resumed(stor
     assert await stored("u") is None
 
 
+async def test_until_when_a_channel_is_left_alone_is_remembered(store: Store) -> None:
+    """PU-81: written with a settlement, for those named in it."""
+    channel, neighbour = webhook_channel(), webhook_channel("v")
+    await add(store, channel, neighbour)
+    await store.settle(Settlements(held={channel.key: T0 + 3}), now=T0)
+    found = await store.load_accounts(["u", "v"])
+    assert [record.channels[0].held_until for record in found] == [T0 + 3, 0]
+
+
 async def test_webhooks_without_a_secret_are_counted(store: Store) -> None:
     """PU-76: neither those that have one nor channels of another type."""
     signed, unsigned, socket = webhook_channel(), webhook_channel("v"), socket_channel()

@@ -15,7 +15,7 @@ from tocsin.delivery.lanememory import KIND, LaneMemory, Remembered
 from tocsin.delivery.settings import DeliverySettings
 from tocsin.model.channel import ChannelType
 from tocsin.model.errors import StoreError
-from tocsin.model.outcome import Deferred
+from tocsin.model.outcome import Deferred, Word
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 DOWN = Deferred("http_5xx", status=500)
@@ -95,6 +95,27 @@ async def test_an_open_breaker_outlives_the_daemon(
         assert sorted(world.transport.delivered) == sorted(ids)
         assert gauge(world, "breaker") == 0
         assert await world.store.recall(KIND) == {}
+
+
+async def test_who_asked_to_be_left_alone_is_over_a_restart(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """PU-81: what arrives only then waits for the Retry-After, too; not so his neighbour's."""
+    path = tmp_path / "store.db"
+    words = frozenset({Word.THROTTLE, Word.HOLD})
+    async with daemon(path) as world:
+        await world.hook("u")
+        await world.hook("v")
+        world.transport.script["a"] = [Deferred("http_429", 60.0, 429, words=words)]
+        await world.publish("a")
+        await trio.sleep(1)
+    async with daemon(path) as world:
+        await world.publish("b")
+        await world.publish("c", user="v")
+        await trio.sleep(50)
+        assert world.transport.delivered == ["c"]
+        await trio.sleep(15)
+        assert sorted(world.transport.delivered) == ["a", "b", "c"]
 
 
 async def test_what_is_over_is_forgotten(autojump_clock: MockClock, tmp_path: Path) -> None:

@@ -51,6 +51,15 @@ def test_a_channel_without_a_lifetime_has_no_clock() -> None:
     assert not channel.is_over(T0 * 2)
 
 
+def test_how_long_a_receiver_is_left_alone() -> None:
+    """PU-79, PU-81: until then, a day at most; a clock that was set back does not make it more."""
+    channel = webhook_channel()
+    assert channel.held_for(T0) == 0
+    channel.held_until = T0 + 60_000
+    assert [channel.held_for(T0 + ms) for ms in (0, 59_999, 60_000)] == [60_000, 1, 0]
+    assert channel.held_for(T0 - 86_400_000) == 0
+
+
 def test_who_comes_to_us_has_no_lane() -> None:
     """Only the others have a far side."""
     assert (webhook_channel().lane, socket_channel().lane) == (HOOK, None)

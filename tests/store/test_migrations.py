@@ -121,12 +121,13 @@ async def test_people_can_write_to_each_other_in_an_older_file(tmp_path: Path) -
     assert found.body == b"{}"
 
 
-async def test_removed_devices_of_an_older_file_come_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [4, 5])
+async def test_removed_devices_of_an_older_file_come_back(tmp_path: Path, version: int) -> None:
     """Their tokens count as gone, and their channels can be restored and sealed (PU-49, SE-7)."""
     path = tmp_path / "old.db"
-    old_file(path, 4)
+    old_file(path, version)
     row = [9, "ps-9", "u", "OMAPush", 5, "c", *[None] * 11, "apns", "app", "token", 6]
-    row += [None, None, None, None, 0, 0, None, 0]
+    row += [None, None, None, None, 0, 0, None, 0, *[None] * (version - 4)]
     db = apsw.Connection(str(path))
     db.execute(
         "INSERT INTO removed(at, provider, app, token, guarded, tombstone, channel, subscriptions,"

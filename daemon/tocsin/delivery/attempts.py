@@ -77,8 +77,8 @@ class Attempts:
                 self._settler.release(claimed)
             elif claimed.notification.expires_at <= now:
                 self._settler.expire(claimed)
-            elif channel.held_until > now:
-                self._settler.release(claimed, after=channel.held_until - now)
+            elif held_for := channel.held_for(now):
+                self._settler.release(claimed, after=held_for)
             else:
                 await self._try(claimed, channel, lane)
                 return True

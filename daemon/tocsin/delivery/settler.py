@@ -212,6 +212,7 @@ class Settler:
         marked, self._marked = self._marked, {}
         # As it is now: a channel may have been resumed since it was marked.
         batch.failing = {key: channel.failing_since for key, channel in marked.items()}
+        batch.held = {key: one.held_until for key, one in marked.items() if one.held_until}
 
         def done(settled: Settled | None, error: StoreError | None) -> None:
             if settled is None or error is not None:
@@ -268,9 +269,10 @@ class Settler:
     def _rest(self, channel: Channel, now: int) -> float:
         """Leave a device alone, twice as long each time; the seconds until it may be tried again
         (PU-55). Answers to what was under way together count once."""
-        if channel.held_until <= now:
+        if not channel.held_for(now):
             channel.rest = min(max(2 * channel.rest, SHORTEST_REST), LONGEST_REST)
             channel.held_until = now + channel.rest
+            self._marked[channel.key] = channel
         return (channel.held_until - now) / 1000
 
     def _note_failure(self, channel: Channel, outcome: Deferred) -> None:
@@ -278,8 +280,9 @@ class Settler:
         suspended. Who does not answer may have got it (CH-83)."""
         now = self._clock()
         if Word.HOLD in outcome.words:
-            until = now + int((outcome.retry_after or 0) * 1000)
-            channel.held_until = max(channel.held_until, until)
+            asked = int((outcome.retry_after or 0) * 1000)
+            channel.held_until = now + max(channel.held_for(now), asked)
+            self._marked[channel.key] = channel
         if outcome.unanswered or outcome.sign is Sign.NOTHING or self._suspend_after is None:
             return
         if channel.failing_since is None:

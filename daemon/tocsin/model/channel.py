@@ -33,6 +33,7 @@ _PREFIXES = {
     ChannelType.WEBHOOKS: "wh",
     ChannelType.LONG_POLLING: "lp",
 }
+LONGEST_HOLD = 86_400_000
 BY_LOWER_NAME = {kind.lower(): kind for kind in ChannelType}
 
 
@@ -102,19 +103,19 @@ class Channel:
     `last_seq` numbers what was written to its client (CH-56). `echoed` are members that mean
     nothing to us and are answered as they came. `used_at`: when a webhook was last asked for or
     lost a subscription (CH-42). `failing_since`: of the attempts at a webhook since then none has
-    succeeded (delivery.md, auto-disable).
+    succeeded (delivery.md, auto-disable). `held_until`: its receiver has asked to be left alone
+    (PU-81), or its device is given a rest (PU-55).
 
     `reserved` is set once the client has been told a position: no sequence beyond it is given
     before the store knows a higher one, so that none is given twice. None: it never asked.
 
     Of this process alone: since when it has neither socket nor poll (`left_at`, None while it
     has), whether its client said good-bye (`left_cleanly`), up to which sequence an answer to a
-    poll has gone out whole (`answered_seq`, CH-67), until when its receiver wants to be left
-    alone (`held_until`, PU-81) and for how long a device was last given a rest, in milliseconds
-    (`rest`, PU-55), how often in a row its token was said to be gone by what was known before it
-    was registered (`stale_answers`, PU-50), until when deliveries wait for another leg's receipt
-    at most (`escalates_at`), and how many deliveries and bytes may be accepted for it before the
-    store has to count what it holds (see `delivery/bounds`).
+    poll has gone out whole (`answered_seq`, CH-67), for how long a device was last given a rest,
+    in milliseconds (`rest`, PU-55), how often in a row its token was said to be gone by what was
+    known before it was registered (`stale_answers`, PU-50), until when deliveries wait for
+    another leg's receipt at most (`escalates_at`), and how many deliveries and bytes may be
+    accepted for it before the store has to count what it holds (see `delivery/bounds`).
     """
 
     id: str
@@ -133,6 +134,7 @@ class Channel:
     echoed: dict[str, str] | None = attrs.field(default=None, repr=False)
     used_at: int | None = None
     failing_since: int | None = None
+    held_until: int = 0
     state: ChannelState = ChannelState.ACTIVE
     last_seq: int = 0
     reserved: int | None = None
@@ -141,7 +143,6 @@ class Channel:
     )
     left_cleanly: bool = False
     answered_seq: int = 0
-    held_until: int = 0
     rest: int = 0
     stale_answers: int = 0
     escalates_at: int = 0
@@ -169,6 +170,12 @@ class Channel:
     def is_over(self, now: int) -> bool:
         """Its clock has run out, whether or not anyone has cleaned up yet (CH-43)."""
         return self.expires_at is not None and self.expires_at <= now
+
+    def held_for(self, now: int) -> int:
+        """How many milliseconds its receiver is still to be left alone. Nobody is heard who asks
+        for more than a day (PU-79): what is later is from before the clock was set back."""
+        left = self.held_until - now
+        return left if 0 < left <= LONGEST_HOLD else 0
 
     def seconds_run(self, now: int) -> float:
         """How long its clock has run down since it was last started; 0 if it has none."""

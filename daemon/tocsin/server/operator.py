@@ -129,7 +129,7 @@ class OperatorFace:
         control = self._lanes.get(channel.type)
         if control is None or channel.lane is None:
             return False
-        return channel.held_until > self._clock() or control.blocked(channel.lane) is not None
+        return channel.held_for(self._clock()) > 0 or control.blocked(channel.lane) is not None
 
     # -- lanes -----------------------------------------------------------------------------
 

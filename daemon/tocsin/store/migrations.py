@@ -243,6 +243,11 @@ ALTER TABLE channel ADD COLUMN sealed_token TEXT;
 UPDATE removed SET channel = json_insert(channel, '$[#]', NULL);
 """
 
+TO_6 = """
+ALTER TABLE channel ADD COLUMN held_until INTEGER NOT NULL DEFAULT 0;
+UPDATE removed SET channel = json_insert(channel, '$[#]', 0);
+"""
+
 
 def _to_2(db: apsw.Connection) -> None:
     """Positions, devices, repeats, the delivery log; subscriptions without their prefix."""
@@ -273,11 +278,17 @@ def _to_5(db: apsw.Connection) -> None:
     db.execute(TO_5)
 
 
+def _to_6(db: apsw.Connection) -> None:
+    """Until when a receiver wants to be left alone, also of removed channels."""
+    db.execute(TO_6)
+
+
 STEPS: Mapping[int, Callable[[apsw.Connection], None]] = {
     1: _to_2,
     2: _to_3,
     3: _to_4,
     4: _to_5,
+    5: _to_6,
 }
 """By the format a step begins with."""
 

@@ -348,8 +348,9 @@ class Settlements:
 
     `finished` are over, delivered or refused; a dead letter is over too and kept. A delivery
     that is gone already is skipped. `attempts` go to the delivery log, whatever they came to.
-    `failing` says since when channels fail now, by their keys. `pushes` are the results,
-    `delivered` or `gone`, that are answered to repeats of gateway pushes, by delivery id.
+    `failing` says since when channels fail now, `held` until when they want to be left alone, by
+    their keys. `pushes` are the results, `delivered` or `gone`, that are answered to repeats of
+    gateway pushes, by delivery id.
     """
 
     finished: list[int] = attrs.field(factory=list)
@@ -357,6 +358,7 @@ class Settlements:
     dead: list[DeadLetter] = attrs.field(factory=list)
     attempts: list[Attempt] = attrs.field(factory=list)
     failing: dict[int, int | None] = attrs.field(factory=dict)
+    held: dict[int, int] = attrs.field(factory=dict)
     pushes: list[tuple[int, str]] = attrs.field(factory=list)
 
     def __len__(self) -> int:

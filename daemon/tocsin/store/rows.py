@@ -18,7 +18,7 @@ CHANNEL = (
     "key, id, user, type, created_at, client_correlator, application_tag, creator, lifetime, "
     "expires_at, check_role, url, origin, authorization, secret, previous, rotated_until, "
     "provider, app, token, registered_at, max_notifications, echoed, used_at, failing_since, "
-    "state, last_seq, reserved, left_cleanly, sealed_token"
+    "state, last_seq, reserved, left_cleanly, sealed_token, held_until"
 )
 WEBHOOK_SECRETS = ("authorization", "secret", "previous")
 # A device token is echoed as its client spelt it.
@@ -75,6 +75,7 @@ def channel_row(channel: Channel, vault: Vault = PLAIN) -> Row:
         channel.reserved,
         int(channel.left_cleanly),
         sealed("token", device.token) if device and vault.is_sealing else None,
+        channel.held_until,
     )
 
 
@@ -84,7 +85,7 @@ def channel_from(row: Row, vault: Vault = PLAIN) -> Channel:
     key, id_, user, type_, created_at, correlator, tag, creator, lifetime, expires_at = row[:10]
     role, url = row[10:12]
     provider, app, token, registered_at, most, echoed = row[17:23]
-    used_at, failing_since, state, last_seq, reserved, cleanly, sealed_token = row[23:]
+    used_at, failing_since, state, last_seq, reserved, cleanly, sealed_token, held_until = row[23:]
     echoed = vault.open(place_of("echoed", id_), echoed)
     if vault.is_sealing:
         token = vault.open(place_of("token", id_), sealed_token)
@@ -110,6 +111,7 @@ def channel_from(row: Row, vault: Vault = PLAIN) -> Channel:
         last_seq=max(last_seq, reserved or 0),
         reserved=reserved,
         left_cleanly=bool(cleanly),
+        held_until=held_until,
     )
 
 

@@ -47,7 +47,7 @@ from tocsin.store.migrations import STEPS, migrate
 from tocsin.store.overhaul import Announce, nobody, overhaul
 
 APPLICATION_ID = 0x746F6373  # "tocs"
-VERSION = 5
+VERSION = 6
 MAGIC = b"SQLite format 3\0"
 LEG_BITS = 16
 MAX_LEGS = 1 << LEG_BITS
@@ -88,7 +88,8 @@ CREATE TABLE channel(
     dropped INTEGER NOT NULL DEFAULT 0,
     missed INTEGER NOT NULL DEFAULT 0,
     missed_at INTEGER NOT NULL DEFAULT 0,
-    sealed_token TEXT
+    sealed_token TEXT,
+    held_until INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX channel_user ON channel(user);
 CREATE INDEX channel_expiry ON channel(expires_at) WHERE expires_at IS NOT NULL;

@@ -30,7 +30,7 @@ USED_AT = COLUMNS.index("used_at")
 CHANGEABLE = (
     *("application_tag", "lifetime", "expires_at", "secret", "previous", "rotated_until"),
     *("provider", "app", "token", "sealed_token", "registered_at", "max_notifications"),
-    *("echoed", "used_at"),
+    *("echoed", "used_at", "held_until"),
 )
 
 
@@ -136,6 +136,15 @@ def mark_failing(db: Database, since: Mapping[int, int | None]) -> None:
         "UPDATE channel SET failing_since = value ->> 1 FROM json_each(?)"
         " WHERE channel.key = value ->> 0",
         (as_json(since.items()),),
+    )
+
+
+def mark_held(db: Database, until: Mapping[int, int]) -> None:
+    """Write until when channels are left alone, by their keys."""
+    db.execute(
+        "UPDATE channel SET held_until = value ->> 1 FROM json_each(?)"
+        " WHERE channel.key = value ->> 0",
+        (as_json(until.items()),),
     )
 
 

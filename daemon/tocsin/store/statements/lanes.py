@@ -7,7 +7,7 @@ from tocsin.model.notification import Priority
 from tocsin.store import rows
 from tocsin.store.records import Claim, Claimed, Lane, Settled, Settlements
 from tocsin.store.schema import LEG_BITS
-from tocsin.store.statements.accounts import mark_failing
+from tocsin.store.statements.accounts import mark_failing, mark_held
 from tocsin.store.statements.deadletters import bury
 from tocsin.store.statements.deliverylog import log_attempts
 from tocsin.store.statements.pushes import note_results
@@ -123,6 +123,8 @@ def settle(db: Database, settlements: Settlements, *, now: int) -> Settled:
         note_results(db, settlements.pushes)
     if settlements.failing:
         mark_failing(db, settlements.failing)
+    if settlements.held:
+        mark_held(db, settlements.held)
     ended: dict[ChannelType, int] = defaultdict(int)
     for row in gone:
         ended[ChannelType(row[1])] += 1
