@@ -21,6 +21,15 @@ def test_check_of_a_right_file(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, f"{file}: all right\n")
 
 
+def test_check_warns(tmp_path: Path) -> None:
+    """What works but is hardly meant is told on standard error, and nothing fails for it (SE-1)."""
+    file = tmp_path / "tocsin.toml"
+    file.write_text('[auth]\njwks_url = "http://keys.example/set"\n')
+    result = CliRunner().invoke(check, ["--config", str(file)])
+    assert (result.exit_code, result.stdout) == (0, f"{file}: all right, 1 warning\n")
+    assert result.stderr.startswith("warning: auth.jwks_url: is plain http; ")
+
+
 def test_check_lists_every_mistake(tmp_path: Path) -> None:
     """A wrong one: status 2, and each mistake on its own line on standard error (OP-6)."""
     file = tmp_path / "tocsin.toml"

@@ -1,10 +1,12 @@
 """`tocsin channels`, `deliveries`, `deadletters`, `lanes` against a daemon in this process."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import orjson
 import pytest
 import structlog
@@ -13,8 +15,11 @@ from click.testing import CliRunner, Result
 from tests.fakes.daemon import USER, Daemon, daemon, token
 from tests.fakes.receiver import reply, start
 
+from tocsin.cli import deadletters as module
 from tocsin.cli.main import tocsin
 
+TOLD: list[object] = []
+Count = Callable[[], int | None]
 REFUSED = reply(500, "Connection: close", body=b"no\x1b[31m luck")
 TAKEN = reply(200, "Connection: close")
 ONCE: dict[str, Any] = {"delivery": {"webhook_retries": [0.0], "jitter": 0.0}}
@@ -27,6 +32,13 @@ def _quiet() -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.configure(**before)
+
+
+@contextmanager
+def counted(doing: str, count: Count) -> Iterator[Callable[[int], None]]:
+    """A bar that is a list."""
+    TOLD.append(f"{doing} of {count()}")
+    yield TOLD.append
 
 
 async def run(running: Daemon, *words: str, bearer: str | None = None, status: int = 0) -> Result:
@@ -87,7 +99,7 @@ async def test_deliveries_and_dead_letters(tmp_path: Path) -> None:
     async with daemon(tmp_path, **ONCE) as running, trio.open_nursery() as nursery:
         channel = await give_up(running, nursery, "a", "b")
         log = await run(running, "deliveries", "list", "--channel", channel)
-        assert {line.split()[2] for line in log.stdout.splitlines()[1:]} == {"a", "b"}
+        assert {line.split("\t")[1] for line in log.stdout.splitlines()[1:]} == {"a", "b"}
         assert "\x1b" not in log.stdout
         letters = lines(await run(running, "deadletters", "list", "--since", "2h", "--json"))
         assert {one["notification"] for one in letters} == {"a", "b"}
@@ -123,6 +135,45 @@ async def test_dead_letters_that_are_not_there(tmp_path: Path) -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_many_named_dead_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More ids than one request takes are worked off in portions, and a bar on a terminal says how
+    far it is; a failure on the way says how many were done (OP-3)."""
+    monkeypatch.setattr(module, "PORTION", 2)
+    monkeypatch.setattr(module, "progress", counted)
+    async with daemon(tmp_path, **ONCE) as running, trio.open_nursery() as nursery:
+        await give_up(running, nursery, "a", "b", "c")
+        letters = lines(await run(running, "deadletters", "list", "--json"))
+        ids = [str(one["id"]) for one in letters]
+        TOLD.clear()
+        purged = await run(running, "deadletters", "purge", *ids, ids[0], "--yes", "--json")
+        assert lines(purged) == [{"purged": 3, "skipped": 0}]
+        assert TOLD == ["purge of 3", 2, 3]
+        await run(running, "deadletters", "purge", "--all", "--yes")
+        assert TOLD[3:] == ["purge of 0", 0]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_failure_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was done before it failed is told with it (OP-3)."""
+    monkeypatch.setattr(module, "PORTION", 1)
+
+    def refuse(done: int) -> None:
+        raise click.ClickException("no more")
+
+    @contextmanager
+    def broken(_doing: str, _count: Count) -> Iterator[Callable[[int], None]]:
+        yield refuse
+
+    monkeypatch.setattr(module, "progress", broken)
+    async with daemon(tmp_path, **ONCE) as running, trio.open_nursery() as nursery:
+        await give_up(running, nursery, "a", "b")
+        letters = lines(await run(running, "deadletters", "list", "--json"))
+        ids = [str(one["id"]) for one in letters]
+        failed = await run(running, "deadletters", "purge", *ids, "--yes", status=1)
+        assert failed.stderr == "Error: no more (1 purged before)\n"
+        nursery.cancel_scope.cancel()
+
+
 async def test_purging_asks_first(tmp_path: Path) -> None:
     """Nothing is forgotten for good without a yes (OP-3)."""
     async with daemon(tmp_path, **ONCE) as running, trio.open_nursery() as nursery:
@@ -146,8 +197,14 @@ async def test_lanes(tmp_path: Path) -> None:
         assert "paused" in (await run(running, "lanes", "list")).stdout
         await run(running, "lanes", "resume", name)
         assert lines(await run(running, "lanes", "list", "--blocked", "--json")) == []
-        refused = await run(running, "lanes", "resume", name, status=1)
-        assert refused.stderr == "Error: 404 There is no such lane.\n"
+        for words, why in (
+            (("resume", name), "is not blocked, or no lane"),
+            (("pause", "NOLANE"), "is no name of a lane"),
+            (("resume", "NOLANE"), "is no name of a lane"),
+        ):
+            refused = await run(running, "lanes", *words, status=1)
+            advice = f"{words[1]} {why}; `tocsin lanes list` shows them"
+            assert refused.stderr == f"Error: {advice}\n"
 
 
 @pytest.mark.parametrize(
@@ -159,6 +216,11 @@ async def test_lanes(tmp_path: Path) -> None:
         ("deadletters", "replay", "x"),
         ("channels", "list", "--type", "fax"),
         ("lanes", "list", "--limit", "0"),
+        ("lanes", "pause", ""),
+        ("channels", "show", ""),
+        ("channels", "delete", ".."),
+        ("deadletters", "replay", "99999999999999999999"),
+        ("deadletters", "list", "--since", "yesterday"),
     ],
 )
 def test_bad_usage(words: tuple[str, ...]) -> None:
@@ -189,4 +251,8 @@ async def test_refusals_are_told(tmp_path: Path) -> None:
         wrong = await run(
             running, "channels", "list", "--url", f"http://{running.public}", status=1
         )
-        assert "404" in wrong.stderr
+        assert wrong.stderr == (
+            "Error: 404 This is not the admin listener; --url says where that is.\n"
+        )
+        none = await run(running, "deadletters", "show", "1", status=1)
+        assert none.stderr == "Error: 404 There is no such dead letter.\n"

@@ -102,7 +102,7 @@ def test_a_store_in_use(config: Path) -> None:
 
 def test_a_state_directory_that_cannot_be(config: Path) -> None:
     """The same for a failure inside the running nurseries (OP-3)."""
-    config.write_text(config.read_text().replace(f'"{config.parent}"', f'"{config}/x"', 1))
+    (config.parent / "listen.json").mkdir()
     result = run("--config", str(config))
     assert result.exit_code == 1
     assert result.stderr.startswith("tocsin: state_dir ")

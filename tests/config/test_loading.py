@@ -190,6 +190,9 @@ def test_lookup_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (None, "cannot be read: No such file or directory"),
         (b"a = 1\nb = =", "is not valid TOML: Invalid value (at line 2, column 5)"),
         (b"a = '\xff'", "is not UTF-8 text"),
+        ("a = 1".encode("utf-16"), "is UTF-16, or no text at all; save it as UTF-8"),
+        ("a = 1".encode("utf-16-le"), "is UTF-16, or no text at all; save it as UTF-8"),
+        (b"a = " + b"[" * 5000, "is not valid TOML: too deeply nested"),
     ],
 )
 def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None, problem: str) -> None:
@@ -200,6 +203,28 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None, probl
     with pytest.raises(ConfigError) as caught:
         load(str(file), {})
     assert caught.value.problems == [f"{file}: {problem}"]
+
+
+def test_a_number_without_end(tmp_path: Path) -> None:
+    """What Python will not read is one mistake, too."""
+    file = tmp_path / "tocsin.toml"
+    file.write_text("a = " + "9" * 5000)
+    with pytest.raises(ConfigError, match="is not valid TOML: Exceeds the limit"):
+        load(str(file), {})
+
+
+def test_the_mark_of_other_editors(tmp_path: Path) -> None:
+    """A byte order mark in front of UTF-8 is no part of the file, nor of a secret (OP-5)."""
+    (tmp_path / "secret").write_text("0123456789abcdef0123456789abcdef\n", encoding="utf-8-sig")
+    file = tmp_path / "tocsin.toml"
+    file.write_text('[auth]\nshared_secret = { file = "secret" }\n', encoding="utf-8-sig")
+    assert load(str(file), {}) == parse(KEY_SOURCE, folder=Path(), environ={})
+
+
+def test_an_empty_name_is_no_name(tmp_path: Path) -> None:
+    """`--config "$FILE"` with a variable that is not set does not mean the defaults (OP-4)."""
+    with pytest.raises(ConfigError, match="--config: names no file"):
+        load("", {"TOCSIN_CONFIG": str(tmp_path)})
 
 
 def test_rules_across_fields_count_even_for_absent_tables(tmp_path: Path) -> None:

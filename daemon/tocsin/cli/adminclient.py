@@ -10,7 +10,8 @@ import attrs
 import click
 import orjson
 
-from tocsin.cli.calling import call, explained
+from tocsin.cli.calling import call, explained, sendable
+from tocsin.wire.rfc3339 import epoch_ms
 
 DEFAULT_URL = "http://127.0.0.1:9464"
 MOST_PER_PAGE = 500
@@ -18,6 +19,14 @@ DURATION = re.compile(r"([0-9]{1,9})([smhd])")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class RefusedError(click.ClickException):
+    """The daemon's answer is no success; `status` is HTTP's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @attrs.frozen
@@ -75,11 +84,13 @@ class AdminClient:
         if answer.is_success:
             found: dict[str, Any] = orjson.loads(answer.content) if answer.content else {}
             return found
-        raise click.ClickException(explained(answer, "admin listener"))
+        raise RefusedError(answer.status_code, explained(answer, "admin listener"))
 
 
 def segment(text: str) -> str:
-    """A name as one segment of a path."""
+    """A name as one segment of a path; a usage error for what is none."""
+    if text.strip(".") == "":
+        raise click.UsageError(f'"{text}" is no name or id')
     return quote(text, safe="")
 
 
@@ -87,12 +98,13 @@ def asking(command: Command) -> Command:
     """Give a command `--url`, `--token` and `--json`; it takes `client` and `as_json`."""
 
     def connect(context: click.Context, _parameter: click.Parameter, token: str) -> AdminClient:
-        return AdminClient(context.params.pop("url"), token)
+        return AdminClient(context.params.pop("url"), sendable(token))
 
     options = (
         click.option(
             "--url",
             envvar=["TOCSIN_ADMIN_URL", "TOCSIN_URL"],
+            show_envvar=True,
             default=DEFAULT_URL,
             show_default=True,
             is_eager=True,
@@ -103,6 +115,7 @@ def asking(command: Command) -> Command:
             "--token",
             "client",
             envvar=["TOCSIN_ADMIN_TOKEN", "TOCSIN_TOKEN"],
+            show_envvar=True,
             required=True,
             callback=connect,
             help="A token with scope admin.",
@@ -122,8 +135,10 @@ def since_option(text: str) -> Callable[[Command], Command]:
 def _instant(
     _context: click.Context, _parameter: click.Parameter, value: str | None
 ) -> str | int | None:
-    """A duration becomes epoch milliseconds; everything else the daemon judges."""
+    """A duration becomes epoch milliseconds, a time stays as it is."""
     match = DURATION.fullmatch(value) if value is not None else None
-    if match is None:
+    if match is not None:
+        return max(0, int((time.time() - int(match[1]) * SECONDS[match[2]]) * 1000))
+    if value is None or value.isdecimal() or epoch_ms(value) is not None:
         return value
-    return int((time.time() - int(match[1]) * SECONDS[match[2]]) * 1000)
+    raise click.BadParameter("write 90s, 15m, 2h or 3d, or a time such as 2026-11-22T10:00:00Z")

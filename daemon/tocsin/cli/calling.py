@@ -11,6 +11,9 @@ import orjson
 PUBLIC_URL = "http://127.0.0.1:8080"
 TIMEOUT = 60.0
 ADDRESS = re.compile(r"https?://[^/?#@\s]+(/[^?#\s]*)?")
+CAPITAL = re.compile("[A-Z]")
+ANOTHER_LISTENER = "unknown_path"
+SENDABLE = re.compile(r"[!-~]+")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -24,10 +27,10 @@ def call(
     params: Mapping[str, str] | None = None,
     body: bytes = b"",
 ) -> httpx.Response:
-    """The answer of the listener at `url` to a request with a JSON body.
+    """The answer of the listener at `url` to a request with a JSON body, and a token that is
+    `sendable`.
 
-    Not reaching it, and what cannot be sent, ends the command with status 1 and one line; a URL
-    that is none is bad usage.
+    Not reaching it ends the command with status 1 and one line; a URL that is none is bad usage.
     """
     check_url(url)
     headers = {"Content-Type": "application/json"}
@@ -38,9 +41,6 @@ def call(
             return client.request(
                 method, url.rstrip("/") + path, params=params, headers=headers, content=body
             )
-    except httpx.LocalProtocolError:
-        # It would show the token.
-        raise click.ClickException(f"{url}: the token cannot stand in a request") from None
     except httpx.ConnectError as error:
         raise click.ClickException(
             f"{url}: {error}; is the daemon running there? --url says where"
@@ -57,6 +57,15 @@ def check_url(url: str) -> None:
         )
 
 
+def sendable(token: str) -> str:
+    """A token as it may stand in a request; a usage error, without the token, if it may not."""
+    if SENDABLE.fullmatch(token) is None:
+        raise click.UsageError(
+            "--token must be the token alone: plain characters without spaces and line ends"
+        )
+    return token
+
+
 def explained(answer: httpx.Response, listener: str) -> str:
     """A refusal in one line; `listener` is which one of a tocsin should have answered."""
     try:
@@ -65,15 +74,40 @@ def explained(answer: httpx.Response, listener: str) -> str:
         for number, variable in enumerate(error["variables"], 1):
             text = text.replace(f"%{number}", str(variable))
         if error.get("messageId") == "SVC0004":
-            text = f"There is no such {' '.join(error['variables']).removesuffix('Id')}."
+            named = " ".join(error["variables"]).removesuffix("Id")
+            text = f"There is no such {CAPITAL.sub(_as_word, named)}."
+        elif error["variables"] == [ANOTHER_LISTENER]:
+            text = f"This is not the {listener}; --url says where that is."
         return printable(f"{answer.status_code} {text}")
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"{answer.status_code} {answer.reason_phrase}: not the {listener} of a tocsin?"
 
 
+def _as_word(capital: re.Match[str]) -> str:
+    return f" {capital[0].lower()}"
+
+
 def printable(text: str) -> str:
     """A text from afar as it may go to a terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def token_option(text: str, *, required: bool) -> Callable[[Command], Command]:
+    """`--token`: one that can be sent."""
+
+    def judge(
+        _context: click.Context, _parameter: click.Parameter, token: str | None
+    ) -> str | None:
+        return None if token is None else sendable(token)
+
+    return click.option(
+        "--token",
+        envvar="TOCSIN_TOKEN",
+        show_envvar=True,
+        required=required,
+        callback=judge,
+        help=text,
+    )
 
 
 def calling_public(*, token_help: str, needs_token: bool) -> Callable[[Command], Command]:
@@ -83,11 +117,12 @@ def calling_public(*, token_help: str, needs_token: bool) -> Callable[[Command],
         click.option(
             "--url",
             envvar="TOCSIN_URL",
+            show_envvar=True,
             default=PUBLIC_URL,
             show_default=True,
             help="Where the public listener is.",
         ),
-        click.option("--token", envvar="TOCSIN_TOKEN", required=needs_token, help=token_help),
+        token_option(token_help, required=needs_token),
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     )
 

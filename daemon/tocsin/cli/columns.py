@@ -1,17 +1,22 @@
-"""What commands print: aligned columns for people, JSON lines for machines."""
+"""What commands print: tables on a terminal, columns with tabs between them in a pipe (for cut, awk
+and grep: whole, without colour), JSON lines for machines."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 import orjson
+from rich import box
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIMES = frozenset(
     {"at", "died_at", "due_at", "created_at", "expires_at", "accepted_at", "failing_since"}
 )
-WIDEST = 60
 
 
 def show_table(
@@ -22,12 +27,18 @@ def show_table(
         for item in items:
             click.echo(orjson.dumps(item))
         return
-    rows = [[column.replace("_", " ") for column in columns]]
-    rows += [[_cell(name, item.get(name)) for name in columns] for item in items]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
-    for row in rows:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo(line.rstrip())
+    headings = [column.replace("_", " ") for column in columns]
+    rows = ([_cell(name, item.get(name)) for name in columns] for item in items)
+    if sys.stdout.isatty():
+        # What is too wide goes on in the next line: an id has to be there whole, to be copied.
+        heads = (Column(one, overflow="fold") for one in headings)
+        table = Table(*heads, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        Console(highlight=False).print(table)
+        return
+    for row in (headings, *rows):
+        click.echo("\t".join(row))
 
 
 def show_members(members: Mapping[str, Any], *, as_json: bool) -> None:
@@ -39,16 +50,15 @@ def show_members(members: Mapping[str, Any], *, as_json: bool) -> None:
     width = max(map(len, plain), default=0)
     for name, value in plain.items():
         label = name.replace("_", " ").ljust(width)
-        click.echo(f"{label}  {_cell(name, value, whole=True)}".rstrip())
+        click.echo(f"{label}  {_cell(name, value)}".rstrip())
 
 
-def _cell(name: str, value: object, *, whole: bool = False) -> str:
-    """A value in a few words; a control character from afar must not reach the terminal."""
+def _cell(name: str, value: object) -> str:
+    """A value in words; a control character from afar must not reach the terminal."""
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name in TIMES and isinstance(value, int):
-        return (EPOCH + timedelta(milliseconds=value)).strftime("%Y-%m-%d %H:%M:%SZ")
-    text = "".join(c if c.isprintable() else "?" for c in str(value))
-    return text if whole or len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+        return (EPOCH + timedelta(milliseconds=value)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return "".join(c if c.isprintable() else "?" for c in str(value))

@@ -2,10 +2,11 @@
 
 import os
 import sys
+import time
 
 import click
 
-from tocsin.config import Config, ConfigError, load, locate
+from tocsin.config import Config, ConfigError, doubts, load, locate
 from tocsin.config.catalogue import Entry, entries, suggestion
 from tocsin.config.rendering import default_toml, explain_entry, reference
 
@@ -18,7 +19,8 @@ def check(path: str | None) -> None:
     """Tell whether a configuration is right.
 
     Reads what `tocsin serve` would read and lists every mistake with its path. Exit status 0 if
-    there is none, else 2.
+    there is none, else 2. What works but is hardly meant, such as a certificate that has expired,
+    is told as a warning, and the status is 0.
 
     \b
     Examples:
@@ -27,14 +29,20 @@ def check(path: str | None) -> None:
     """
     file = locate(path, os.environ) or "built-in defaults"
     try:
-        load(path, os.environ)
+        config = load(path, os.environ)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(problem, err=True)
-        count = len(error.problems)
-        click.echo(f"{file}: {count} mistake{'s' if count > 1 else ''}", err=True)
+        click.echo(f"{file}: {_counted(len(error.problems), 'mistake')}", err=True)
         sys.exit(BAD_CONFIGURATION)
-    click.echo(f"{file}: all right")
+    warnings = doubts(config, now=time.time())
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(f"{file}: all right" + (f", {_counted(len(warnings), 'warning')}" * bool(warnings)))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count > 1 else ''}"
 
 
 @click.command()

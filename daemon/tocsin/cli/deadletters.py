@@ -1,15 +1,23 @@
 """`tocsin deadletters`: what was given up, to be tried again or forgotten."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import click
 
 from tocsin.cli.adminclient import AdminClient, asking, segment, since_option
 from tocsin.cli.columns import show_members, show_table
+from tocsin.cli.progress import progress
 
 COLUMNS = ("id", "died_at", "user", "channel", "service", "attempts", "reason", "status")
+PORTION = 100
+MOST_COUNTED = 20_000
+LARGEST = 2**62
 
+Selection = Mapping[str, Any]
+Order = Mapping[str, object]
+Answer = Mapping[str, Any]
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -68,7 +76,7 @@ def selecting(command: Command) -> Command:
     """Give a command the arguments that say which letters it is for."""
     for option in reversed(
         (
-            click.argument("ids", nargs=-1, type=int),
+            click.argument("ids", nargs=-1, type=click.IntRange(1, LARGEST)),
             click.option("--channel", metavar="ID", help="All to this channel."),
             click.option("--user", help="All of this user's notifications."),
             since_option("All that died since then, e.g. 2h or 2026-11-22T10:00:00Z."),
@@ -112,37 +120,54 @@ def purge(*, client: AdminClient, as_json: bool, **selection: Any) -> None:
 
 
 def _work_off(
-    client: AdminClient, verb: str, done: str, selection: dict[str, Any], *, as_json: bool
+    client: AdminClient, verb: str, done: str, selection: Selection, *, as_json: bool
 ) -> None:
     """Ask again until the daemon is through, and say how far it is."""
-    order = _order(**selection)
-    total = skipped = 0
-    while True:
-        answer = client.post(f"/deadletters/{verb}", order)
-        total += answer[done]
-        skipped += answer["skipped"]
-        if "resume" not in answer:
-            break
-        order["resume"] = answer["resume"]
-        click.echo(f"{total} {done}...", err=True)
-    show_members({done: total, "skipped": skipped}, as_json=as_json)
+    orders = _orders(**selection)
+    counts = {done: 0, "skipped": 0}
+    try:
+        with progress(verb, partial(_count, client, selection)) as tell:
+            for answer in _answers(client, verb, orders):
+                for name in counts:
+                    counts[name] += answer[name]
+                tell(sum(counts.values()))
+    except click.ClickException as error:
+        raise click.ClickException(f"{error.message} ({counts[done]} {done} before)") from None
+    show_members(counts, as_json=as_json)
     named = set(selection["ids"])
-    if missing := len(named) - total - skipped if named else 0:
+    if missing := len(named) - sum(counts.values()) if named else 0:
         raise click.ClickException(
             f"there is no such dead letter ({missing} of {len(named)} not found)"
         )
 
 
-def _order(
-    *,
-    ids: tuple[int, ...],
-    channel: str | None,
-    user: str | None,
-    since: str | int | None,
-    everything: bool,
-) -> dict[str, object]:
-    members = {"ids": list(ids) or None, "channel": channel, "user": user, "since": since}
-    order: dict[str, object] = {k: v for k, v in members.items() if v is not None}
-    if bool(order) is everything:
+def _answers(client: AdminClient, verb: str, orders: Iterable[Order]) -> Iterator[Answer]:
+    """What the daemon says, as often as it has to be asked."""
+    for order in orders:
+        answer = client.post(f"/deadletters/{verb}", order)
+        yield answer
+        while "resume" in answer:
+            answer = client.post(f"/deadletters/{verb}", {**order, "resume": answer["resume"]})
+            yield answer
+
+
+def _count(client: AdminClient, selection: Selection) -> int | None:
+    """How many there are to be worked off; None for more than are worth counting."""
+    if selection["ids"]:
+        return len(set(selection["ids"]))
+    wanted = {name: selection[name] for name in ("channel", "user", "since")}
+    found = client.pages("/deadletters", "dead_letters", limit=MOST_COUNTED + 1, **wanted)
+    count = sum(1 for _ in found)
+    return count if count <= MOST_COUNTED else None
+
+
+def _orders(*, ids: Sequence[int], everything: bool, **members: object) -> list[Order]:
+    """One for all that is selected, or as many as it takes for the ids that are named."""
+    rest = {name: value for name, value in members.items() if value is not None}
+    if bool(ids or rest) is everything:
         raise click.UsageError("say which: ids, --channel, --user, --since, or --all alone")
-    return order or {"all": True}
+    if not ids:
+        return [rest or {"all": True}]
+    # By id those of one order key are in their order.
+    named = sorted(set(ids))
+    return [{**rest, "ids": named[at : at + PORTION]} for at in range(0, len(named), PORTION)]

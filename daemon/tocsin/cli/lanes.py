@@ -2,10 +2,12 @@
 
 import click
 
-from tocsin.cli.adminclient import AdminClient, asking, segment
+from tocsin.cli.adminclient import AdminClient, RefusedError, asking, segment
 from tocsin.cli.columns import show_members, show_table
 
 COLUMNS = ("name", "type", "blocked", "width", "under_way", "held", "backlog", "due_at")
+
+UNKNOWN = {400: "is no name of a lane;", 404: "is not blocked, or no lane;"}
 
 
 @click.group()
@@ -40,7 +42,7 @@ def pause(*, client: AdminClient, as_json: bool, name: str) -> None:
     Example:
       tocsin lanes pause https://hook.example:443
     """
-    client.post(f"/lanes/{segment(name)}/pause")
+    _steer(client, name, "pause")
     show_members({"paused": name}, as_json=as_json)
 
 
@@ -54,5 +56,15 @@ def resume(*, client: AdminClient, as_json: bool, name: str) -> None:
     Example:
       tocsin lanes resume https://hook.example:443
     """
-    client.post(f"/lanes/{segment(name)}/resume")
+    _steer(client, name, "resume")
     show_members({"resumed": name}, as_json=as_json)
+
+
+def _steer(client: AdminClient, name: str, verb: str) -> None:
+    try:
+        client.post(f"/lanes/{segment(name)}/{verb}")
+    except RefusedError as error:
+        reason = UNKNOWN.get(error.status)
+        if reason is None:
+            raise
+        raise click.ClickException(f"{name} {reason} `tocsin lanes list` shows them") from None

@@ -5,26 +5,34 @@ from urllib.parse import urlsplit
 
 import attrs
 import click
+import httpx
 import jwt
 import trio
-from trio_websocket import ConnectionClosed, HandshakeError, open_websocket_url
+from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError, open_websocket_url
 from wsproto.utilities import LocalProtocolError
 
-from tocsin.cli.calling import check_url
+from tocsin.cli.calling import check_url, explained, token_option
 from tocsin.wire.dialect import escaped
 
 RETRY_SECONDS = 2.0
 FINAL_CLOSE = 1000
+FINAL_STATUS = frozenset({400, 401, 403, 404, 410})
 # Leaving at once would leave the last message without its receipt, and it would come again.
 RECEIPT_SECONDS = 0.3
 
 
 @click.command()
 @click.argument("channel_id")
-@click.option("--url", envvar="TOCSIN_URL", required=True, help="Where the daemon is.")
-@click.option("--token", envvar="TOCSIN_TOKEN", required=True, help="A token of the user.")
+@click.option(
+    "--url", envvar="TOCSIN_URL", show_envvar=True, required=True, help="Where the daemon is."
+)
+@token_option("A token of the user.", required=True)
 @click.option("--prefix", default="/cpaas", show_default=True, help="netapi.prefix of the daemon.")
-@click.option("--count", type=click.IntRange(min=1), help="Stop after so many notifications.")
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    help="Stop after so many notifications. If more came along with them, all come again.",
+)
 def listen(channel_id: str, url: str, token: str, prefix: str, count: int | None) -> None:
     """Print what arrives on the WebSocket of CHANNEL_ID, one JSON object a line.
 
@@ -37,13 +45,16 @@ def listen(channel_id: str, url: str, token: str, prefix: str, count: int | None
     """
     check_url(url)
     user = escaped(_user_of(token))
-    path = f"{prefix}/notificationchannel/v1/{user}/channels/{channel_id}/websocket"
+    path = f"{prefix}/notificationchannel/v1/{user}/channels/{escaped(channel_id)}/websocket"
     base = urlsplit(url)
     scheme = "wss" if base.scheme == "https" else "ws"
+    listener = Listener(f"{scheme}://{base.netloc}{path}", token, count)
     try:
-        trio.run(Listener(f"{scheme}://{base.netloc}{path}", token, count).run)
+        trio.run(listener.run)
     except KeyboardInterrupt:
         sys.exit(0)
+    if listener.failure is not None:
+        raise listener.failure
 
 
 def _user_of(token: str) -> str:
@@ -63,37 +74,60 @@ class Listener:
     token: str
     count: int | None
     seen: int = 0
+    failure: Exception | None = None
 
     @property
-    def has_all(self) -> bool:
-        """Whether as many have come as were asked for."""
-        return self.seen == self.count
+    def is_done(self) -> bool:
+        """Whether as many have come as were asked for, or no more will."""
+        return self.seen == self.count or self.failure is not None
 
     async def run(self) -> None:
-        """Listen, and come back after every end that is not final."""
-        while not self.has_all:
+        """Listen, and come back after every end that is not final; `failure` says why it is."""
+        while not self.is_done:
             try:
                 if await self._once():
                     return
+            except* ConnectionRejected as errors:
+                self._note_refusal(errors.exceptions[0])
             except* (HandshakeError, OSError) as errors:
                 click.echo(f"not connected: {errors.exceptions[0]!r}", err=True)
             except* LocalProtocolError:
                 pass  # the library's, when a Ping crosses the end: it ends all the same
-            if not self.has_all:
+            if not self.is_done:
                 await trio.sleep(RETRY_SECONDS)
+
+    def _note_refusal(self, error: BaseException) -> None:
+        """To ask again for what is not there, or with a token that is void, is no use."""
+        if isinstance(error, ConnectionRejected):
+            answer = httpx.Response(error.status_code, content=error.body or b"")
+            told = explained(answer, "public listener")
+            if answer.status_code in FINAL_STATUS:
+                self.failure = click.ClickException(told)
+            else:
+                click.echo(f"not connected: {told}", err=True)
+
+    def _show(self, message: str | bytes) -> None:
+        """An error that is a full disk's is none of the connection's, to be come back to."""
+        try:
+            click.echo(message)
+            self.seen += 1
+        except OSError as error:
+            self.failure = error
 
     async def _once(self) -> bool:
         """One connection; whether it ended for good."""
         headers = [(b"Authorization", f"Bearer {self.token}".encode())]
-        async with open_websocket_url(self.url, extra_headers=headers) as socket:
-            click.echo(f"connected to {self.url}", err=True)
-            try:
-                while not self.has_all:
-                    click.echo(await socket.get_message())
-                    self.seen += 1
-            except ConnectionClosed as closed:
-                code = closed.reason.code if closed.reason else None
-                click.echo(f"closed ({code})", err=True)
-                return code == FINAL_CLOSE
-            await trio.sleep(RECEIPT_SECONDS)
+        with trio.CancelScope() as connection:
+            async with open_websocket_url(self.url, extra_headers=headers) as socket:
+                click.echo(f"connected to {self.url}", err=True)
+                try:
+                    while not self.is_done:
+                        self._show(await socket.get_message())
+                except ConnectionClosed as closed:
+                    code = closed.reason.code if closed.reason else None
+                    click.echo(f"closed ({code})", err=True)
+                    return code == FINAL_CLOSE
+                await trio.sleep(RECEIPT_SECONDS)
+                # With a Close of its own the library would stumble over what still comes.
+                connection.cancel()
         return True

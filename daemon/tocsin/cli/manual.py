@@ -15,6 +15,11 @@ FILES = (
 ENVIRONMENT = (
     ("TOCSIN_CONFIG", "The configuration file."),
     ("TOCSIN_URL, TOCSIN_TOKEN", "The daemon that commands talk to, and the token they show."),
+    (
+        "TOCSIN_ADMIN_URL, TOCSIN_ADMIN_TOKEN",
+        "The same for commands of the operator, where the admin listener wants others.",
+    ),
+    ("NO_COLOR", "Set, nothing is printed in colour."),
 )
 SIGNALS = (
     ("TERM, INT", "Drain and end; a second one ends at once. Nothing accepted is lost."),

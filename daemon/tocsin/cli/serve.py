@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -15,7 +16,7 @@ import trio
 
 from tocsin.app import App
 from tocsin.cli.welcome import welcome
-from tocsin.config import Config, ConfigError, load
+from tocsin.config import Config, ConfigError, doubts, load
 from tocsin.model.errors import StartupError
 from tocsin.ops.log import configure
 
@@ -59,12 +60,24 @@ def serve(path: str | None, *, show_welcome: bool) -> None:
     faulthandler.enable(STDERR)  # systemd's watchdog sends SIGABRT: tell where we hang
     _tune()
     try:
-        read = partial(load, path, os.environ)
+        _tell_doubts(config)
+        read = partial(_read_again, path)
         trio.run(partial(_serve, config, read, show_welcome=show_welcome))
     except* StartupError as errors:
         for failure in _leaves(errors):
             click.echo(f"tocsin: {failure}", err=True)
         sys.exit(FAILED)
+
+
+def _read_again(path: str | None) -> Config:
+    config = load(path, os.environ)
+    _tell_doubts(config)
+    return config
+
+
+def _tell_doubts(config: Config) -> None:
+    for doubt in doubts(config, now=time.time()):
+        log.warning("config.doubtful", doubt=doubt)
 
 
 async def _serve(config: Config, read: Callable[[], Config], *, show_welcome: bool) -> None:

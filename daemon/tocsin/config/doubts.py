@@ -32,7 +32,7 @@ def _unprotected(auth: AuthSettings) -> Iterator[str]:
         ("auth.jwks_url", auth.jwks_url),
         ("auth.introspection.url", auth.introspection.url),
     ):
-        if url is not None and url.startswith("http://") and not _is_loopback(url):
+        if url is not None and urlsplit(url).scheme == "http" and not _is_loopback(url):
             yield f"{option}: is plain http; whoever is on the way can make tokens valid"
 
 

@@ -34,6 +34,8 @@ def load(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:
 
     Raises ConfigError with every mistake at once.
     """
+    if path == "":  # a variable that is not set: it was not the defaults that were meant
+        raise ConfigError(["--config: names no file"])
     file = locate(path, environ)
     folder = file.parent if file else Path()
     document = _read(file) if file else {}
@@ -41,12 +43,7 @@ def load(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:
 
 
 def locate(path: str | None, environ: Mapping[str, str]) -> Path | None:
-    """The argument, else `$TOCSIN_CONFIG`, else the system's file if there is one, else None.
-
-    Raises ConfigError for an argument that is empty: a variable of a script that is not set.
-    """
-    if path == "":
-        raise ConfigError(["--config: names no file"])
+    """The argument, else `$TOCSIN_CONFIG`, else the system's file if there is one, else None."""
     named = path or environ.get(VARIABLE)
     if named:
         return Path(named)

@@ -24,7 +24,8 @@ alone do not start a daemon: whose tokens are accepted, only you can say (`[auth
 
 - `tocsin check` reads a file as the daemon does and lists every mistake at once, each with its
   path. Unknown keys are mistakes, and nothing is converted: `"80"` is not `80`. With a mistake
-  the daemon does not start, and both end with status 2.
+  the daemon does not start, and both end with status 2. What works but is hardly meant (a
+  certificate that has expired, keys of tokens over plain http) is a warning, there and in the log.
 - `tocsin explain KEY` says what a key or table means, `tocsin defaults` prints `tocsin.toml`,
   `tocsin defaults --reference` this page.
 - Any string may stand elsewhere: `{ file = "path" }` (relative to the configuration file),
