@@ -30,7 +30,7 @@ class Answer:
 class HttpConnection:
     """A connection that may carry several requests, one at a time."""
 
-    def __init__(self, stream: trio.SocketStream, address: str = "") -> None:
+    def __init__(self, stream: trio.abc.Stream, address: str = "") -> None:
         self._stream = stream
         self._address = address
         self._h11 = h11.Connection(h11.CLIENT)
