@@ -1,5 +1,6 @@
 """Whoever is not connected gets messages his other ways, and devices agree (messaging.md, 9)."""
 
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,14 @@ from tests.end_to_end.talkers import (
     to_room,
 )
 from tests.fakes import receiver
-from tests.fakes.messaging_client import TRANSPORTS, MessagingClient
+from tests.fakes.messaging_client import STREAMING, TRANSPORTS, MessagingClient
 
 from tocsin.wire.messaging.ids import notification_id
 
 pytestmark = pytest.mark.end_to_end
 
 NEVER = 3600
+PATIENT = {"sockjs.prove_within": NEVER}
 INVITATION = "groupChatSessionInvitationNotification"
 
 
@@ -49,6 +51,14 @@ async def phone(daemon: Daemon, name: str = "bob", correlator: str = "phone") ->
     channel = await user.push_channel(PHONE, device(correlator), clientCorrelator=correlator)
     await user.subscribe(channel)
     return user
+
+
+def unproving(
+    daemon: Daemon, correlator: str | None = None
+) -> AbstractAsyncContextManager[MessagingClient]:
+    """A connection of his that proves nothing of what it has, for as long as it takes: a stream
+    that does not end, in a daemon that is `PATIENT`."""
+    return talk(daemon, "bob", transport=STREAMING, correlator=correlator)
 
 
 async def is_told(daemon: Daemon) -> bool:
@@ -217,15 +227,14 @@ async def test_whom_a_connection_silences(
     """MS-50, MS-51: a connection that names another device silences no push, nor does one that
     names none; with `uncorrelated` as "all" that counts for each device until it goes."""
     provider = await Provider.start(nursery, tmp_path)
-    async with Daemon(tmp_path, settings(provider, uncorrelated=uncorrelated)) as daemon:
+    async with Daemon(tmp_path, settings(provider, **PATIENT, uncorrelated=uncorrelated)) as daemon:
         await phone(daemon)
         await phone(daemon, correlator="pad")
         async with talk(daemon, "alice") as alice:
             async with talk(daemon, "bob", correlator="browser"):
                 await send(alice, direct("bob", "one"))
                 await provider.pushes(2)
-            async with talk(daemon, "bob") as nameless:
-                nameless.wire.answers_pings = False
+            async with unproving(daemon) as nameless:
                 await send(alice, direct("bob", "two"))
                 if uncorrelated == "none":
                     await provider.pushes(4)
@@ -234,8 +243,7 @@ async def test_whom_a_connection_silences(
                     await until(lambda: waiting(daemon, 2), "both pushes wait, alone")
                     assert len(await provider.pushes()) == 2
             assert len(await provider.pushes(4)) == 4
-            async with talk(daemon, "bob", correlator="phone") as mute:
-                mute.wire.answers_pings = False
+            async with unproving(daemon, "phone"):
                 await send(alice, direct("bob", "three"))
                 pushes = await provider.pushes(5)
                 assert pushes[4].is_for("pad")
@@ -253,40 +261,36 @@ async def test_read_anywhere_cancels_everywhere(tmp_path: Path, nursery: trio.Nu
     `read` cancels it; a look into the Log over REST that names the phone does, too, up to where it
     has come."""
     provider = await Provider.start(nursery, tmp_path)
-    async with Daemon(tmp_path, settings(provider)) as daemon:
+    async with Daemon(tmp_path, settings(provider, **PATIENT)) as daemon:
         await phone(daemon)
-        async with talk(daemon, "alice") as alice, talk(daemon, "bob") as browser:
-            async with talk(daemon, "bob", correlator="phone") as mute:
-                mute.wire.answers_pings = False
-                message_id = await send(alice, direct("bob", "one"))
-                await browser.until("direct-message", message_id=message_id)
-                await alice.until("delivery", status="received")
-                await mark(browser, message_id, "displayed")
-                assert await waiting(daemon, 1)
-                await mark(browser, message_id, "read")
-                await until(lambda: waiting(daemon, 0), "the push is cancelled")
-                told = (await mute.until("delivery", status="read"))[-1]
-                assert (told["message-id"], told["subscriber-id"]) == (message_id, "bob")
-            await read_over_rest(daemon, alice)
+        async with (
+            talk(daemon, "alice") as alice,
+            unproving(daemon, "phone") as mute,
+            talk(daemon, "bob") as browser,
+        ):
+            message_id = await send(alice, direct("bob", "one"))
+            await browser.until("direct-message", message_id=message_id)
+            await alice.until("delivery", status="received")
+            await mark(browser, message_id, "displayed")
+            assert await waiting(daemon, 1)
+            await mark(browser, message_id, "read")
+            await until(lambda: waiting(daemon, 0), "the push is cancelled")
+            told = (await mute.until("delivery", status="read"))[-1]
+            assert (told["message-id"], told["subscriber-id"]) == (message_id, "bob")
+
+            await send(alice, direct("bob", "two"))
+            await send(alice, direct("bob", "three"))
+            read = Rest(daemon, pass_of("bob"))
+            log = await read.found("/log", correlator="phone")
+            place = {one.get("content"): one["cursor"] for one in log["messages"]}
+            assert await waiting(daemon, 1 + 1)
+            await read.found("/log", correlator="phone", after=place["two"])
+            await until(lambda: waiting(daemon, 1), "one push is cancelled")
+            await read.found("/log", after=place["three"])
+            assert await waiting(daemon, 1)
+            await read.found("/log", correlator="phone", after=place["three"])
+            await until(lambda: waiting(daemon, 0), "the other is, too")
             assert await provider.pushes() == []
-
-
-async def read_over_rest(daemon: Daemon, alice: MessagingClient) -> None:
-    """Bob's phone is connected, mute, and asks for its Log."""
-    async with talk(daemon, "bob", correlator="phone") as mute:
-        mute.wire.answers_pings = False
-        await send(alice, direct("bob", "two"))
-        await send(alice, direct("bob", "three"))
-        read = Rest(daemon, pass_of("bob"))
-        log = await read.found("/log", correlator="phone")
-        place = {one.get("content"): one["cursor"] for one in log["messages"]}
-        assert await waiting(daemon, 1 + 1)
-        await read.found("/log", correlator="phone", after=place["two"])
-        await until(lambda: waiting(daemon, 1), "one push is cancelled")
-        await read.found("/log", after=place["three"])
-        assert await waiting(daemon, 1)
-        await read.found("/log", correlator="phone", after=place["three"])
-        await until(lambda: waiting(daemon, 0), "the other is, too")
 
 
 async def test_receipts_of_channels_count(tmp_path: Path, nursery: trio.Nursery) -> None:

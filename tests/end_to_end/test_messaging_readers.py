@@ -101,7 +101,8 @@ async def test_who_never_reads(tmp_path: Path, transport: str) -> None:
 async def test_what_was_trimmed_meanwhile(tmp_path: Path) -> None:
     """MS-65: one who reads too late, when the Log has let go of what he has not been sent, is
     closed 1013; his `resume` shows the gap and gives what is left."""
-    async with Daemon(tmp_path, {**ROOMY, "messaging.limits.log_entries": 10}) as daemon:
+    trimming = {**ROOMY, "messaging.limits.log_entries": 10, "messaging.limits.stalled": 300}
+    async with Daemon(tmp_path, trimming) as daemon:
         async with talk(daemon, "alice") as alice, deaf(daemon, "bob") as late:
             await send(alice, direct("bob", "in time"))
             await late.until(b"in time")
