@@ -5,8 +5,9 @@ import os
 import socket
 import stat
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import orjson
@@ -179,12 +180,20 @@ def test_other_addresses_that_cannot_be_had(address: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def next_to_each_other() -> int:
+    """The first of two descriptors that are not in use, as systemd would pass them."""
+    used = {int(name) for name in os.listdir("/proc/self/fd")}
+    return next(one for one in count(100) if not {one, one + 1} & used)
+
+
 async def test_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sockets inherited from systemd are found by name, and only by the process they are for."""
-    passed = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    first = min(sock.fileno() for sock in passed)
-    by_fd = {sock.fileno(): sock for sock in passed}
-    assert sorted(by_fd) == [first, first + 1]
+    with ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+        first = next_to_each_other()
+        for number, server in enumerate(servers, first):
+            os.dup2(server.fileno(), number)
+    by_fd = {number: socket.socket(fileno=number) for number in (first, first + 1)}
     monkeypatch.setattr(inherited, "FIRST_INHERITED", first)
     environ = {
         "LISTEN_PID": str(os.getpid()),
