@@ -17,6 +17,7 @@ from tocsin.model.channel import Channel
 from tocsin.model.delivery import Delivery
 from tocsin.model.errors import StoreError
 from tocsin.ops.metrics import Metrics
+from tocsin.server.pulse import Pulse
 from tocsin.server.resuming import Resumed, Resuming
 from tocsin.store.interface import Store
 from tocsin.store.records import Waiting
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from tocsin.server.handler import Link
     from tocsin.server.websocket import WsSettings
 
-CLIENT_INTERVAL = 120.0
-SHORTEST_PATIENCE = 2.0
 CHUNK = 32
 MOST_CHECKS = 100
 CLOCK_SHARE = 8
@@ -70,15 +69,12 @@ class NotificationSession:
         "_checks",
         "_connection",
         "_context",
-        "_cut_at",
         "_due",
         "_fetches",
-        "_interval",
-        "_last_check",
-        "_last_ping",
         "_loading",
         "_needs",
         "_on_closed",
+        "_pulse",
         "_receipted_meanwhile",
         "_replay_end",
         "_replayed",
@@ -87,7 +83,6 @@ class NotificationSession:
         "_sent",
         "_since",
         "_stored_clock_at",
-        "_unsettled_since",
         "_window",
         "channel",
     )
@@ -108,7 +103,6 @@ class NotificationSession:
         self._account = account
         self.channel = channel
         self._since = since
-        self._cut_at = cut_at
         self._on_closed = on_closed
         self._connection: Link | None = None
         self._window = Window(last_seq=channel.last_seq, limit=context.settings.window)
@@ -126,15 +120,11 @@ class NotificationSession:
         self._replay_end = 0
         self._sent = 0
         self._receipted_meanwhile: set[int] | None = None
-        self._unsettled_since = 0.0
         self._due = 0.0
         now = context.now()
         self._stored_clock_at = now - channel.seconds_run(context.clock())
-        self._last_ping = now
-        self._last_check = now
+        self._pulse = Pulse(context.settings, role=channel.check_role, now=now, cut_at=cut_at)
         self._checks: list[int] | None = None
-        is_client = channel.check_role == "client"
-        self._interval = CLIENT_INTERVAL if is_client else context.settings.ping_interval
 
     # -- the connection's side ---------------------------------------------------------------
 
@@ -159,7 +149,7 @@ class NotificationSession:
             )
             self._resuming.start()
         if self._connection is not None:
-            self._schedule(self._next_tick(connection))
+            self._schedule(connection)
 
     def text(self, payload: bytes) -> None:
         """connCheck and connAck; anything else is ignored and counted (CH-53)."""
@@ -247,7 +237,7 @@ class NotificationSession:
         self._sent = last
         self._window.ping(last)
         connection.note_ping()
-        self._last_ping = self._context.now()
+        self._pulse.last_ping = self._context.now()
         self._context.sessions.wrote(self.channel, self._window)
 
     def end(self, code: int) -> None:
@@ -264,27 +254,30 @@ class NotificationSession:
         connection = self._connection
         if connection is None or now < self._due:
             return None
+        pulse = self._pulse
         if self._is_dead(connection, now):
             self._detach()
             connection.abort(1001)
             return None
-        if self._cut_at is not None and now >= self._cut_at:
+        if pulse.is_over(now):
             self.end(TOKEN_OVER)
             return None
-        settings = self._context.settings
-        if now - self._last_ping >= settings.ping_interval:
+        if pulse.is_ping_due(now):
             self._window.ping(self._sent)
             connection.ping(b"%d" % self._sent)
-            self._last_ping = now
-        if (
-            self.channel.check_role == "server"
-            and now - self._last_check >= settings.check_interval
-        ):
+            pulse.last_ping = now
+        if pulse.is_check_due(now):
             self._check()
         self._store_clock(now)
         self._catch_up()
-        self._due = self._next_tick(connection)
+        self._due = pulse.next_due(connection, is_owing=bool(self._window.unsettled))
         return self._due
+
+    def _is_dead(self, connection: "Link", now: float) -> bool:
+        if self._pulse.is_stalled(connection, now):
+            self._context.metrics.ws_slow_consumers.inc()
+            return True
+        return self._pulse.is_silent(connection, now, is_owing=bool(self._window.unsettled))
 
     def _store_clock(self, now: float) -> None:
         """Keep the stored clock near the true one, for the day the power goes (CH-41)."""
@@ -292,50 +285,16 @@ class NotificationSession:
             self._stored_clock_at = now
             self._context.sessions.clock_moved(self.channel)
 
-    def _next_tick(self, connection: "Link") -> float:
-        """When something may be due next: a Ping, a check, or the end of patience."""
-        settings = self._context.settings
-        due = [
-            self._last_ping + settings.ping_interval,
-            connection.last_received + self._patience,
-        ]
-        if self.channel.check_role == "server":
-            due.append(self._last_check + settings.check_interval)
-        if self._window.unsettled:
-            due.append(self._unsettled_since + self._patience)
-        if connection.blocked_since is not None:
-            due.append(connection.blocked_since + self._patience)
-        if self._cut_at is not None:
-            due.append(self._cut_at)
-        return min(due)
-
-    def _schedule(self, at: float) -> None:
-        """Be called at this time; an entry for a later time finds nothing due, and is dropped."""
-        self._due = at
-        self._context.schedule(self, at)
+    def _schedule(self, connection: "Link") -> None:
+        """Be called when something is due; an entry for a later time finds nothing due, and is
+        dropped."""
+        self._due = self._pulse.next_due(connection, is_owing=bool(self._window.unsettled))
+        self._context.schedule(self, self._due)
 
     def _adopt(self, interval: float | None) -> None:
         """The client says how often it checks (CH-54, CH-55)."""
-        if interval is None or self.channel.check_role != "client":
-            return
-        shorter = interval < self._interval
-        self._interval = interval
-        if shorter and self._connection is not None:
-            self._schedule(self._next_tick(self._connection))
-
-    @property
-    def _patience(self) -> float:
-        """Seconds of silence, or of a blocked write, after which a peer is dead (CH-57)."""
-        return max(3 * self._interval, SHORTEST_PATIENCE)
-
-    def _is_dead(self, connection: "Link", now: float) -> bool:
-        patience = self._patience
-        if connection.blocked_since is not None and now - connection.blocked_since >= patience:
-            self._context.metrics.ws_slow_consumers.inc()
-            return True
-        silent = now - connection.last_received >= patience
-        unsettled = bool(self._window.unsettled) and now - self._unsettled_since >= patience
-        return silent or unsettled
+        if self._pulse.adopt(interval) and self._connection is not None:
+            self._schedule(self._connection)
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -353,7 +312,7 @@ class NotificationSession:
         if notification.expires_at <= self._context.clock():
             return False
         if not self._window.unsettled:
-            self._unsettled_since = self._context.now()
+            self._pulse.unsettled_since = self._context.now()
         self._window.write(delivery)
         self.channel.last_seq = self._window.last_seq
         frame = encode_text(notification.body)
@@ -476,13 +435,13 @@ class NotificationSession:
         if written:
             if self._receipted_meanwhile is not None:
                 self._receipted_meanwhile.update(one.delivery for one in written)
-            self._unsettled_since = self._context.now()
+            self._pulse.unsettled_since = self._context.now()
             self._context.sessions.receipted(written, self.channel)
             self._catch_up()
 
     def _check(self) -> None:
         """Send a connCheck; its answer will settle what was written before it (CH-56)."""
-        self._last_check = self._context.now()
+        self._pulse.last_check = self._context.now()
         self._checks = self._checks or []
         if len(self._checks) < MOST_CHECKS:
             self._checks.append(self._sent)
