@@ -1,4 +1,4 @@
-"""The rules of `tocsin.store.interface`, for every store: work found, settled, expired."""
+"""The rules of `tocsin.store.interface`, for every store: work found and settled."""
 
 import attrs
 import pytest
@@ -6,16 +6,13 @@ import trio
 from tests.fakes.deliveries import (
     HOOK,
     T0,
-    WEEK,
     device_channel,
     notification,
     socket_channel,
-    subscription,
     webhook_channel,
 )
 from tests.fakes.stores import (
     LEASE,
-    SOCKETS,
     WEBHOOKS,
     OpenStore,
     Reports,
@@ -25,7 +22,6 @@ from tests.fakes.stores import (
     claim,
     claimed_ids,
     letter,
-    waiting,
 )
 
 from tocsin.model.channel import Channel, ChannelState, ChannelType
@@ -377,188 +373,3 @@ async def test_a_start_does_not_resume(store: Store) -> None:
     assert await claimed_ids(store) == []
     await store.resume_channel(channel, Reports(), now=T0)
     assert await claimed_ids(store) == ["a"]
-
-
-# -- sockets -------------------------------------------------------------------------------
-
-
-async def test_what_was_never_written_waits_urgent_first(store: Store) -> None:
-    """Then by age, within the limit, without what has expired (CH-58)."""
-    channel, other = socket_channel(), socket_channel()
-    await add(store, channel, other)
-    for id_, priority in (("l", 2), ("n1", 1), ("u", 0), ("n2", 1)):
-        await accept(store, (notification(id_, priority=Priority(priority)), [channel]))
-    await accept(store, (notification("x", expires_in=1), [channel]), (notification("y"), [other]))
-    found = await waiting(store, channel, now=T0 + 1)
-    assert [one.notification.id for one in found] == ["u", "n1", "n2", "l"]
-    found = await waiting(store, channel, now=T0 + 1, limit=2)
-    assert [one.notification.id for one in found] == ["u", "n1"]
-
-
-async def test_what_was_written_is_replayed_in_its_order(
-    open_store: OpenStore, nursery: trio.Nursery
-) -> None:
-    """By sequence, not by age or priority, then the rest, from any place on; it survives a
-    restart (CH-56, CH-58)."""
-    first = open_store()
-    channel = socket_channel()
-    async with trio.open_nursery() as running:
-        await running.start(first.run)
-        await add(first, channel)
-        ids = await accept(first, *[(notification(id_), [channel]) for id_ in "abcd"])
-        channel.last_seq = 42
-        first.mark_written(channel, [(ids[2], 40), (ids[0], 41), (ids[3], 42)])
-        running.cancel_scope.cancel()
-    second = open_store()
-    await nursery.start(second.run)
-    expected = [("c", 40), ("a", 41), ("d", 42), ("b", None)]
-    for after, limit in ((0, 100), (40, 100), (42, 100), (0, 2), (0, 3), (41, 1)):
-        found = await waiting(second, channel, after=after, limit=limit)
-        rest = [one for one in expected if one[1] is None or one[1] > after][:limit]
-        assert [(one.notification.id, one.seq) for one in found] == rest
-    [record] = await second.load_accounts(["u"])
-    assert record.channels[0].last_seq == 42
-
-
-async def test_the_last_sequence_never_goes_back(store: Store) -> None:
-    """A session that ends late does not undo a newer one's; the clock is written along."""
-    channel = socket_channel()
-    await add(store, channel)
-    for last_seq in (9, 4):
-        channel.last_seq = last_seq
-        channel.restart_clock(T0 + last_seq)
-        store.mark_written(channel, [])
-    [record] = await store.load_accounts(["u"])
-    assert record.channels[0].last_seq == 9
-    assert record.channels[0].expires_at == channel.expires_at
-
-
-async def test_receipted_deliveries_end(store: Store) -> None:
-    """Each once, however often it is receipted; what is unknown counts for nothing."""
-    channel = socket_channel()
-    await add(store, channel)
-    ids = await accept(store, *[(notification(), [channel]) for _ in range(3)])
-    counted: list[object] = []
-    store.settle_lazily([ids[0], ids[2]], counted.append, now=T0)
-    store.settle_lazily([ids[0], 5], counted.append, now=T0)
-    await store.barrier()
-    assert counted == [{SOCKETS: 2}, {}]
-    await assert_counts_are_right(store, websockets=1)
-
-
-async def test_one_leg_does_not_end_another(store: Store) -> None:
-    """The notification is there until its last delivery is over."""
-    socket, hook = socket_channel(), webhook_channel()
-    await add(store, socket, hook)
-    ids = await accept(store, (notification("a"), [socket, hook]))
-    store.settle_lazily(ids[:1], lambda _count: None, now=T0)
-    assert await claimed_ids(store) == ["a"]
-    await assert_counts_are_right(store, webhooks=1)
-
-
-# -- housekeeping --------------------------------------------------------------------------
-
-
-async def test_expired_deliveries_end_at_their_deadline(store: Store) -> None:
-    """At the deadline, not before; in slices; counted per type with their lanes."""
-    hook, socket = webhook_channel(), socket_channel()
-    await add(store, hook, socket)
-    await accept(store, (notification("a", expires_in=1000), [hook, socket]))
-    await accept(store, (notification("b", expires_in=2000), [hook]))
-    none = await store.expire_deliveries(T0 + 999, limit=9, keep=())
-    assert (none.counts, none.lanes) == ({}, frozenset())
-    ended = await store.expire_deliveries(T0 + 1000, limit=9, keep=())
-    assert (ended.counts, ended.lanes) == ({WEBHOOKS: 1, SOCKETS: 1}, frozenset({HOOK}))
-    await assert_counts_are_right(store, webhooks=1)
-    assert (await store.counts()).dead == {}
-    assert await claimed_ids(store) == ["b"]
-
-
-async def test_expiry_works_in_slices(store: Store) -> None:
-    """No more than `limit` at a time, and all in the end."""
-    channel = socket_channel()
-    await add(store, channel)
-    await accept(store, *[(notification(expires_in=1), [channel]) for _ in range(5)])
-    counts = [
-        sum((await store.expire_deliveries(T0 + 1, limit=2, keep=())).counts.values())
-        for _ in range(4)
-    ]
-    assert counts == [2, 2, 1, 0]
-
-
-async def test_what_was_attempted_and_expired_is_kept_as_a_dead_letter(store: Store) -> None:
-    """Of the types asked for; what was never tried just ends."""
-    hook, socket = webhook_channel(), socket_channel()
-    await add(store, hook, socket)
-    await accept(store, (notification("a", expires_in=1), [hook]))
-    [one] = await claim(store)
-    await store.settle(Settlements(rescheduled=[Rescheduled(one.id, T0 + 9, 1, 0)]), now=T0)
-    await accept(store, (notification("b", expires_in=1), [hook, socket]))
-    await store.expire_deliveries(T0 + 1, limit=9, keep=[WEBHOOKS])
-    assert (await store.counts()).dead == {WEBHOOKS: 1}
-    await assert_counts_are_right(store)
-
-
-async def test_what_is_under_way_does_not_expire(store: Store) -> None:
-    """Its attempt may succeed yet; once it is put back its deadline counts."""
-    channel = webhook_channel()
-    await add(store, channel)
-    await accept(store, (notification("a", expires_in=1), [channel]))
-    [one] = await claim(store)
-    assert (await store.expire_deliveries(T0 + 1, limit=9, keep=())).counts == {}
-    await store.settle(Settlements(rescheduled=[Rescheduled(one.id, T0, 1, 0)]), now=T0 + 1)
-    assert (await store.expire_deliveries(T0 + 1, limit=9, keep=())).counts == {WEBHOOKS: 1}
-
-
-async def test_dead_letters_are_counted_per_type(store: Store) -> None:
-    """Without walking anything else."""
-    channel = webhook_channel()
-    await add(store, channel)
-    assert await store.count_dead_letters() == {}
-    await accept(store, (notification("a"), [channel]))
-    [one] = await claim(store)
-    await store.settle(Settlements(dead=[letter(one)]), now=T0)
-    assert await store.count_dead_letters() == {WEBHOOKS: 1}
-
-
-async def test_expiry_makes_way_for_what_waited_behind(store: Store) -> None:
-    """The next of the order key becomes due, of an active channel."""
-    channel = webhook_channel()
-    await add(store, channel)
-    await accept(store, (notification("a", order_key="k", expires_in=1), [channel]))
-    await accept(store, (notification("b", order_key="k"), [channel]))
-    await store.expire_deliveries(T0 + 1, limit=9, keep=())
-    assert await claimed_ids(store, now=T0 + 1) == ["b"]
-
-
-async def test_oldest_is_told_per_type(store: Store) -> None:
-    """When the oldest undelivered one was accepted; no entry where there is none."""
-    hook, socket = webhook_channel(), socket_channel()
-    await add(store, hook, socket)
-    assert await store.oldest() == {}
-    await accept(store, (notification(accepted_at=T0 + 1), [hook]))
-    await accept(store, (notification(accepted_at=T0 + 2, expires_in=WEEK), [hook, socket]))
-    assert await store.oldest() == {WEBHOOKS: T0 + 1, SOCKETS: T0 + 2}
-
-
-async def test_counts_know_channels_and_subscriptions(store: Store) -> None:
-    """Per type and per service."""
-    channels = [webhook_channel(), socket_channel(), socket_channel()]
-    await add(store, *channels)
-    for service in ("sms", "chat", "sms"):
-        await store.add_subscription(subscription(channels[0], service), b"", Reports().both)
-    counts = await store.counts()
-    assert counts.channels == {WEBHOOKS: 1, SOCKETS: 2}
-    assert counts.subscriptions == {"sms": 2, "chat": 1}
-
-
-async def test_the_backlog_counts_what_is_being_stored(store: Store) -> None:
-    """From the call on, not from the commit on, so that a limit on it holds."""
-    channel = webhook_channel()
-    await add(store, channel)
-    acceptance = Acceptance()
-    acceptance.add(notification(), [channel])
-    with trio.CancelScope() as scope:
-        scope.cancel()
-        await store.accept(acceptance, Reports())
-    assert store.backlog == 1
