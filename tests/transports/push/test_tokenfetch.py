@@ -86,9 +86,10 @@ async def test_an_answer_that_never_ends(
     server: OauthServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PU-82: a server that drips cannot keep the errand going."""
-    monkeypatch.setattr(tokenfetch, "FETCH_TIMEOUT", 0.05)
+    # Time for the handshake: cancelled in that, httpcore leaves the socket to the collector.
+    monkeypatch.setattr(tokenfetch, "FETCH_TIMEOUT", 1.0)
     server.drips = True
-    with pytest.raises(TokenFetchError, match=r"not complete within 0\.05 s"):
+    with pytest.raises(TokenFetchError, match="not complete within 1 s"):
         await fetch(server)
 
 
