@@ -67,6 +67,23 @@ def test_what_says_which_tokens_are_good(url: str, is_doubtful: bool) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("tables", "option"),
+    [
+        ({"trusted_proxies": ["10.0.0.0/8", "0.0.0.0/0"]}, "trusted_proxies"),
+        ({"push": {"trusted_networks": ["::/0"]}}, "push.trusted_networks"),
+        (
+            {"auth": {"shared_secret": SECRET, "default_scopes": ["admin"]}},
+            "auth.default_scopes",
+        ),
+    ],
+)
+def test_trust_in_everybody(tables: dict[str, Any], option: str) -> None:
+    """OP-9, PU-9, SE-1: what was opened wider than anybody means."""
+    [doubt] = told(**tables)
+    assert doubt.startswith(f"{option}: ")
+
+
 def test_two_schemes() -> None:
     """OP-8: addresses that clients are told should be those they can connect to."""
     good = certificate(datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))

@@ -71,7 +71,7 @@ def explain(key: str) -> None:
     known = {entry.path: entry for entry in entries(Config)}
     entry = _find(key, known)
     if entry is None:
-        meant = suggestion(key, list(known))
+        meant = suggestion(key.lower(), list(known))
         hint = f" Did you mean {meant}?" if meant else ""
         raise click.UsageError(f"There is no option {key}.{hint}")
     click.echo(explain_entry(entry))

@@ -19,6 +19,12 @@ from tocsin.wire.scrypt import hashed
 SALT_BYTES = 16
 
 
+def _some_name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.BadParameter("names nobody")
+    return value
+
+
 @click.group()
 def token() -> None:
     """Make tokens, revoke them, and make hashes of secrets for the token endpoint."""
@@ -29,7 +35,7 @@ token.add_command(revocations)
 
 
 @token.command()
-@click.option("--user", required=True, help="Whom the token speaks for.")
+@click.option("--user", required=True, callback=_some_name, help="Whom the token speaks for.")
 @click.option(
     "--scope",
     "scopes",

@@ -12,7 +12,12 @@ from tocsin.server.tls import TlsSettings, validity
 
 def doubts(config: Config, *, now: float) -> list[str]:
     """One line each, the option's path first. `now` is epoch seconds."""
-    return [*_certificate(config.tls, now), *_unprotected(config.auth), *_scheme(config)]
+    return [
+        *_certificate(config.tls, now),
+        *_unprotected(config.auth),
+        *_everybody(config),
+        *_scheme(config),
+    ]
 
 
 def _certificate(tls: TlsSettings, now: float) -> Iterator[str]:
@@ -34,6 +39,18 @@ def _unprotected(auth: AuthSettings) -> Iterator[str]:
     ):
         if url is not None and urlsplit(url).scheme == "http" and not _is_loopback(url):
             yield f"{option}: is plain http; whoever is on the way can make tokens valid"
+
+
+def _everybody(config: Config) -> Iterator[str]:
+    for option, networks, consequence in (
+        ("trusted_proxies", config.trusted_proxies, "may say from which address he comes"),
+        ("push.trusted_networks", config.push.trusted_networks, "may push without a token"),
+    ):
+        for network in networks:
+            if network.endswith("/0"):
+                yield f"{option}: {network} is everybody, who {consequence}"
+    if "admin" in config.auth.default_scopes:
+        yield "auth.default_scopes: has admin; who has any token without scopes is an operator"
 
 
 def _scheme(config: Config) -> Iterator[str]:

@@ -7,9 +7,7 @@ from typing import Final
 
 import attrs
 
-_TCP: Final = re.compile(
-    r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^:\[\]\s/]+)):(?P<port>\d{1,5})"
-)
+_TCP: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[\w.-]+)):(?P<port>\d{1,5})")
 _NUMBERS: Final = re.compile(r"[\d.]+")
 LONGEST_PATH: Final = 107
 """Bytes of the path of a Unix socket; the kernel's 108 are with the NUL at the end (unix(7))."""
