@@ -18,10 +18,10 @@ from tocsin.ops.service import Progress
 from tocsin.ops.slices import Slices
 from tocsin.store.mail import Posted
 from tocsin.wire.messaging.words import MessageStatus
+from tocsin.wire.sockjs.frames import INTERNAL_ERROR
 
 SLICE = 300
 MOST_WAITING = 100_000
-CRASHED = 1011
 
 log = structlog.get_logger()
 
@@ -109,7 +109,7 @@ class Handover:
             link.posted(entry)
         except Exception:
             log.exception("messaging.connection_crashed", transport=link.transport)
-            link.end(CRASHED, "Internal error")
+            link.end(*INTERNAL_ERROR)
 
     def _count(self, entries: Sequence[Posted]) -> None:
         for kind, count in Counter(entry.rendered.type for entry in entries).items():

@@ -2,7 +2,6 @@
 
 import random
 from functools import partial
-from typing import Final
 
 import structlog
 import trio
@@ -11,9 +10,7 @@ from tocsin.ops.service import Progress
 from tocsin.server.messaging.connection import Conversant, Job
 from tocsin.server.messaging.world import World
 from tocsin.server.sockjs.application import Connection
-from tocsin.wire.sockjs.frames import SERVICE_RESTART, TRY_AGAIN_LATER
-
-CRASHED: Final = (1011, "Internal error")
+from tocsin.wire.sockjs.frames import INTERNAL_ERROR, SERVICE_RESTART, TRY_AGAIN_LATER
 
 log = structlog.get_logger()
 
@@ -99,7 +96,7 @@ class MessagingApplication:
             await job()
         except Exception:
             log.exception("messaging.connection_crashed", transport=one.transport)
-            one.give_up(*CRASHED)
+            one.give_up(*INTERNAL_ERROR)
         finally:
             self._tasks -= 1
             self._changed.set()

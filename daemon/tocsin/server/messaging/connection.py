@@ -27,11 +27,10 @@ from tocsin.wire.messaging.clientmessages import ClientMessage, Resume
 from tocsin.wire.messaging.cursor import cursor
 from tocsin.wire.messaging.envelope import Ignored, Refused, parse
 from tocsin.wire.messaging.refusals import ErrorCode, MessageError
-from tocsin.wire.sockjs.frames import TRY_AGAIN_LATER, UNAUTHORIZED
+from tocsin.wire.sockjs.frames import INTERNAL_ERROR, TRY_AGAIN_LATER, UNAUTHORIZED
 
 RATE_LIMIT: Final = (1008, "Rate limit")
 REPLACED: Final = (4000, "Replaced")
-CRASHED: Final = "Internal error"
 RECEIPT: Final = "delivery"
 
 Job = Callable[[], Awaitable[None]]
@@ -120,7 +119,7 @@ class Conversant:
         if self._feed is not None:
             self._feed.hinted(text)
 
-    def end(self, code: int, reason: str = CRASHED) -> None:
+    def end(self, code: int, reason: str = INTERNAL_ERROR[1]) -> None:
         """See `Link` and `Ticking`. From here on it is no live connection, although its client
         may not know yet."""
         self._connection.close(code, reason)

@@ -27,9 +27,8 @@ from tocsin.server.heartbeat import Ticking
 from tocsin.server.messaging.admitted import Admitted
 from tocsin.server.messaging.guard import is_allowed
 from tocsin.wire.claims import LEEWAY
-from tocsin.wire.sockjs.frames import FORBIDDEN, UNAUTHORIZED
+from tocsin.wire.sockjs.frames import FORBIDDEN, INTERNAL_ERROR, UNAUTHORIZED
 
-CRASHED: Final = "Internal error"
 LOOK: Final = 60.0
 CONCURRENCY: Final = 16
 
@@ -95,7 +94,7 @@ class _Life:
 
     def end(self, code: int) -> None:
         """See `Ticking`: `tick` has crashed."""
-        self.close(code, CRASHED)
+        self.close(code, INTERNAL_ERROR[1])
 
 
 class TokenWatch:

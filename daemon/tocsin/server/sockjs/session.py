@@ -30,6 +30,7 @@ from tocsin.server.sockjs.outbox import Outbox, OutboxLimits
 from tocsin.server.sockjs.receiver import STALLED, Receiver, answer, is_stalled
 from tocsin.wire.sockjs.frames import (
     HEARTBEAT,
+    INTERNAL_ERROR,
     NORMAL_CLOSURE,
     OPEN,
     STILL_OPEN,
@@ -289,7 +290,7 @@ class Session:
         """Close; it has crashed. If that was in closing, let go."""
         self._due = math.inf
         if self._state is _State.OPEN:
-            self.close(code, "Internal error")
+            self.close(code, INTERNAL_ERROR[1])
             return
         receiver, self._receiver = self._receiver, None
         if receiver is not None:

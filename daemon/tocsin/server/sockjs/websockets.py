@@ -260,7 +260,7 @@ class WebSocketSession:
 
     def end(self, code: int) -> None:
         """Close; it has crashed."""
-        self._end(code, "Internal error")
+        self._end(code, frames.INTERNAL_ERROR[1])
 
     def _give_up(self, link: Link) -> None:
         """Nobody is there: the application need not wait for a Close of the client (MS-67)."""

@@ -15,6 +15,7 @@ from tocsin.wire.sockjs.urls import Kind
 OPEN: Final = b"o"
 HEARTBEAT: Final = b"h"
 NORMAL_CLOSURE: Final = (1000, "Normal closure")
+INTERNAL_ERROR: Final = (1011, "Internal error")
 SERVICE_RESTART: Final = (1012, "Service restart")
 TRY_AGAIN_LATER: Final = (1013, "Try again later")
 STILL_OPEN: Final = (2010, "Another connection still open")
