@@ -16,6 +16,7 @@ from tocsin.delivery.directory import Account
 from tocsin.delivery.settings import ChannelSettings, DeliveryLimits
 from tocsin.model.channel import Channel, ChannelState, Webhook
 from tocsin.model.errors import RequestError, StoreError
+from tocsin.store.records import Settlements
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 
@@ -308,6 +309,31 @@ async def test_a_cancelled_resume_the_store_refuses_is_taken_back(
     await world.store.barrier()
     assert (channel.state, channel.failing_since) == (ChannelState.SUSPENDED, T0)
     assert not switched
+
+
+async def test_who_wants_to_be_left_alone_is_called_at_an_operators_word(
+    world: World, account: Account, fault: Fault
+) -> None:
+    """PU-81: not because the webhook is POSTed again; it is no event, having never been
+    suspended."""
+    woken: list[str] = []
+    switched: list[Channel] = []
+    world.directory.on_resumed, world.directory.on_switched = woken.append, switched.append
+    channel = await world.directory.open_channel(account, webhook_channel())
+    channel.held_until = until = world.clock() + 60_000
+    await world.store.settle(Settlements(held={channel.key: until}), now=T0)
+    await world.directory.open_channel(account, webhook_channel())
+    assert channel.held_until == until
+    assert woken == []
+    await world.directory.resume(channel, at_once=True)
+    [record] = await world.store.load_accounts(["u"])
+    assert record.channels[0].held_until == channel.held_until == 0
+    assert (woken, switched) == ([HOOK], [])
+    channel.held_until = world.clock() + 60_000
+    fault.begin("channel")
+    with pytest.raises(StoreError):
+        await world.directory.resume(channel, at_once=True)
+    assert channel.state is ChannelState.ACTIVE
 
 
 async def test_a_resume_that_is_refused_late_changes_nothing_new(

@@ -81,7 +81,8 @@ def suspend(*, client: AdminClient, as_json: bool, channel_id: str) -> None:
 @asking
 @click.argument("channel_id")
 def resume(*, client: AdminClient, as_json: bool, channel_id: str) -> None:
-    """Call a suspended channel again; what waits for it is due at once.
+    """Call a channel again that is suspended, or whose receiver has asked for a rest; what waits
+    for it is due at once.
 
     \b
     Example:

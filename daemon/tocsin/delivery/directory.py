@@ -188,18 +188,20 @@ class Directory(Takeovers):
         await self._store.change_channel(channel, stored)
         return granted
 
-    async def resume(self, channel: Channel) -> None:
-        """Call a suspended channel again, from now on. Durable on return."""
-        if channel.state is ChannelState.ACTIVE:
+    async def resume(self, channel: Channel, *, at_once: bool = False) -> None:
+        """Call a suspended channel again, from now on; with `at_once` also one that wants to be
+        left alone. Durable on return."""
+        was, before = channel.state, channel.failing_since
+        is_held = at_once and channel.held_for(self._clock()) > 0
+        if was is ChannelState.ACTIVE and not is_held:
             return
-        before = channel.failing_since
-        channel.state, channel.failing_since = ChannelState.ACTIVE, None
+        channel.state, channel.failing_since, channel.held_until = ChannelState.ACTIVE, None, 0
 
         def stored(error: StoreError | None) -> None:
             # It may have been suspended again meanwhile.
             if error is not None and channel.state is ChannelState.ACTIVE:
-                channel.state, channel.failing_since = ChannelState.SUSPENDED, before
-            if channel.state is ChannelState.ACTIVE:
+                channel.state, channel.failing_since = was, before
+            if channel.state is ChannelState.ACTIVE is not was:
                 self.on_switched(channel)
             if channel.lane is not None:
                 self.on_resumed(channel.lane)

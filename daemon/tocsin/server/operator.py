@@ -99,7 +99,7 @@ class OperatorFace:
     async def resume_channel(self, request: Request) -> Response:
         """POST: what waits for it is due now."""
         _, channel = await self._find(request)
-        await self._directory.resume(channel)
+        await self._directory.resume(channel, at_once=True)
         return _answer({"channel": self._view(channel)})
 
     async def _find(self, request: Request) -> tuple[Account, Channel]:

@@ -218,7 +218,8 @@ class Store(Protocol):
     async def resume_channel(
         self, channel: Channel, on_done: Callable[[StoreError | None], None], *, now: int
     ) -> None:
-        """Remember that a channel is active and fails no longer; its deliveries are due again."""
+        """Remember that a channel is active, fails no longer and may be called at once; its
+        deliveries are due again."""
 
     async def release_claims(self, kind: ChannelType, now: int) -> None:
         """What was claimed of this type of channel, by a dead process perhaps, is due now; before

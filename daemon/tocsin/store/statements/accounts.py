@@ -204,8 +204,10 @@ def suspend_channel(db: Database, key: int) -> None:
 
 def resume_channel(db: Database, key: int, now: int) -> None:
     """Put the first delivery of each order key of a channel back on the lane; it has failed
-    no longer."""
-    db.execute("UPDATE channel SET state = 0, failing_since = NULL WHERE key = ?", (key,))
+    no longer, and may be called at once."""
+    db.execute(
+        "UPDATE channel SET state = 0, failing_since = NULL, held_until = 0 WHERE key = ?", (key,)
+    )
     db.execute(
         f"UPDATE delivery SET due_at = {DUE} WHERE claimed IS NULL AND id IN ("
         " SELECT min(id) FROM delivery WHERE channel = ?2 AND lane IS NOT NULL"
