@@ -38,7 +38,7 @@ def test_a_pipe_gets_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-@pytest.mark.parametrize("columns", [60, 100, 200])
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 200])
 def test_a_terminal_gets_a_table(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     """Of no more than its width, where what is too long goes on below: no ellipsis, no markup."""
     lines = ESCAPES.sub("", drawn(monkeypatch, columns)).splitlines()
@@ -46,9 +46,10 @@ def test_a_terminal_gets_a_table(monkeypatch: pytest.MonkeyPatch, columns: int) 
     whole = "".join("".join(lines).split())
     assert "…" not in whole
     assert whole.count("x") == 100
-    assert "[red]" in whole
+    assert "[r" in whole
     first = "".join(line.partition(" ")[0] for line in lines[2:])
     assert first.startswith(LONG)
+    assert (LONG in lines[2]) is (columns >= 80)
 
 
 def test_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,15 +30,22 @@ def show_table(
     headings = [column.replace("_", " ") for column in columns]
     rows = ([_cell(name, item.get(name)) for name in columns] for item in items)
     if sys.stdout.isatty():
-        # What is too wide goes on in the next line: an id has to be there whole, to be copied.
-        heads = (Column(one, overflow="fold") for one in headings)
-        table = Table(*heads, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-        for row in rows:
-            table.add_row(*map(Text, row))
-        Console(highlight=False).print(table)
+        _draw(headings, list(rows))
         return
     for row in (headings, *rows):
         click.echo("\t".join(row))
+
+
+def _draw(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Nothing is left out: what is too wide goes on below, ids in the first column last of all,
+    for they are to be copied."""
+    console = Console(highlight=False)
+    heads = [Column(one, overflow="fold") for one in headings]
+    heads[0].no_wrap = max((len(row[0]) for row in rows), default=0) <= console.width // 2
+    table = Table(*heads, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
 
 
 def show_members(members: Mapping[str, Any], *, as_json: bool) -> None:
