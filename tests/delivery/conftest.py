@@ -22,9 +22,15 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
+def path(tmp_path: Path) -> str:
+    """Where a store is, for faults and restarts."""
+    return str(tmp_path / "store.db")
+
+
+@pytest.fixture
+def store(path: str) -> SqliteStore:
     """A store in a file, so that it can fail, and be opened again."""
-    return SqliteStore(StoreSettings(path=str(tmp_path / "store.db")), threaded=False)
+    return SqliteStore(StoreSettings(path=path), threaded=False)
 
 
 @pytest.fixture

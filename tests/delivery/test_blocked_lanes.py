@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 from tests.fakes.deliveries import HOOK, T0, webhook_channel
-from tests.fakes.world import CountingProgress, World
+from tests.fakes.world import CountingProgress, Told, World
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tocsin.delivery.eventhook import EventHook
 from tocsin.delivery.lanecontrol import LaneControl
 from tocsin.delivery.settings import DeliverySettings
 from tocsin.model.channel import ChannelState
@@ -68,24 +67,6 @@ def seconds_of(world: World) -> list[int]:
     return sorted({round(one.at) for one in world.transport.attempts})
 
 
-class Told(EventHook):
-    """Remembers what an operator is told: the event and its reason."""
-
-    def __init__(self, world: World) -> None:
-        self.events: list[tuple[str, object]] = []
-        world.events.hook = self
-
-    def offer(self, name: str, at: int, fields: dict[str, object]) -> None:
-        """See EventHook."""
-        self.events.append((name, fields.get("reason")))
-
-
-def blocked(world: World, reason: str) -> float | None:
-    """The gauge of lanes blocked for this reason."""
-    labels = {"type": "Webhooks", "reason": reason}
-    return world.metrics.registry.get_sample_value("tocsin_lanes_blocked", labels)
-
-
 # -- the breaker ---------------------------------------------------------------------------
 
 
@@ -135,12 +116,12 @@ async def test_one_event_when_it_opens_and_one_when_it_closes(
     told = Told(world)
     await world.publish(*ids)
     await trio.sleep(20)
-    assert blocked(world, "breaker") == 1
+    assert world.blocked("breaker") == 1
     [status] = world.queue.lane_statuses()
     assert (status.name, status.blocked, status.under_way) == (HOOK, "breaker", 0)
     await trio.sleep(1000)
     assert told.events == [("lane.blocked", "breaker"), ("lane.unblocked", "breaker")]
-    assert blocked(world, "breaker") == 0
+    assert world.blocked("breaker") == 0
     assert sorted(world.transport.delivered) == sorted(ids)
 
 
@@ -187,7 +168,7 @@ async def test_a_lane_remembers_between_single_failures(
     assert len(world.transport.attempts) == 10
     await trio.sleep(300)
     assert world.queue.statistics()["lanes"] == 0
-    assert (blocked(world, "breaker"), len(world.transport.attempts)) == (0, 12)
+    assert (world.blocked("breaker"), len(world.transport.attempts)) == (0, 12)
 
 
 async def test_an_attempt_that_reached_nobody_says_nothing(
@@ -249,13 +230,13 @@ async def test_a_paused_lane_waits_for_its_operator(
     await trio.sleep(1000)
     assert len(world.transport.delivered) == 1
     [status] = world.queue.lane_statuses()
-    assert (status.blocked, status.held, blocked(world, "paused")) == ("paused", 0, 1)
+    assert (status.blocked, status.held, world.blocked("paused")) == ("paused", 0, 1)
     assert world.queue.resume(HOOK)
     assert not world.queue.resume(HOOK)
     await trio.sleep(100)
     assert told.events == [("lane.blocked", "paused"), ("lane.unblocked", "paused")]
     assert {one.number for one in world.transport.attempts} == {1}
-    assert (len(world.transport.delivered), blocked(world, "paused")) == (50, 0)
+    assert (len(world.transport.delivered), world.blocked("paused")) == (50, 0)
 
 
 async def test_a_lane_nobody_has_heard_of_may_be_paused(

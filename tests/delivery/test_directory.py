@@ -2,7 +2,6 @@
 
 import gc
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 
 import attrs
 import pytest
@@ -18,12 +17,6 @@ from tocsin.model.channel import Channel, ChannelState, Webhook
 from tocsin.model.errors import RequestError, StoreError
 from tocsin.store.records import Settlements
 from tocsin.store.sqlite import SqliteStore, StoreSettings
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    """Where the store is, for faults."""
-    return str(tmp_path / "store.db")
 
 
 @pytest.fixture

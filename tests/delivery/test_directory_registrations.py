@@ -1,7 +1,6 @@
 """tocsin.delivery.directory: devices and webhooks that are POSTed again, used, and left unused."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import attrs
 import pytest
@@ -18,7 +17,6 @@ from tests.fakes.world import World
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tocsin.delivery.directory import Account
-from tocsin.delivery.housekeeping import Housekeeping
 from tocsin.delivery.settings import DeliveryLimits
 from tocsin.model.channel import Channel, ChannelState, Device
 from tocsin.model.errors import StoreError
@@ -26,12 +24,6 @@ from tocsin.model.subscription import Subscription
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 DAY = 86_400
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    """Where the store is, for faults."""
-    return str(tmp_path / "store.db")
 
 
 @pytest.fixture
@@ -313,13 +305,6 @@ async def _subscribe(world: World, channel: Channel) -> Subscription:
 
 async def _sweep(world: World) -> None:
     """An hour after its start, housekeeping looks after what is rarely due."""
-    housekeeping = Housekeeping(
-        world.store,
-        world.directory,
-        settings=world.settings,
-        metrics=world.metrics,
-        clock=world.clock,
-        on_lane=lambda _lane: None,
-    )
+    housekeeping = world.housekeeping()
     await trio.sleep(3600)
     await housekeeping.sweep()

@@ -2,7 +2,6 @@
 
 import gc
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import trio
@@ -21,12 +20,6 @@ from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 PROJECT = "acct/proj"
 LIMITS = DeliveryLimits(subscriptions_per_user=3)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    """Where the store is, for faults and restarts."""
-    return str(tmp_path / "store.db")
 
 
 @pytest.fixture

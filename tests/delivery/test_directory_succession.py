@@ -12,7 +12,6 @@ from tests.fakes.reader import Reader
 from tests.fakes.world import CountingProgress, World
 from trio.testing import MockClock
 
-from tocsin.delivery.housekeeping import Housekeeping
 from tocsin.delivery.settings import ChannelSettings, DeliveryLimits
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import RequestError, StoreError
@@ -83,14 +82,7 @@ def fault(path: Path, world: World) -> Iterator[Fault]:
 async def look_after(world: World, nursery: trio.Nursery) -> None:
     """Run store and housekeeping."""
     await nursery.start(world.store.run)
-    housekeeping = Housekeeping(
-        world.store,
-        world.directory,
-        settings=world.settings,
-        metrics=world.metrics,
-        clock=world.clock,
-        on_lane=lambda _lane: None,
-    )
+    housekeeping = world.housekeeping()
     nursery.start_soon(housekeeping.run, CountingProgress())
 
 

@@ -14,7 +14,7 @@ from tests.fakes.world import CountingProgress, World
 from trio.testing import MockClock
 
 from tocsin.delivery.drain import RESTART, close_sockets
-from tocsin.delivery.housekeeping import SLICE, Housekeeping
+from tocsin.delivery.housekeeping import SLICE
 from tocsin.delivery.settings import DeliveryLimits
 from tocsin.store.records import Rescheduled, Settlements
 from tocsin.store.sqlite import SqliteStore, StoreSettings
@@ -45,14 +45,7 @@ def lanes() -> list[str]:
 @pytest.fixture
 async def running(world: World, lanes: list[str], nursery: trio.Nursery) -> CountingProgress:
     """Housekeeping under way."""
-    housekeeping = Housekeeping(
-        world.store,
-        world.directory,
-        settings=world.settings,
-        metrics=world.metrics,
-        clock=world.clock,
-        on_lane=lanes.append,
-    )
+    housekeeping = world.housekeeping(on_lane=lanes.append)
     progress = CountingProgress()
     nursery.start_soon(housekeeping.run, progress)
     return progress
@@ -145,14 +138,7 @@ async def test_old_dead_letters_are_forgotten(
     await world.store.settle(
         Settlements(dead=[letter(one, died_at=world.clock())]), now=world.clock()
     )
-    housekeeping = Housekeeping(
-        world.store,
-        world.directory,
-        settings=world.settings,
-        metrics=world.metrics,
-        clock=world.clock,
-        on_lane=lanes.append,
-    )
+    housekeeping = world.housekeeping(on_lane=lanes.append)
     await trio.sleep(29 * 86_400)
     await housekeeping.sweep()
     assert await world.dead() == 1
@@ -202,15 +188,7 @@ async def test_webhooks_that_nobody_signs_for_are_counted(
     """PU-76: those without a secret, unless a configured one signs for them."""
     await world.hook()
     await world.subscribed(socket_channel())
-    housekeeping = Housekeeping(
-        world.store,
-        world.directory,
-        settings=world.settings,
-        metrics=world.metrics,
-        clock=world.clock,
-        on_lane=lambda _lane: None,
-        signs_all=signs_all,
-    )
+    housekeeping = world.housekeeping(signs_all=signs_all)
     await housekeeping.sweep()
     value = world.metrics.registry.get_sample_value("tocsin_webhook_unsigned_channels")
     assert value == counted
@@ -219,14 +197,7 @@ async def test_webhooks_that_nobody_signs_for_are_counted(
 async def test_a_letter_of_the_sweep_is_an_event(world: World, autojump_clock: MockClock) -> None:
     """As any other (delivery.md, dead letters); what was never attempted has none."""
     told: list[tuple[str, dict[str, object]]] = []
-    housekeeping = Housekeeping(
-        world.store,
-        world.directory,
-        settings=world.settings,
-        metrics=world.metrics,
-        clock=world.clock,
-        on_lane=lambda _lane: None,
-    )
+    housekeeping = world.housekeeping()
     housekeeping.tell = lambda name, **fields: told.append((name, fields))
     channel = await world.hook()
     await world.publish("a", "b", expires_in=5_000)

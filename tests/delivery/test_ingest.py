@@ -1,7 +1,6 @@
 """tocsin.delivery.ingest: stored whole or not at all, answered after the commit, handed over."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import trio
@@ -16,12 +15,6 @@ from tocsin.delivery.settings import DeliveryLimits
 from tocsin.delivery.submissions import Accepted
 from tocsin.model.errors import RequestError
 from tocsin.store.sqlite import SqliteStore, StoreSettings
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    """Where the store is, for faults."""
-    return str(tmp_path / "store.db")
 
 
 @pytest.fixture

@@ -25,17 +25,7 @@ DAY = 86_400
 def housekeeping(it: DeviceWorld) -> Housekeeping:
     """Sweeps when the test says so."""
     world = it.world
-    return Housekeeping(
-        it.store,
-        world.directory,
-        settings=world.settings,
-        metrics=world.metrics,
-        clock=world.clock,
-        on_lane=lambda _lane: None,
-        remembered=1000,
-        devices=it.devices,
-        endings=it.endings,
-    )
+    return world.housekeeping(remembered=1000, devices=it.devices, endings=it.endings)
 
 
 # -- ingest --------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 import attrs
 import pytest
@@ -15,7 +14,6 @@ from tests.fakes.stores import assert_counts_are_right, claimed_ids
 from tests.fakes.world import World
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tocsin.delivery.housekeeping import Housekeeping
 from tocsin.delivery.settings import DeliveryLimits
 from tocsin.delivery.submissions import (
     Accepted,
@@ -72,12 +70,6 @@ class Producer:
     async def _accept(self, one: Notification, submission: Submission) -> Remembered:
         submission.render = answer_of
         return answer_of(await self.world.ingest.accept([one], submission=submission))
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    """Where the store is, for faults and restarts."""
-    return str(tmp_path / "store.db")
 
 
 @pytest.fixture
@@ -391,14 +383,7 @@ async def test_all_is_forgotten_after_a_day(
     """Not within 24 h, and soon after (CH-114, CH-115)."""
     world = World()
     await nursery.start(world.store.run)
-    housekeeping = Housekeeping(
-        world.store,
-        world.directory,
-        settings=world.settings,
-        metrics=world.metrics,
-        clock=world.clock,
-        on_lane=lambda _lane: None,
-    )
+    housekeeping = world.housekeeping()
     producer = Producer(world, Submissions(world.store))
     await producer.submit(named())
     await trio.sleep(DAY)

@@ -3,10 +3,9 @@
 import pytest
 import trio
 from tests.fakes.deliveries import HOOK
-from tests.fakes.world import World
+from tests.fakes.world import Told, World
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tocsin.delivery.eventhook import EventHook
 from tocsin.delivery.settings import DeliverySettings
 from tocsin.model.outcome import Deferred, Sign, Word
 
@@ -28,24 +27,6 @@ async def world(nursery: trio.Nursery) -> World:
     return made
 
 
-class Told(EventHook):
-    """Remembers what an operator is told: the event and its reason."""
-
-    def __init__(self, world: World) -> None:
-        self.events: list[tuple[str, object]] = []
-        world.events.hook = self
-
-    def offer(self, name: str, at: int, fields: dict[str, object]) -> None:
-        """See EventHook."""
-        self.events.append((name, fields.get("reason")))
-
-
-def blocked(world: World, reason: str) -> float | None:
-    """The gauge of lanes blocked for this reason."""
-    labels = {"type": "Webhooks", "reason": reason}
-    return world.metrics.registry.get_sample_value("tocsin_lanes_blocked", labels)
-
-
 async def test_a_throttled_lane_is_narrow_and_widens_again(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
@@ -61,7 +42,7 @@ async def test_a_throttled_lane_is_narrow_and_widens_again(
     await world.publish("a", "b")
     await wait_all_tasks_blocked()
     [status] = world.queue.lane_statuses()
-    assert (status.width, status.blocked, blocked(world, "throttled")) == (2, "throttled", 1)
+    assert (status.width, status.blocked, world.blocked("throttled")) == (2, "throttled", 1)
     await world.publish(*ids)
     await trio.sleep(4.5)
     assert world.transport.most_at_once[HOOK] == 2
@@ -70,7 +51,7 @@ async def test_a_throttled_lane_is_narrow_and_widens_again(
     assert [one.width for one in world.queue.lane_statuses()] == [8]
     await trio.sleep(60)
     assert told.events == [("lane.blocked", "throttled"), ("lane.unblocked", "throttled")]
-    assert (len(world.transport.delivered), blocked(world, "throttled")) == (202, 0)
+    assert (len(world.transport.delivered), world.blocked("throttled")) == (202, 0)
 
 
 async def test_a_lane_that_is_wide_again_is_not_blocked(
@@ -84,10 +65,10 @@ async def test_a_lane_that_is_wide_again_is_not_blocked(
     told = Told(world)
     await world.publish("a", *(f"n{n}" for n in range(5)))
     await wait_all_tasks_blocked()
-    assert blocked(world, "throttled") == 1
+    assert world.blocked("throttled") == 1
     await world.publish(*(f"n{n}" for n in range(5, 20)))
     await wait_all_tasks_blocked()
-    assert blocked(world, "throttled") == 0
+    assert world.blocked("throttled") == 0
     assert [one.blocked for one in world.queue.lane_statuses()] == [None]
     assert told.events == [("lane.blocked", "throttled"), ("lane.unblocked", "throttled")]
 
@@ -100,9 +81,9 @@ async def test_a_lane_that_waits_for_retry_after_is_blocked_as_long(
     world.transport.script["a"] = [held_off(20)]
     await world.publish("a")
     await trio.sleep(19)
-    assert blocked(world, "throttled") == 1
+    assert world.blocked("throttled") == 1
     await trio.sleep(2)
-    assert (blocked(world, "throttled"), world.transport.delivered) == (0, ["a"])
+    assert (world.blocked("throttled"), world.transport.delivered) == (0, ["a"])
 
 
 async def test_a_lane_that_is_throttled_now_and_then_is_no_storm_of_events(
@@ -118,7 +99,7 @@ async def test_a_lane_that_is_throttled_now_and_then_is_no_storm_of_events(
         await world.publish(f"busy{round_}", *(f"{round_}.{n}" for n in range(30)))
         await trio.sleep(1)
     assert told.events == [("lane.blocked", "throttled"), ("lane.unblocked", "throttled")] * 3
-    assert blocked(world, "throttled") == 0
+    assert world.blocked("throttled") == 0
 
 
 async def test_a_channel_that_was_asked_to_wait_waits_whole(

@@ -11,10 +11,12 @@ from tests.fakes.transport import ScriptedTransport
 
 from tocsin.delivery.directory import Directory
 from tocsin.delivery.escalation import Escalation
+from tocsin.delivery.eventhook import EventHook
 from tocsin.delivery.events import Events
 from tocsin.delivery.expiry import Expiry
 from tocsin.delivery.followers import Key
 from tocsin.delivery.handover import Handover
+from tocsin.delivery.housekeeping import Housekeeping
 from tocsin.delivery.ingest import Ingest
 from tocsin.delivery.queue import DeliveryQueue
 from tocsin.delivery.sessions import Sessions
@@ -144,6 +146,22 @@ class World:
         nursery.start_soon(self.settler.run, CountingProgress())
         nursery.start_soon(self.queue.run, self.progress)
 
+    def housekeeping(self, **more: Any) -> Housekeeping:
+        """It looks after this world when it runs, or is told to sweep."""
+        return Housekeeping(
+            self.store,
+            self.directory,
+            settings=self.settings,
+            metrics=self.metrics,
+            clock=self.clock,
+            **{"on_lane": lambda _lane: None, **more},
+        )
+
+    def blocked(self, reason: str) -> float | None:
+        """The gauge of lanes blocked for this reason."""
+        labels = {"type": "Webhooks", "reason": reason}
+        return self.metrics.registry.get_sample_value("tocsin_lanes_blocked", labels)
+
     def wake(self, lane: str, urgent: bool = True, keys: Sequence[Key] = ()) -> None:
         """There is something new in the store for a lane."""
         for queue in self.queues:
@@ -214,3 +232,15 @@ class World:
     def count(self, counter: str, **labels: str) -> int:
         """A counter of the Webhooks type."""
         return self.sample(f"{counter}_total", type="Webhooks", **labels)
+
+
+class Told(EventHook):
+    """Remembers what an operator is told: the event and its reason."""
+
+    def __init__(self, world: World) -> None:
+        self.events: list[tuple[str, object]] = []
+        world.events.hook = self
+
+    def offer(self, name: str, at: int, fields: dict[str, object]) -> None:
+        """See EventHook."""
+        self.events.append((name, fields.get("reason")))
