@@ -125,6 +125,18 @@ async def test_what_the_watchdog_leaves(tmp_path: Path) -> None:
         assert '/cli/serve.py", line' in daemon.log
 
 
+async def test_a_start_that_takes_long(manager: Manager, tmp_path: Path) -> None:
+    """OP-14, SE-7: systemd is told to wait while a store is sealed, and what for; the next start
+    is one like others."""
+    for times in (2, 0):
+        manager.states.clear()
+        async with manager.service(tmp_path, **{"store.master_key": "5e" * 32}):
+            await manager.is_told("READY=1")
+        before = manager.states[: manager.states.index("READY=1")]
+        assert sum(state.startswith("EXTEND_TIMEOUT_USEC=") for state in before) == times
+        assert sum(state.startswith("STATUS=") for state in before) == times
+
+
 async def test_who_came_before_it_was_up(manager: Manager, tmp_path: Path) -> None:
     """OP-14: a request that was sent before the daemon was started is answered."""
     early = await manager.connect()

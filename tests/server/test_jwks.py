@@ -1,12 +1,14 @@
 """Fetching key sets from a real server on loopback."""
 
 import ssl
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import trio
 from structlog.testing import capture_logs
+from tests.fakes.daemon import CHAT, USER, daemon
 from tests.fakes.jwks_server import JwksServer, jwks_server
 from tests.fakes.revocations import revocations
 from tests.fakes.tokens import NOW, SECRET, jwks, public_jwk, signed
@@ -191,6 +193,17 @@ async def test_an_outage_is_told(
         ["1"],
         ["2"],
     ]
+
+
+async def test_the_whole_daemon(tmp_path: Path, server: JwksServer) -> None:
+    """OP-15: an operator sees that its keys are fetched; who they are of is let in."""
+    before = time.time()
+    async with daemon(tmp_path, auth={"jwks_url": server.url}) as running:
+        token = signed("EdDSA", "1", preferred_username=USER, exp=before + 60)
+        assert (await running.get(CHAT, bearer=token)).status == 200
+        assert await running.metric('tocsin_token_keys_fetches_total{result="fetched"}') == 1
+        last = await running.metric("tocsin_token_keys_last_success_timestamp_seconds")
+        assert before <= last <= time.time()
 
 
 def counted(metrics: Metrics) -> tuple[float, float, float]:
