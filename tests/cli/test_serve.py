@@ -11,6 +11,7 @@ import orjson
 import pytest
 import structlog
 from click.testing import CliRunner, Result
+from structlog.testing import capture_logs
 from tests.fakes.tokens import SECRET
 
 from tocsin.cli import serve as module
@@ -68,6 +69,25 @@ def test_a_signal_ends_it(
     events = [orjson.loads(line)["event"] for line in said if line.startswith("{")]
     order = ["daemon.ready", "signal.received", "daemon.draining", "daemon.stopped"]
     assert [event for event in events if event in order] == order
+
+
+def test_what_is_hardly_meant_is_in_the_log(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warning at the start, and again when the file is read again (SE-1, OP-7)."""
+    config.write_text('trusted_proxies = ["0.0.0.0/0"]\n' + config.read_text())
+
+    def welcome(*_arguments: object) -> str:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return "welcome"
+
+    monkeypatch.setattr(module, "welcome", welcome)
+    result = run("--config", str(config), "--welcome")
+    assert result.exit_code == 0
+    events = [orjson.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    [doubt] = [one for one in events if one["event"] == "config.doubtful"]
+    assert (doubt["level"], doubt["doubt"].partition(":")[0]) == ("warning", "trusted_proxies")
+    with capture_logs() as again:
+        module._read_again(str(config))
+    assert [one["doubt"] for one in again] == [doubt["doubt"]]
 
 
 def test_bad_configuration(config: Path) -> None:
