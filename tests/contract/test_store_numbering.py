@@ -10,13 +10,15 @@ from tests.fakes.stores import (
     accept,
     add,
     assert_counts_are_right,
+    position,
+    resume,
     waiting,
 )
 
 from tocsin.model.channel import Channel
 from tocsin.model.errors import StoreError
 from tocsin.store.interface import Store
-from tocsin.store.records import Position, Resumption
+from tocsin.store.records import Resumption
 
 
 @pytest.fixture
@@ -26,27 +28,6 @@ async def channel(store: Store) -> Channel:
     await add(store, made)
     made.reserved = 1000
     return made
-
-
-async def position(store: Store, channel: Channel) -> Position:
-    """What is known of a channel's numbering."""
-    reports = Reports()
-    store.read_position(channel, then=reports.both)
-    await store.barrier()
-    assert reports.errors == [None]
-    [found] = reports.results
-    assert isinstance(found, Position)
-    return found
-
-
-async def resume(store: Store, channel: Channel, resumption: Resumption) -> object:
-    """How many deliveries the client turned out to have."""
-    reports = Reports()
-    store.resume(channel, resumption, now=T0, then=reports.both)
-    await store.barrier()
-    assert reports.errors == [None]
-    [count] = reports.results
-    return count
 
 
 async def written(store: Store, channel: Channel, count: int) -> list[int]:

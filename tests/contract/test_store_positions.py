@@ -4,31 +4,19 @@ import attrs
 import pytest
 import trio
 from tests.fakes.deliveries import T0, notification, socket_channel
-from tests.fakes.stores import OpenStore, Reports, accept, add, assert_counts_are_right, waiting
+from tests.fakes.stores import (
+    OpenStore,
+    accept,
+    add,
+    assert_counts_are_right,
+    position,
+    resume,
+    waiting,
+)
 
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.store.interface import Store
 from tocsin.store.records import Position, Resumption
-
-
-async def position(store: Store, channel: Channel) -> Position:
-    """What is known of the numbering."""
-    reports = Reports()
-    store.read_position(channel, then=reports.both)
-    await store.barrier()
-    assert reports.errors == [None]
-    [found] = reports.results
-    assert isinstance(found, Position)
-    return found
-
-
-async def resume(store: Store, channel: Channel, resumption: Resumption) -> object:
-    """How many the client turned out to have."""
-    reports = Reports()
-    store.resume(channel, resumption, now=T0, then=reports.both)
-    await store.barrier()
-    assert reports.errors == [None]
-    return reports.results[0]
 
 
 async def filled(store: Store, *ids: str, expires_in: int = 60_000) -> tuple[Channel, list[int]]:

@@ -8,7 +8,7 @@ from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import StoreError
 from tocsin.model.notification import Notification
 from tocsin.store.interface import Store
-from tocsin.store.records import Acceptance, Claimed, DeadLetter, Waiting
+from tocsin.store.records import Acceptance, Claimed, DeadLetter, Position, Resumption, Waiting
 from tocsin.store.sqlite import SqliteStore
 
 LEASE = T0 + 120_000
@@ -92,3 +92,24 @@ def letter(one: Claimed, *, died_at: int = T0, reason: str = "HTTP 500") -> Dead
         reason,
         500,
     )
+
+
+async def position(store: Store, channel: Channel) -> Position:
+    """What is known of a channel's numbering."""
+    reports = Reports()
+    store.read_position(channel, then=reports.both)
+    await store.barrier()
+    assert reports.errors == [None]
+    [found] = reports.results
+    assert isinstance(found, Position)
+    return found
+
+
+async def resume(store: Store, channel: Channel, resumption: Resumption) -> object:
+    """How many deliveries the client turned out to have."""
+    reports = Reports()
+    store.resume(channel, resumption, now=T0, then=reports.both)
+    await store.barrier()
+    assert reports.errors == [None]
+    [count] = reports.results
+    return count
