@@ -1,6 +1,6 @@
 """tocsin.delivery.lanememory: what blocks a lane does so after a restart, too."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -130,54 +130,6 @@ async def test_what_is_over_is_forgotten(autojump_clock: MockClock, tmp_path: Pa
         await trio.sleep(1000)
         assert await world.store.recall(KIND) == {}
         assert world.queue.statistics()["lanes"] == 0
-
-
-class Failing(SqliteStore):
-    """Remembers nothing for a while."""
-
-    def __init__(self) -> None:
-        super().__init__(StoreSettings(path=":memory:"), threaded=False)
-        self.fails = 3
-
-    async def remember(self, kind: str, values: Mapping[str, bytes | None]) -> None:
-        if self.fails:
-            self.fails -= 1
-            await trio.lowlevel.checkpoint()
-            raise StoreError("disk full")
-        await super().remember(kind, values)
-
-
-async def test_a_failing_store_is_tried_again(
-    autojump_clock: MockClock, nursery: trio.Nursery
-) -> None:
-    """What changed meanwhile is written as it is then."""
-    store = Failing()
-    await nursery.start(store.run)
-    memory = LaneMemory(ChannelType.WEBHOOKS, store)
-    nursery.start_soon(memory.run)
-    memory.note(HOOK, PAUSED)
-    memory.note(OTHER, PAUSED)
-    await trio.sleep(1.5)
-    assert await store.recall(KIND) == {}
-    memory.note(OTHER, None)
-    await trio.sleep(10)
-    assert await store.recall(KIND) == {HOOK: PAUSED.to_bytes()}
-
-
-async def test_a_cancelled_write_is_made_up_for(
-    autojump_clock: MockClock, nursery: trio.Nursery
-) -> None:
-    """OP-10: the service is started again and writes what the one before it could not."""
-    store = Failing()
-    await nursery.start(store.run)
-    memory = LaneMemory(ChannelType.WEBHOOKS, store)
-    memory.note(HOOK, PAUSED)
-    with trio.move_on_after(1.5):
-        await memory.run()
-    assert await store.recall(KIND) == {}
-    nursery.start_soon(memory.run)
-    await trio.sleep(5)
-    assert list(await store.recall(KIND)) == [HOOK]
 
 
 async def test_it_is_bounded_and_keeps_to_its_own(
