@@ -24,7 +24,7 @@ pytestmark = pytest.mark.end_to_end
 
 SEED = "20"
 EXAMPLES = "12"
-PATIENCE = 6 * BOUND
+PATIENCE = 4 * BOUND
 CHECKS = (
     *("status_code_conformance", "content_type_conformance"),
     *("response_headers_conformance", "response_schema_conformance"),

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.end_to_end
 
 ROUNDS = int(os.environ.get("TOCSIN_TORTURE_ROUNDS", "10"))
 # All of them at once, on a machine that has other things to do.
-PATIENCE = 4 * BOUND
+PATIENCE = 3 * BOUND
 SETTINGS: dict[str, object] = {
     "ws.window": 20,
     "webhooks.unanswered_retries": 100,

@@ -23,7 +23,7 @@ USERS = 10
 AT_ONCE = 50
 MIB = 1 << 20
 # A crowd takes its time where the machine has other things to do.
-PATIENCE = BOUND * (1 + CLIENTS // 250)
+PATIENCE = BOUND * (1 + CLIENTS // 500)
 # Ten users have them all, so that making them costs no more than it must.
 SETTINGS = {
     "limits.channels_per_user": 60_000,
