@@ -224,7 +224,9 @@ async def test_no_answer(server: IntrospectionServer, answer: dict[str, Any]) ->
     assert "opaque" not in str(lines)
     for name, value in good.items():
         setattr(server, name, value)
-    assert (await there.ask("opaque")).user == "alice"
+    with capture_logs() as lines:
+        assert (await there.ask("opaque")).user == "alice"
+    assert [line["event"] for line in lines] == ["introspection.working"]
     assert there.counted() == {"failed": 2, "active": 1}
 
 
