@@ -55,7 +55,8 @@ async def test_draining_is_red_and_takes_no_new_work(tmp_path: Path, nursery: tr
         return await receiver.ok(stream, request)
 
     hook = await receiver.start(nursery, answers=[late])
-    async with Daemon(tmp_path, {"drain.window": BOUND}) as daemon:
+    patient = {"drain.window": BOUND, "webhooks.total_timeout": 30}
+    async with Daemon(tmp_path, patient) as daemon:
         user, platform = User(daemon, "alice"), Platform(daemon)
         await user.webhook_channel(hook.port)
         await platform.publish(chat("alice", "slow"))
