@@ -1,4 +1,11 @@
-"""Which addresses a URL given by a user may lead to (push.md, PU-73; security.md, SE-4)."""
+"""Which addresses a URL given by a user may lead to (push.md, PU-73; security.md, SE-4).
+
+an IPv6 address that carries an IPv4 one    -> judged by that (`_CARRIERS`)
+any other outside 2000::/3                  -> not public: nothing else is allocated (RFC 4291)
+in a row of IANA's registries               -> not public, though some rows are reachable: what
+  of special-purpose addresses                 answers there is the network's, nobody's receiver
+told a cloud's machines what they are       -> not public, whatever it looks like
+"""
 
 import ipaddress
 from collections.abc import Iterable
@@ -29,15 +36,21 @@ def is_forbidden(
 ) -> bool:
     """Whether nothing may be sent to this address.
 
-    `deny` adds to the table and `allow` makes exceptions; where both name an address the
-    narrower network wins, `deny` when they are equally narrow.
+    `deny` adds to what is not public and `allow` makes exceptions; where both name an address
+    the narrower network wins, `deny` when they are equally narrow.
     """
     ip = _judged(ip)
     allowed = _narrowest(ip, allow)
     denied = _narrowest(ip, deny)
     if denied >= 0:
         return denied >= allowed
-    return allowed < 0 and _narrowest(ip, _FORBIDDEN) >= 0
+    return allowed < 0 and not _is_public(ip)
+
+
+def _is_public(ip: Address) -> bool:
+    if isinstance(ip, ipaddress.IPv6Address) and ip not in _GLOBAL_UNICAST:
+        return False
+    return _narrowest(ip, _SPECIAL) < 0 and ip not in _METADATA
 
 
 def _parse_network(text: str) -> Network:
@@ -67,34 +80,40 @@ def _narrowest(ip: Address, networks: Iterable[Network]) -> int:
 
 
 _CARRIERS = (ipaddress.IPv6Network("::ffff:0:0/96"), ipaddress.IPv6Network("64:ff9b::/96"))
-_FORBIDDEN = parse_networks(
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_SPECIAL = parse_networks(
     (
-        "0.0.0.0/8",
+        "0.0.0.0/8",  # this network
         "10.0.0.0/8",
-        "100.64.0.0/10",
+        "100.64.0.0/10",  # CGNAT
         "127.0.0.0/8",
         "169.254.0.0/16",
         "172.16.0.0/12",
-        "192.0.0.0/24",
-        "192.0.2.0/24",
-        "192.88.99.0/24",
+        "192.0.0.0/24",  # protocol assignments
+        "192.0.2.0/24",  # documentation
+        "192.31.196.0/24",  # AS112
+        "192.52.193.0/24",  # AMT
+        "192.88.99.0/24",  # 6to4 relays
         "192.168.0.0/16",
-        "198.18.0.0/15",
-        "198.51.100.0/24",
-        "203.0.113.0/24",
-        "224.0.0.0/4",
+        "192.175.48.0/24",  # AS112
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
         "240.0.0.0/4",
-        "::/127",
-        "64:ff9b:1::/48",
-        "100::/64",
-        "2001::/23",
-        "2001:db8::/32",
-        "2002::/16",
-        "3fff::/20",
-        "5f00::/16",
-        "fc00::/7",
-        "fe80::/10",
-        "fec0::/10",
-        "ff00::/8",
+        "2001::/23",  # protocol assignments: Teredo, benchmarks, AMT, AS112, ORCHID, drones
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4
+        "2620:4f:8000::/48",  # AS112
+        "3fff::/20",  # documentation
+    )
+)
+_METADATA = frozenset(
+    map(
+        ipaddress.IPv4Address,
+        (
+            "168.63.129.16",  # Azure
+            "192.80.8.124",  # Equinix Metal
+        ),
     )
 )
