@@ -194,15 +194,15 @@ async def test_connections_cut_in_flight(tmp_path: Path, nursery: trio.Nursery) 
 
 async def test_goaways_without_end(tmp_path: Path, nursery: trio.Nursery) -> None:
     """PU-64, PU-84: a provider that sends every connection away after 100 pushes, before it
-    has answered any, gets each of a thousand once."""
+    has answered any, gets each of five hundred once."""
     provider = await Provider.start(nursery, tmp_path, "--goaway-every", "100", "--delay", "20")
     async with Daemon(tmp_path, provider.settings()) as daemon:
-        replies = await Caller(daemon).multisend(*(shown(str(number)) for number in range(1000)))
+        replies = await Caller(daemon).multisend(*(shown(str(number)) for number in range(500)))
         report = await provider.peer.report()
         # Of the last hundreds, each of the two connections may have had a part.
-        assert await daemon.metric("tocsin_push_goaways_total", provider="apns") >= 9
-    assert Counter(replies) == {SENT: 1000}
-    assert report["requests"] == report["distinct"] == 1000
+        assert await daemon.metric("tocsin_push_goaways_total", provider="apns") >= 4
+    assert Counter(replies) == {SENT: 500}
+    assert report["requests"] == report["distinct"] == 500
 
 
 @pytest.mark.parametrize(
