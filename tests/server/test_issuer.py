@@ -21,6 +21,8 @@ from tocsin.server.issuer import (
     Issuer,
     check,
 )
+from tocsin.server.limits import FailedAuthentications
+from tocsin.server.peers import Networks
 from tocsin.wire.grant import FORM_TYPE, GrantError
 from tocsin.wire.request import Request
 from tocsin.wire.response import Response
@@ -61,12 +63,14 @@ def issuer() -> Issuer:
     return builtin_issuer(SETTINGS, now=lambda: NOW + 0.5)
 
 
-async def post(issuer: Issuer, form: Mapping[str, str], authorization: str = "") -> Response:
+async def post(
+    issuer: Issuer, form: Mapping[str, str], authorization: str = "", *, peer: str = ""
+) -> Response:
     headers = {"content-type": FORM_TYPE} | (
         {"authorization": authorization} if authorization else {}
     )
     body = urlencode(form).encode()
-    return await issuer.token_endpoint(Request("POST", "/", (), headers, body))
+    return await issuer.token_endpoint(Request("POST", "/", (), headers, body, peer))
 
 
 def claims(token: str) -> dict[str, object]:
@@ -217,6 +221,41 @@ async def test_ten_failures_close_a_client_id(issuer: Issuer, mock_clock: MockCl
         await post(issuer, {**USER, "username": "joe", "client_id": "app"})
     assert (await post(issuer, PROJECT)).status == 429
     assert (await post(issuer, USER)).status == 200
+
+
+async def test_who_tries_many_names_is_refused_by_address(mock_clock: MockClock) -> None:
+    """SE-5: a name each time, all at once or a bearer token amid them: 429 slow_down, for the right
+    password, too; other addresses, and networks that are not counted, are let be."""
+    addresses = FailedAuthentications(1, unlimited=Networks(["127.0.0.0/8"]))
+    issuer = builtin_issuer(SETTINGS, addresses=addresses, now=lambda: NOW)
+    statuses = []
+
+    async def guess(number: int, peer: str) -> None:
+        answer = await post(issuer, {**USER, "username": f"u{number}"}, peer=peer)
+        statuses.append(answer.status)
+
+    addresses.count("1.2.3.4", trio.current_time())
+    async with trio.open_nursery() as nursery:
+        for number in range(5):
+            nursery.start_soon(guess, number, "1.2.3.4")
+    assert sorted(statuses) == [400] * 2 + [429] * 3
+    refused = await post(issuer, USER, peer="1.2.3.4")
+    assert (refused.status, orjson.loads(refused.body)["error"]) == (429, "slow_down")
+    assert ("Retry-After", "1") in refused.headers
+    assert (await post(issuer, USER, peer="1.2.3.5")).status == 200
+    for number in range(5):
+        await guess(number, "127.0.0.1")
+    assert statuses[5:] == [400] * 5
+    mock_clock.jump(1)
+    assert (await post(issuer, USER, peer="1.2.3.4")).status == 200
+
+
+async def test_logins_that_succeed_count_for_nobody(mock_clock: MockClock) -> None:
+    """SE-5: a crowd behind one address logs in as it likes."""
+    addresses = FailedAuthentications(1, unlimited=Networks([]))
+    issuer = builtin_issuer(SETTINGS, addresses=addresses, now=lambda: NOW)
+    statuses = [(await post(issuer, USER, peer="1.2.3.4")).status for _ in range(5)]
+    assert statuses == [200] * 5
 
 
 async def test_simultaneous_guesses_are_counted(issuer: Issuer, mock_clock: MockClock) -> None:

@@ -59,6 +59,7 @@ def public_server(
 ) -> HttpServer:
     """REST and the sockets' handshakes, in every dialect (CH-1)."""
     router = Router()
+    policy = _policy(config, public=True)
     tokens = authenticator(config, parts, keys)
     callbacks = CallbackFace(
         parts.directory,
@@ -88,15 +89,15 @@ def public_server(
         asking = authenticator(config, parts, keys, asks_again=config.messaging.introspect_jwt)
         messaging.serve(router, config, asking)
     _add_gateway(router, config, parts, tokens=tokens, metrics=metrics, is_draining=is_draining)
-    _add_reporters(router, config, parts, tokens=tokens, clock=clock)
+    _add_reporters(router, config, parts, tokens=tokens, failures=policy.failures, clock=clock)
     if config.auth.builtin.enabled:
-        issuer = builtin_issuer(config.auth)
+        issuer = builtin_issuer(config.auth, addresses=policy.failures)
         router.add("POST", token_path(config), issuer.token_endpoint, scope=None)
     told = served(config)
     DescriptionFace(
         {document.OPENAPI: document.public(told), document.ASYNCAPI: asyncapi(told)}, cors=True
     ).add_routes(router)
-    return _server(config, router, _authorize(tokens, config.ws.expired_token_grace), metrics)
+    return _server(router, _authorize(tokens, config.ws.expired_token_grace), policy, metrics)
 
 
 def _add_gateway(
@@ -126,6 +127,7 @@ def _add_reporters(
     parts: Parts,
     *,
     tokens: Authenticator,
+    failures: FailedAuthentications,
     clock: Callable[[], int],
 ) -> None:
     reporters = {
@@ -142,11 +144,8 @@ def _add_reporters(
         )
         for name, settings in config.push.reporters.items()
     }
-    limits = config.limits.http
     ReporterFace(
-        reporters,
-        admit=_admission(config, tokens).authorize,
-        failures=FailedAuthentications(limits.rate, unlimited=Networks(limits.unlimited_networks)),
+        reporters, admit=_admission(config, tokens).authorize, failures=failures
     ).add_routes(router)
 
 
@@ -235,31 +234,30 @@ def admin_server(
     OperatorTokenFace(parts.revocations, tokens).add_routes(router)
     told = {document.OPENAPI: document.admin(served(config))}
     DescriptionFace(told, cors=False).add_routes(router)
-    return _server(config, router, _authorize(tokens, 0), metrics, public=False)
+    return _server(router, _authorize(tokens, 0), _policy(config, public=False), metrics)
 
 
 def _lanes(parts: Parts) -> dict[ChannelType, LaneControl]:
     return dict(parts.queues)
 
 
+def _policy(config: Config, *, public: bool) -> HttpPolicy:
+    return HttpPolicy.of(
+        config.limits.http,
+        cors=config.cors if public else None,
+        trusted_proxies=config.trusted_proxies,
+        publish_rate=config.publish.rate,
+    )
+
+
 def _server(
-    config: Config,
-    router: Router,
-    authorize: Authorize,
-    metrics: Metrics,
-    *,
-    public: bool = True,
+    router: Router, authorize: Authorize, policy: HttpPolicy, metrics: Metrics
 ) -> HttpServer:
     requests = RequestLog(metrics)
     return HttpServer(
         router,
         authorize=authorize,
-        policy=HttpPolicy.of(
-            config.limits.http,
-            cors=config.cors if public else None,
-            trusted_proxies=config.trusted_proxies,
-            publish_rate=config.publish.rate,
-        ),
+        policy=policy,
         on_request=requests.answered,
         on_error=requests.crashed,
     )

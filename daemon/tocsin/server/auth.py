@@ -24,6 +24,7 @@ from tocsin.server.authsettings import AuthSettings, check
 from tocsin.server.introspection import Introspector
 from tocsin.server.issuer import Issuer
 from tocsin.server.jwks import FixedKeys, KeySource, RemoteKeys, read_key_file
+from tocsin.server.limits import FailedAuthentications
 from tocsin.server.tokencache import TokenCache
 from tocsin.wire.claims import SubscriberClaims
 from tocsin.wire.introspection import confirmed, described, named_opaque
@@ -67,13 +68,19 @@ def key_source(settings: AuthSettings, metrics: Metrics | None = None) -> FixedK
     return FixedKeys(KeySet(secret, public))
 
 
-def builtin_issuer(settings: AuthSettings, *, now: Callable[[], float] = time.time) -> Issuer:
+def builtin_issuer(
+    settings: AuthSettings,
+    *,
+    addresses: FailedAuthentications | None = None,
+    now: Callable[[], float] = time.time,
+) -> Issuer:
     """The token endpoint of checked settings with `auth.builtin.enabled`."""
     claims = {"iss": settings.issuer, "aud": settings.audience}
     return Issuer(
         settings.builtin,
         shared_secret(settings.shared_secret or ""),
         claims={name: value for name, value in claims.items() if value is not None},
+        addresses=addresses,
         now=now,
     )
 

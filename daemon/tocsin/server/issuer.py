@@ -6,9 +6,13 @@ token and an id token.
 
     parse_form, with_basic (wire/grant) -> Issuer.grant -> Grant | GrantError -> body()
 
-Guessing is made slow in three ways: each try costs a scrypt hash, also for names that do not
-exist; one hash is computed at a time, and at most WAITING_LIMIT callers wait for their turn; and
-ten failures in a minute close a client id or a user name until a minute has passed.
+Guessing is made slow in four ways: each try costs a scrypt hash, also for names that do not
+exist; one hash is computed at a time, and at most WAITING_LIMIT callers wait for their turn;
+ten failures in a minute close a client id or a user name until a minute has passed; and who tries
+many names is refused, by address, with all others who prove nothing (SE-5).
+
+A wrong password counts against the user, a wrong secret against the client: client ids of apps are
+public, and whoever likes to could keep all of an app's users out by ten wrong passwords.
 """
 
 import secrets
@@ -21,6 +25,8 @@ import trio
 from tocsin.model.option import option
 from tocsin.model.principal import SCOPES
 from tocsin.server.failures import Failures
+from tocsin.server.limits import FailedAuthentications
+from tocsin.server.peers import Networks
 from tocsin.wire.grant import (
     Grant,
     GrantError,
@@ -108,6 +114,7 @@ class Issuer:
     """Grants tokens signed with the shared secret.
 
     `claims` are put into every token: `iss` and `aud`, where the verifying side wants them.
+    `addresses` counts failures, and refuses whoever is at an address with too many of them.
     `now` is the wall clock in epoch seconds. The settings must have passed `check`.
     """
 
@@ -117,6 +124,7 @@ class Issuer:
         secret: Key,
         *,
         claims: Mapping[str, str] | None = None,
+        addresses: FailedAuthentications | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -130,6 +138,7 @@ class Issuer:
         }
         self._users = {name: parsed(user.password) for name, user in settings.users.items()}
         self._failures = Failures()
+        self._addresses = addresses or FailedAuthentications(0, unlimited=Networks(()))
         self._turn = trio.CapacityLimiter(1)
 
     async def token_endpoint(self, request: Request) -> Response:
@@ -137,61 +146,67 @@ class Issuer:
         authorization = request.headers.get("authorization")
         try:
             form = parse_form(request.headers.get("content-type"), request.body)
-            grant = await self.grant(with_basic(form, authorization), now=self._now())
+            form = with_basic(form, authorization)
+            grant = await self.grant(form, now=self._now(), peer=request.peer)
         except GrantError as error:
             headers = _headers(error, authorization)
             return Response(error.status, error.body(), headers)
         return Response(200, grant.body(), [("Pragma", "no-cache")])
 
-    async def grant(self, form: Mapping[str, str], *, now: float) -> Grant:
-        """Tokens for a form, `now` being epoch seconds; `GrantError` if there are none for it.
+    async def grant(self, form: Mapping[str, str], *, now: float, peer: str = "") -> Grant:
+        """Tokens for a form from `peer`, `now` being epoch seconds; `GrantError` if there are none
+        for it.
 
         Waits for its turn, then for a hash; cancelled while waiting, nothing was tried.
         """
         match required(form, "grant_type"):
             case "client_credentials":
-                return await self._grant_client(form, now)
+                return await self._grant_client(form, now, peer)
             case "password":
-                return await self._grant_user(form, now)
+                return await self._grant_user(form, now, peer)
             case _:
                 raise GrantError(400, "unsupported_grant_type", "client_credentials or password")
 
-    async def _grant_client(self, form: Mapping[str, str], now: float) -> Grant:
+    async def _grant_client(self, form: Mapping[str, str], now: float, peer: str) -> Grant:
         client_id, secret = required(form, "client_id"), required(form, "client_secret")
-        await self._prove_client(client_id, secret)
+        await self._prove_client(client_id, secret, peer)
         client = self._settings.clients[client_id]
         scope = granted_scope(form.get("scope", ""), client.scopes)
         return self._issue(client.user or client_id, client_id, scope, now)
 
-    async def _grant_user(self, form: Mapping[str, str], now: float) -> Grant:
+    async def _grant_user(self, form: Mapping[str, str], now: float, peer: str) -> Grant:
         client_id = required(form, "client_id")
         name, password = required(form, "username"), required(form, "password")
         if client_id not in self._settings.clients or "client_secret" in form:
-            await self._prove_client(client_id, form.get("client_secret", ""))
-        if not await self._proves(f"user {name}", self._users.get(name), password):
+            await self._prove_client(client_id, form.get("client_secret", ""), peer)
+        if not await self._proves(f"user {name}", self._users.get(name), password, peer):
             raise GrantError(400, "invalid_grant", "wrong username or password")
         scope = granted_scope(form.get("scope", ""), self._settings.users[name].scopes)
         return self._issue(name, client_id, scope, now)
 
-    async def _prove_client(self, client_id: str, secret: str) -> None:
-        if not await self._proves(f"client {client_id}", self._clients.get(client_id), secret):
+    async def _prove_client(self, client_id: str, secret: str, peer: str) -> None:
+        known = self._clients.get(client_id)
+        if not await self._proves(f"client {client_id}", known, secret, peer):
             raise GrantError(401, "invalid_client", "wrong client_id or client_secret")
 
-    async def _proves(self, name: str, known: ScryptHash | None, secret: str) -> bool:
-        """Whether `secret` is the one of `name`; failures are counted, and closed names refused."""
-        self._check_open(name)
+    async def _proves(self, name: str, known: ScryptHash | None, secret: str, peer: str) -> bool:
+        """Whether `secret` is the one of `name`; failures are counted, and closed names and
+        addresses refused, so that a right guess is no better than a wrong one there."""
+        self._check_open(name, peer)
         if self._turn.statistics().tasks_waiting >= WAITING_LIMIT:
             raise GrantError(429, "slow_down", "too many logins at once", retry_after=5)
         async with self._turn:
-            self._check_open(name)  # those before us may have closed it
+            self._check_open(name, peer)  # those before us may have closed it
             matches = await trio.to_thread.run_sync((known or DECOY).matches, secret)
             proven = matches and known is not None
             if not proven:
                 self._failures.add(name, trio.current_time())
+                self._addresses.add(peer, trio.current_time())
         return proven
 
-    def _check_open(self, name: str) -> None:
-        wait = self._failures.retry_after(name, trio.current_time())
+    def _check_open(self, name: str, peer: str) -> None:
+        now = trio.current_time()
+        wait = max(self._failures.retry_after(name, now), self._addresses.retry_after(peer, now))
         if wait:
             raise GrantError(429, "slow_down", "too many failures", retry_after=wait)
 

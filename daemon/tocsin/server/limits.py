@@ -40,16 +40,20 @@ class Buckets:
         """
         if not self._cost:
             return 0.0
+        wait = self.wait(key, now)
         full_at = max(self._full_at.pop(key, now), now)
-        excess = full_at + self._cost - now - self._depth
-        # A rounding error must not cost the last of a burst.
-        if excess <= 1e-9:
-            full_at += self._cost * count
-            excess = 0.0
-        self._full_at[key] = full_at
+        self._full_at[key] = full_at if wait else full_at + self._cost * count
         if len(self._full_at) > self._capacity:
             del self._full_at[next(iter(self._full_at))]
-        return excess
+        return wait
+
+    def wait(self, key: str, now: float) -> float:
+        """Seconds until one more fits, 0 if it does; nothing is taken."""
+        if not self._cost:
+            return 0.0
+        excess = max(self._full_at.get(key, now), now) + self._cost - now - self._depth
+        # A rounding error must not cost the last of a burst.
+        return excess if excess > 1e-9 else 0.0
 
 
 @attrs.frozen
@@ -77,7 +81,7 @@ def per_producer(per_second: float) -> Rate:
 
 
 class FailedAuthentications:
-    """Turns a 401 into a 429 for an address that keeps failing."""
+    """Who proved nothing too often, by address; whole seconds to wait, 0 for none."""
 
     def __init__(self, per_second: float, *, unlimited: Networks) -> None:
         self._buckets = Buckets(per_second)
@@ -85,11 +89,20 @@ class FailedAuthentications:
 
     def count(self, peer: str, now: float) -> None:
         """Note one failure; raise 429 with `Retry-After` when there were too many."""
-        if not peer or peer in self._unlimited:
-            return
-        wait = self._buckets.take(counted_as(peer), now)
+        wait = self.add(peer, now)
         if wait:
-            raise errors.rate_limited(retry_after=math.ceil(wait))
+            raise errors.rate_limited(retry_after=wait)
+
+    def add(self, peer: str, now: float) -> int:
+        """Note one failure; until when it is one too many."""
+        return math.ceil(self._buckets.take(counted_as(peer), now)) if self._counts(peer) else 0
+
+    def retry_after(self, peer: str, now: float) -> int:
+        """Until when one more would be too many."""
+        return math.ceil(self._buckets.wait(counted_as(peer), now)) if self._counts(peer) else 0
+
+    def _counts(self, peer: str) -> bool:
+        return bool(peer) and peer not in self._unlimited
 
 
 @attrs.define
