@@ -42,10 +42,10 @@ async def start_with(config: Path) -> subprocess.CompletedProcess[bytes]:
         )
 
 
-def line_of(ended: subprocess.CompletedProcess[bytes]) -> str:
-    """The one line a failed start says; status 1, and nothing else anywhere."""
+def line_of(ended: subprocess.CompletedProcess[bytes], status: int = 1) -> str:
+    """The one line a failed start says, with this status, and nothing else anywhere."""
     lines = ended.stderr.decode().splitlines()
-    assert (ended.returncode, len(lines)) == (1, 1), ended
+    assert (ended.returncode, len(lines)) == (status, 1), ended
     assert b"Traceback" not in ended.stdout
     return lines[0]
 
@@ -118,20 +118,22 @@ async def test_a_second_daemon_on_the_same_store(tmp_path: Path) -> None:
 
 
 async def test_a_store_folder_that_is_a_file(tmp_path: Path) -> None:
-    """OP-8: the line names the path, and the file in its place is left alone."""
+    """OP-6, OP-8: it is a mistake in the configuration; the line names option and path, and the
+    file in its place is left alone."""
     place = tmp_path / "occupied"
     place.write_text("not a folder")
     ended = await start(tmp_path, {"store.path": str(place / "tocsin.db")})
-    assert str(place) in line_of(ended)
+    assert line_of(ended, status=2) == f"store.path: {place} is no directory"
     assert place.read_text() == "not a folder"
 
 
 async def test_a_state_folder_that_is_a_file(tmp_path: Path) -> None:
-    """OP-8: the same for state_dir."""
+    """OP-6, OP-8: the same for state_dir."""
     place = tmp_path / "occupied"
     place.write_text("not a folder")
     settings = {"state_dir": str(place), "store.path": str(tmp_path / "tocsin.db")}
-    assert str(place) in line_of(await start(tmp_path, settings))
+    ended = await start(tmp_path, settings)
+    assert line_of(ended, status=2) == f"state_dir: {place} is no directory"
     assert place.read_text() == "not a folder"
 
 
