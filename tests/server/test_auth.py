@@ -30,18 +30,19 @@ class Clock:
 
 @attrs.define
 class Provider:
-    """A key source whose refresh brings what a test put into `newer`."""
+    """A key source whose refresh brings what a test put into `newer`, while it can be reached."""
 
     keys: KeySet = attrs.field(factory=KeySet)
-    ready: bool = True
+    reachable: bool = True
     newer: KeySet | None = None
     refreshes: int = 0
 
-    async def refresh(self) -> None:
+    async def refresh(self) -> bool:
         await trio.lowlevel.checkpoint()
         self.refreshes += 1
-        if self.newer is not None:
-            self.keys, self.ready = self.newer, True
+        if self.reachable and self.newer is not None:
+            self.keys = self.newer
+        return self.reachable
 
 
 def key_set(*names: str) -> KeySet:
@@ -193,14 +194,56 @@ async def test_unknown_key_refreshes_once(clock: Clock) -> None:
 
 async def test_no_keys_at_all(clock: Clock) -> None:
     """CH-11: no set was ever fetched: 503 with Retry-After, never let in unchecked."""
-    provider = Provider(KeySet(shared_secret(SECRET)), ready=False)
+    provider = Provider(KeySet(shared_secret(SECRET)), reachable=False)
     authenticator = Authenticator(SETTINGS, provider, revocations=revocations(now=clock), now=clock)
     error = await refused(authenticator, query_token=signed("EdDSA"))
     assert (error.status, error.message_id, error.label) == (503, "SVC1000", "no_keys")
     assert dict(error.headers)["Retry-After"] == "5"
     assert (await bearer(authenticator, signed("HS256"))).user == "alice"
-    provider.newer = key_set("1")
+    provider.newer, provider.reachable = key_set("1"), True
     assert (await bearer(authenticator, signed("EdDSA"))).user == "alice"
+
+
+async def test_a_new_key_that_cannot_be_looked_for(clock: Clock) -> None:
+    """CH-11: an outage of the provider makes nobody forget his subscriptions: 503 for what a newer
+    set might verify; what is bad by the keys at hand stays 401, and what they verify is let in."""
+    provider = Provider(key_set("1"), reachable=False, newer=key_set("1", "2"))
+    authenticator = Authenticator(SETTINGS, provider, revocations=revocations(now=clock), now=clock)
+    error = await refused(authenticator, query_token=signed("EdDSA", "2"))
+    assert (error.status, error.label, dict(error.headers)["Retry-After"]) == (503, "no_keys", "5")
+    assert (await bearer(authenticator, signed("EdDSA", "1"))).user == "alice"
+    forged = signed("EdDSA", "2", kid="1")
+    assert (await refused(authenticator, query_token=forged)).label == "token_invalid"
+    provider.reachable = True
+    assert (await bearer(authenticator, signed("EdDSA", "2"))).user == "alice"
+
+
+async def test_a_withdrawn_key_takes_its_tokens_along(clock: Clock) -> None:
+    """SE-1: what is not in the newest set lets nobody in, however lately it has verified; a set
+    that has only grown costs nothing."""
+    provider = Provider(key_set("1"), newer=key_set("1", "2"))
+    authenticator = Authenticator(SETTINGS, provider, revocations=revocations(now=clock), now=clock)
+    first, second = signed("EdDSA", "1"), signed("EdDSA", "2")
+    await bearer(authenticator, first)
+    await bearer(authenticator, second)
+    assert authenticator.cached(first) is not None
+    provider.newer = provider.keys = key_set("2")
+    assert authenticator.cached(first) is None
+    assert (await refused(authenticator, query_token=first)).label == "token_invalid"
+    assert (await bearer(authenticator, second)).user == "alice"
+
+
+async def test_a_key_that_was_replaced_under_its_name(clock: Clock) -> None:
+    """SE-1: keys are told apart by what they are, not by what they are called."""
+    provider = Provider(key_set("1"))
+    authenticator = Authenticator(SETTINGS, provider, revocations=revocations(now=clock), now=clock)
+    token = signed("EdDSA", "1")
+    await bearer(authenticator, token)
+    provider.keys = KeySet(
+        provider.keys.secret, public_keys(jwks(public_jwk("EdDSA", "2", kid="1")))
+    )
+    assert authenticator.cached(token) is None
+    assert (await refused(authenticator, query_token=token)).label == "token_invalid"
 
 
 async def test_grace_for_expired_tokens(authenticator: Authenticator, clock: Clock) -> None:

@@ -20,7 +20,7 @@ from tocsin.ops.service import Progress
 from tocsin.server import jwks as module
 from tocsin.server.auth import Authenticator, AuthSettings
 from tocsin.server.jwks import FixedKeys, JwksError, RemoteKeys, fetch_keys, read_key_file
-from tocsin.wire.jwk import KeySet, shared_secret
+from tocsin.wire.jwk import Key, KeySet, shared_secret
 
 FIRST = jwks(public_jwk("EdDSA", "1"))
 SECOND = jwks(public_jwk("EdDSA", "2"))
@@ -129,11 +129,12 @@ async def test_single_flight(server: JwksServer, nursery: trio.Nursery) -> None:
 async def test_last_good_set_stays(
     server: JwksServer, nursery: trio.Nursery, status: str, headers: list[str], body: bytes
 ) -> None:
-    """CH-11: a refresh that fails, in whatever way, leaves the keys as they are."""
+    """CH-11: a refresh that fails, in whatever way, leaves the keys as they are, and is told."""
     keys = started(nursery, server)
-    await keys.refresh()
+    assert await keys.refresh()
     server.status, server.headers, server.body = status, headers, body
-    await keys.refresh()
+    assert not await keys.refresh()
+    assert not await keys.refresh()
     assert names(keys) == ["1"]
     assert len(server.requests) == 2
 
@@ -265,8 +266,39 @@ async def test_waiting_ends_without_the_service(
     """A caller is not held for ever while the service is being restarted."""
     keys = RemoteKeys("http://127.0.0.1:1/keys", metrics=Metrics())
     before = trio.current_time()
-    await keys.refresh()
-    assert trio.current_time() - before == module.FETCH_TIMEOUT
+    assert not await keys.refresh()
+    assert trio.current_time() - before == module.PATIENCE
+
+
+async def test_nobody_waits_for_long_for_a_provider_that_hangs(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CH-11, SE-5: who comes with a name of no key waits for 2 s from the beginning of the fetch
+    on, and is told that there may be newer keys; who comes later is told at once. There is one
+    fetch for all of them."""
+    fetches = []
+    has_begun = trio.Event()
+
+    async def hang(url: str, _tls: object) -> tuple[Key, ...]:
+        fetches.append(url)
+        has_begun.set()
+        await trio.sleep(module.FETCH_TIMEOUT)
+        raise JwksError("not complete")
+
+    monkeypatch.setattr(module, "fetch_keys", hang)
+    keys = RemoteKeys("http://127.0.0.1:1/keys", metrics=Metrics())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keys.run, Progress(lambda _: None))
+        await has_begun.wait()
+        began = trio.current_time()
+        await trio.sleep(0.5)
+        assert not await keys.refresh()
+        assert trio.current_time() - began == pytest.approx(module.PATIENCE)
+        for _ in range(50):
+            assert not await keys.refresh()
+        assert trio.current_time() - began == pytest.approx(module.PATIENCE)
+        assert len(fetches) == 1
+        nursery.cancel_scope.cancel()
 
 
 def test_pauses_grow_to_a_minute() -> None:
@@ -302,6 +334,4 @@ def test_bad_key_file(tmp_path: Path, content: bytes | None) -> None:
 
 async def test_fixed_keys_have_nothing_newer() -> None:
     """CH-11: without an address, refreshing is pointless and harmless."""
-    keys = FixedKeys(KeySet())
-    await keys.refresh()
-    assert keys.ready
+    assert await FixedKeys(KeySet()).refresh()

@@ -2,7 +2,8 @@
 
     token in the cache                          -> Principal, without waiting, about 1 us
     else wire/jwt verifies it with the keys at hand
-        names a key that is not at hand         -> the keys are refreshed, once more
+        names a key that is not at hand         -> the keys are refreshed, once more; 503 if
+                                                   that cannot be done
     or its issuer is asked                      -> 503 if nobody answers
         valid, expired, invalid, revoked        -> Principal (cached), 401, 401, 401
 
@@ -156,6 +157,7 @@ class Authenticator:
 
     def cached(self, token: str) -> Principal | None:
         """The principal of a token that was accepted lately, and was not revoked since."""
+        self._cache.judge_by(self._keys.keys)
         principal = self._cache.get(token, self._now())
         return None if principal is None or self._revocations.covers(principal) else principal
 
@@ -222,10 +224,14 @@ class Authenticator:
         try:
             return self._verify(token, grace)
         except UnknownKeyError:
-            await self._keys.refresh()
-        if not self._keys.ready:
-            raise errors.unavailable("no_keys", retry_after=NO_KEYS_RETRY)
-        return self._verify(token, grace)
+            is_newest = await self._keys.refresh()
+        try:
+            return self._verify(token, grace)
+        except UnknownKeyError:
+            if is_newest:
+                raise
+            # A client that is told 401 forgets what it has, and the key may be a new one.
+            raise errors.unavailable("no_keys", retry_after=NO_KEYS_RETRY) from None
 
     def _verify(self, token: str, grace: float) -> Principal:
         try:

@@ -8,7 +8,9 @@ names a key that is not in it. `FixedKeys` never changes. `RemoteKeys` fetches a
 - when asked, at most once in 60 s, whoever asks and however often.
 
 All fetches are made by the one task in `RemoteKeys.run`, so there is never more than one at a
-time and no caller that goes away takes one with it. The last good set stays through failures.
+time and no caller that goes away takes one with it. The last good set stays through failures, but
+what is not in it may be in a newer one then: who asks is told so, at the latest when the fetch
+has been under way for PATIENCE, and everybody who comes after that at once.
 
 Every fetch is counted. The log has a line where keys are other ones than before, where fetching
 begins to fail, and where it works again.
@@ -31,6 +33,7 @@ from tocsin.wire.jwk import Key, KeySet, public_keys
 
 STEP_TIMEOUT = 10.0
 FETCH_TIMEOUT = 15.0
+PATIENCE = 2.0
 REPLY_BYTES = 1024 * 1024
 ASKED_GAP = 60.0
 LONGEST_PAUSE = 60.0
@@ -45,18 +48,15 @@ class JwksError(TocsinError):
 class KeySource(Protocol):
     """The keys in use.
 
-    `ready` is false only as long as there never was a set of public keys where one is expected.
-    `refresh` returns when a newer set has been tried for, or at once where that is pointless; it
-    never raises, and cancelling it disturbs nobody else.
+    `refresh` returns when a newer set has been tried for, or at once where that is pointless:
+    whether those at hand are all there are, as far as can be known. It never raises, and
+    cancelling it disturbs nobody else.
     """
 
     @property
     def keys(self) -> KeySet: ...
 
-    @property
-    def ready(self) -> bool: ...
-
-    async def refresh(self) -> None: ...
+    async def refresh(self) -> bool: ...
 
 
 @attrs.frozen
@@ -64,11 +64,11 @@ class FixedKeys:
     """Keys that stay as they are until the configuration is read again."""
 
     keys: KeySet
-    ready: bool = True
 
-    async def refresh(self) -> None:
+    async def refresh(self) -> bool:
         """There is nothing newer."""
         await trio.lowlevel.checkpoint()
+        return True
 
 
 def read_key_file(path: str) -> tuple[Key, ...]:
@@ -97,7 +97,9 @@ class RemoteKeys:
         self._refresh_every = refresh_every
         self._keys = KeySet(secret)
         self._failures = 0
+        self._is_newest = False
         self._asked_at = -math.inf
+        self._began = math.inf
         self._wanted = trio.Event()
         self._under_way = True  # the first fetch is as good as begun: `run` starts with it
         self._ended = trio.Event()
@@ -112,17 +114,16 @@ class RemoteKeys:
         """Whether a set was ever fetched."""
         return bool(self._keys.public)
 
-    async def refresh(self) -> None:
-        """Waits for the fetch under way, or for a new one if the last was asked for long ago.
-
-        At most FETCH_TIMEOUT, should nobody be running `run` at the moment.
-        """
+    async def refresh(self) -> bool:
+        """Waits for the fetch under way, or for a new one if the last was asked for long ago;
+        whether the last one worked, which one that takes too long has not."""
         if not self._under_way and not self._ask():
             await trio.lowlevel.checkpoint()
-            return
+            return self._is_newest
         ended = self._ended
-        with trio.move_on_after(FETCH_TIMEOUT):
+        with trio.move_on_at(min(self._began, trio.current_time()) + PATIENCE):
             await ended.wait()
+        return self._is_newest
 
     async def run(self, progress: Progress) -> None:
         """Keeps the keys fresh, for ever: a supervised service, 60 s are a fair bound.
@@ -134,6 +135,7 @@ class RemoteKeys:
         while True:
             progress.beat()
             self._begin()
+            self._wanted = trio.Event()
             try:
                 self._renew(await fetch_keys(self._url, tls))
             except JwksError as error:
@@ -149,18 +151,20 @@ class RemoteKeys:
         if now - self._asked_at < ASKED_GAP:
             return False
         self._asked_at = now
-        self._under_way = True
+        self._begin()
         self._wanted.set()
         return True
 
     def _begin(self) -> None:
         self._under_way = True
-        self._wanted = trio.Event()
+        self._is_newest = False
+        self._began = trio.current_time()
 
     def _renew(self, public: tuple[Key, ...]) -> None:
         is_news = self._failures or public != self._keys.public
         self._keys = attrs.evolve(self._keys, public=public)
         self._failures = 0
+        self._is_newest = True
         self._metrics.token_keys_fetches["fetched"].inc()
         self._metrics.token_keys_last_success.set_to_current_time()
         if is_news:

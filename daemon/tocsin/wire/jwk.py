@@ -38,7 +38,7 @@ class Key:
     """One loaded key, the only algorithm it may be used with, and its name in the set."""
 
     algorithm: str
-    material: Any = attrs.field(repr=False, eq=False)
+    material: Any = attrs.field(repr=False, hash=False)
     kid: str | None = None
 
     def verifies(self, signed: bytes, signature: bytes) -> bool:
@@ -61,6 +61,10 @@ class KeySet:
         if algorithm == "HS256":
             return () if self.secret is None else (self.secret,)
         return [key for key in self._named(kid) if key.algorithm == algorithm]
+
+    def has_lost(self, older: "KeySet") -> bool:
+        """Whether a key of an older set is not among these, by whatever name."""
+        return self.secret != older.secret or any(key not in self.public for key in older.public)
 
     def knows(self, kid: str) -> bool:
         """Whether some public key has this name."""
