@@ -9,6 +9,8 @@ Two things make it one:
   handshake, is `ahead`.
 - Bytes are `sent` when the kernel has taken all of their ciphertext. Until then the last one of
   them is said not to have left, so whoever sends knows that something is to be flushed.
+- No more is encrypted than a slice beyond what the kernel takes, so that a slow reader costs no
+  second copy of what waits for it.
 """
 
 import contextlib
@@ -20,6 +22,7 @@ from typing import Any, Final
 import trio
 
 RECORD_BYTES: Final = 16_384
+SLICE_BYTES: Final = 4 * RECORD_BYTES
 PLAIN_HTTP: Final = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
     b"Content-Length: 32\r\n\r\nThis port speaks https, not http"
@@ -106,24 +109,25 @@ class TlsSocket(socket.socket):
         return len(data)
 
     def send(self, data: Any, _flags: int = 0, /) -> int:
-        """As of a plain socket: how many bytes have left, all of them or all but one."""
-        paid = 0
+        """As of a plain socket: how many bytes have left, as the kernel took them, or one less."""
+        sent = 0
         if self._owes:
             if not self._flush():
                 raise BlockingIOError
             self._owes = False
-            paid = 1
-        rest = memoryview(data)[paid:]
-        if not rest:
-            return paid
-        try:
-            self._session.write(rest)
-        except ssl.SSLError as error:
-            raise ConnectionError(str(error)) from error
-        if self._flush():
-            return paid + len(rest)
-        self._owes = True
-        return paid + len(rest) - 1
+            sent = 1
+        view = memoryview(data)
+        while sent < len(view):
+            part = view[sent : sent + SLICE_BYTES]
+            try:
+                self._session.write(part)
+            except ssl.SSLError as error:
+                raise ConnectionError(str(error)) from error
+            sent += len(part)
+            if not self._flush():
+                self._owes = True
+                return sent - 1
+        return sent
 
     def sendmsg(self, buffers: Any, *_others: Any) -> int:
         """As of a plain socket, for buffers alone."""
@@ -207,6 +211,6 @@ def _some(buffers: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
     for buffer in buffers:
         found.append(buffer)
         size += len(buffer)
-        if size >= 4 * RECORD_BYTES:
+        if size >= SLICE_BYTES:
             break
     return found
