@@ -184,6 +184,9 @@ class Postbox:
         assert reports.errors == [None]
         [page] = reports.results
         assert isinstance(page, LogPage)
+        looked = await self.store.log_page(who.key, after=after, limit=limit)
+        assert looked.state == page.state
+        assert list(map(brief, looked.entries)) == list(map(brief, page.entries))
         return page
 
     async def log(self, who: Subscriber, *, after: int = 0) -> list[str]:

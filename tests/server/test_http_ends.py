@@ -73,7 +73,9 @@ async def test_a_held_answer_ends_with_its_client() -> None:
         assert front.reported == [(499, "hangup")]
 
 
-@pytest.mark.parametrize("error", [None, errors.not_found("channelId"), ValueError("bug")])
+@pytest.mark.parametrize(
+    "error", [None, errors.not_found("channelId"), errors.StoreError("full"), ValueError("bug")]
+)
 async def test_a_watched_handler_answers_like_any_other(error: Exception | None) -> None:
     """Watching the client changes neither answers, nor refusals, nor the fence, nor pipelining."""
 
@@ -85,7 +87,8 @@ async def test_a_watched_handler_answers_like_any_other(error: Exception | None)
 
     routes = Router()
     routes.add("GET", "/", answer, scope=None, ends_with_client=True)
-    status = {type(None): 200, errors.RequestError: 404, ValueError: 500}[type(error)]
+    statuses = {errors.RequestError: 404, errors.StoreError: 503, ValueError: 500}
+    status = statuses.get(type(error), 200)
     async with serving(routes) as front:
         client = front.connect()
         await client.send(get("/") * 2)

@@ -19,6 +19,7 @@ from tocsin.store.records import Acceptance
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 if TYPE_CHECKING:
+    from tocsin.store.mail import LogPage
     from tocsin.store.writer import Commit
 
 
@@ -84,6 +85,35 @@ async def test_many_callers_share_a_commit(settings: StoreSettings, nursery: tri
     assert sum(commit.jobs for commit in commits) == 51
     assert len(commits) <= 3
     await assert_counts_are_right(store, webhooks=50)
+
+
+async def test_nothing_is_read_for_who_has_gone(
+    settings: StoreSettings, nursery: trio.Nursery
+) -> None:
+    """A page of a Log that waits for its turn is not read once its caller is cancelled, and others
+    get theirs (SE-5)."""
+    commits: list[Commit] = []
+    store = SqliteStore(settings, on_commit=commits.append)
+    await nursery.start(store.run)
+    fault = Fault(settings.path)
+    pages: list[LogPage] = []
+
+    async def look() -> None:
+        pages.append(await store.log_page(1, after=0, limit=9))
+
+    async with trio.open_nursery() as staying, trio.open_nursery() as leaving:
+        with fault.held_up():
+            staying.start_soon(look)
+            await wait_all_tasks_blocked()
+            for _ in range(20):
+                leaving.start_soon(look)
+            await wait_all_tasks_blocked()
+            staying.start_soon(look)
+            await wait_all_tasks_blocked()
+            leaving.cancel_scope.cancel()
+            await wait_all_tasks_blocked()
+    fault.close()
+    assert len(pages) == len(commits) == 2
 
 
 async def test_a_failed_accept_gives_its_place_in_the_backlog_back(

@@ -55,6 +55,17 @@ class Bench:
 
         self.writer.submit(Job(work, done, durable=durable))
 
+    def look(self, name: str, work: Work = lambda _db: None) -> Job[Any]:
+        """Submit a look whose report is noted under a name."""
+
+        def done(result: object, error: StoreError | None) -> None:
+            self.reports.append((name, result, None if error is None else str(error)))
+            self._news.set()
+
+        job = Job(work, done, durable=False)
+        self.writer.submit_look(job)
+        return job
+
     async def until(self, count: int) -> None:
         """Wait for that many reports."""
         with trio.fail_after(30):
@@ -229,6 +240,118 @@ async def test_too_many_waiting_are_refused(
     await bench.until(4)
     bench.submit("again", insert(9))
     await bench.until(5)
+
+
+async def test_a_commit_waits_for_one_look_at_most(
+    connection: apsw.Connection, nursery: trio.Nursery
+) -> None:
+    """Of a queue of looks one is with the thread; what commits comes before the next (SE-5)."""
+    bench = Bench(connection)
+    await nursery.start(bench.writer.run)
+    gate = Gate()
+    bench.look("begun", gate)
+    await gate.entered()
+    bench.look("first")
+    bench.look("second")
+    bench.submit("a", insert(1))
+    bench.submit("b", insert(2))
+    gate.open()
+    await bench.until(5)
+    assert bench.names == ["begun", "a", "b", "first", "second"]
+    assert [commit.jobs for commit in bench.commits] == [1, 2, 1, 1]
+
+
+async def test_looks_have_their_turn(connection: apsw.Connection, nursery: trio.Nursery) -> None:
+    """While commits keep waiting, a look is done after each of them, and the oldest first."""
+    bench = Bench(connection, most=1)
+    await nursery.start(bench.writer.run)
+    gate = Gate()
+    bench.submit("gate", gate)
+    await gate.entered()
+    bench.look("first")
+    bench.look("second")
+    for number in range(3):
+        bench.submit(str(number), insert(number))
+    gate.open()
+    await bench.until(6)
+    assert bench.names == ["gate", "first", "0", "second", "1", "2"]
+
+
+async def test_a_look_sees_what_was_submitted_before_it(
+    connection: apsw.Connection, nursery: trio.Nursery
+) -> None:
+    """However many commits that takes; what came later it may see or not."""
+    bench = Bench(connection, most=2)
+    await nursery.start(bench.writer.run)
+    gate = Gate()
+    bench.submit("gate", gate)
+    await gate.entered()
+    for number in range(5):
+        bench.submit(str(number), insert(number))
+    bench.look("look", lambda db: db.execute("SELECT count(*) FROM number").fetchone()[0])
+    for number in range(5, 9):
+        bench.submit(str(number), insert(number))
+    gate.open()
+    await bench.until(11)
+    [seen] = [result for name, result, _ in bench.reports if name == "look"]
+    assert seen == 6
+    assert bench.names.index("look") == 7
+
+
+async def test_a_look_withdrawn_is_not_done(
+    connection: apsw.Connection, nursery: trio.Nursery
+) -> None:
+    """One that has not begun is forgotten; one that has is reported, and so is everybody else."""
+    bench = Bench(connection)
+    await nursery.start(bench.writer.run)
+    gate = Gate()
+    begun = bench.look("begun", gate)
+    await gate.entered()
+    unwanted = bench.look("unwanted", insert(1))
+    bench.look("last", lambda db: db.execute("SELECT count(*) FROM number").fetchone()[0])
+    for job in (begun, unwanted, unwanted):
+        bench.writer.withdraw(job)
+    gate.open()
+    await bench.until(2)
+    assert bench.reports == [("begun", None, None), ("last", 0, None)]
+
+
+async def test_too_many_looks_are_refused(
+    connection: apsw.Connection, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their queue is bounded for itself: who commits is not refused because of them."""
+    monkeypatch.setattr(writer_module, "MOST_LOOKS", 2)
+    bench = Bench(connection)
+    await nursery.start(bench.writer.run)
+    gate = Gate()
+    bench.submit("gate", gate)
+    await gate.entered()
+    bench.look("first")
+    bench.look("second")
+    with pytest.raises(StoreError, match="too many"):
+        bench.look("one too many")
+    bench.submit("a", insert(1))
+    gate.open()
+    await bench.until(4)
+    assert sorted(bench.names) == ["a", "first", "gate", "second"]
+
+
+async def test_closing_finishes_looks(connection: apsw.Connection) -> None:
+    """Whoever waits for one when the store is closed is answered; nobody later."""
+    bench = Bench(connection)
+    gate = Gate()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(bench.writer.run)
+        bench.look("begun", gate)
+        await gate.entered()
+        bench.look("first")
+        bench.submit("a", insert(1))
+        bench.look("second")
+        nursery.cancel_scope.cancel()
+        gate.open()
+    assert bench.names == ["begun", "a", "first", "second"]
+    with pytest.raises(StoreError, match="closed"):
+        bench.look("late")
 
 
 async def test_the_log_is_moved_into_the_file(

@@ -189,7 +189,7 @@ class Conversation:
 
     async def _handle_watched(self, route: Route, request: Request) -> Answer:
         """Run a handler that is cancelled when the client hangs up; then raises HangupError."""
-        answer: Answer | RequestError | None = None
+        answer: Answer | RequestError | StoreError | None = None
         async with trio.open_nursery() as nursery:
 
             async def watch() -> None:
@@ -199,13 +199,13 @@ class Conversation:
             nursery.start_soon(watch)
             try:
                 answer = await self._handle(route, request)
-            except RequestError as error:
+            except (RequestError, StoreError) as error:
                 # Kept as a value: the nursery would wrap it into a group.
                 answer = error
             nursery.cancel_scope.cancel()
         if answer is None:
             raise HangupError("the client did not wait for the answer")
-        if isinstance(answer, RequestError):
+        if isinstance(answer, RequestError | StoreError):
             raise answer
         return answer
 

@@ -27,10 +27,10 @@ class Route:
     `scope` None asks for no token. `own_user`: the segment `{user}` must be the token's user.
     `body_limit` None takes the server's. `rate` names one of the server's rates. `json`: the
     answer is JSON, so an `Accept` that excludes it is refused. `ends_with_client`: the handler is
-    cancelled when the client hangs up, for answers that are held back. `authorize` says who is
-    asking here, in place of the server's own; `refuse` renders what is refused here. `screen`
-    judges a request before its body is read. `lines` are finished header lines for every answer,
-    in place of the server's CORS.
+    cancelled when the client hangs up, for answers that are held back or wait for their turn.
+    `authorize` says who is asking here, in place of the server's own; `refuse` renders what is
+    refused here. `screen` judges a request before its body is read. `lines` are finished header
+    lines for every answer, in place of the server's CORS.
     """
 
     method: str

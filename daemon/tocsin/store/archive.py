@@ -1,7 +1,7 @@
 """What an operator looks back on: the delivery log, dead letters, and what still waits.
 
-The rules of `interface` hold. Every call looks at a bounded number of rows, however few of them
-match: what it could not look at, it says where to go on from.
+The rules of `interface` hold; what reads a page is a look. Every call looks at a bounded number of
+rows, however few of them match: what it could not look at, it says where to go on from.
 """
 
 from collections.abc import Mapping, Sequence

@@ -2,9 +2,11 @@
 
 Rules every implementation keeps:
 - Calls take effect in the order they are made. A read sees every write made before it.
+- A *look* is a call that only reads and is in no hurry. It sees every write made before it, takes
+  effect when it is its turn among looks, and not at all if its caller is cancelled before that.
 - What is awaited without an error is durable; on `StoreError` nothing of that call is kept.
-- Cancelling a caller does not undo its call; callbacks (`then`, `on_done`) are called on the
-  event loop exactly once per call, cancelled or not, in the order of the calls.
+- Cancelling the caller of anything else does not undo its call; callbacks (`then`, `on_done`) are
+  called on the event loop exactly once per call, cancelled or not, in the order of the calls.
 - `settle`, `mark_written`, `settle_lazily`, `escalate` and `extend_channels` are lazy: losing the
   last of them to a power failure leads to a duplicate or to a delay, never to a loss.
 - A store keeps records and finds work. It knows one structural rule: a delivery with a lane is

@@ -32,10 +32,18 @@ class Jobs:
         """Submit a job and wait for its commit. Cancellation ends the waiting, not the job."""
         reply: _Reply[T] = _Reply(on_done)
         self._submit(Job(work, reply.arrived, durable=durable))
-        await reply.event.wait()
-        if reply.error is not None:
-            raise reply.error
-        return reply.result  # type: ignore[return-value]  # a job without an error has a result
+        return await reply.wait()
+
+    async def _look(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Have something read, in its turn among all that do so; commits go before the second of
+        them. Cancelled before it has begun, it is not done."""
+        reply: _Reply[T] = _Reply()
+        job = Job(work, reply.arrived, durable=False)
+        try:
+            self._writer.submit_look(job)
+            return await reply.wait()
+        finally:
+            self._writer.withdraw(job)
 
     def _later(self, work: Callable[[apsw.Connection], None]) -> None:
         self._submit(Job(work, _ignore, durable=False))
@@ -54,7 +62,7 @@ class _Reply(Generic[T]):
 
     __slots__ = ("error", "event", "on_done", "result")
 
-    def __init__(self, on_done: Done[T] | None) -> None:
+    def __init__(self, on_done: Done[T] | None = None) -> None:
         self.on_done = on_done
         self.event = trio.Event()
         self.result: T | None = None
@@ -67,6 +75,13 @@ class _Reply(Generic[T]):
                 self.on_done(result, error)
         finally:
             self.event.set()
+
+    async def wait(self) -> T:
+        """The result, once it is there; or its error raised."""
+        await self.event.wait()
+        if self.error is not None:
+            raise self.error
+        return self.result  # type: ignore[return-value]  # a job without an error has a result
 
 
 def _ignore(_result: None, _error: StoreError | None) -> None:

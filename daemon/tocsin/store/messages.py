@@ -83,6 +83,9 @@ class Messages(Protocol):
         """Entries beyond `after`; `on_posted` has been told of all of them when `then` is called.
         An unknown subscriber's Log is empty."""
 
+    async def log_page(self, subscriber_key: int, *, after: int, limit: int) -> LogPage:
+        """The same for somebody who waits for it: a look."""
+
     def prove(
         self,
         proofs: Sequence[Proof],
@@ -99,7 +102,7 @@ class Messages(Protocol):
         message to him. Durable on return."""
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
-        """A page of a conversation."""
+        """A page of a conversation: a look."""
 
     async def correspondents(
         self, subscriber_key: int, others: Sequence[int], *, since: int

@@ -16,16 +16,14 @@ class SqliteArchive(Jobs):
         self, query: LogQuery, *, before: int | None, limit: int, look: int
     ) -> Page[Attempt]:
         """See `Archive.read_log`."""
-        return await self._perform(
-            lambda db: statements.read_log(db, query, before=before, limit=limit, look=look),
-            durable=False,
+        return await self._look(
+            lambda db: statements.read_log(db, query, before=before, limit=limit, look=look)
         )
 
     async def find_pending(self, notification_id: str, *, after: int, look: int) -> Page[Pending]:
         """See `Archive.find_pending`."""
-        return await self._perform(
-            lambda db: statements.find_pending(db, notification_id, after=after, look=look),
-            durable=False,
+        return await self._look(
+            lambda db: statements.find_pending(db, notification_id, after=after, look=look)
         )
 
     async def prune_attempts(self, before: int, *, keep: int, limit: int) -> int:
@@ -39,11 +37,10 @@ class SqliteArchive(Jobs):
         self, query: LetterQuery, *, after: Place | None, oldest_first: bool, limit: int
     ) -> list[DeadLetter]:
         """See `Archive.dead_letters`."""
-        return await self._perform(
+        return await self._look(
             lambda db: statements.dead_letters(
                 db, query, after=after, oldest_first=oldest_first, limit=limit
-            ),
-            durable=False,
+            )
         )
 
     async def purge_dead_letters(
@@ -60,11 +57,10 @@ class SqliteArchive(Jobs):
         self, kind: ChannelType | None, *, before: int | None, limit: int, look: int
     ) -> Page[Channel]:
         """See `Archive.all_channels`."""
-        return await self._perform(
+        return await self._look(
             lambda db: statements.all_channels(
                 db, kind, before=before, limit=limit, look=look, vault=self._vault
-            ),
-            durable=False,
+            )
         )
 
     async def lane_backlogs(self, lanes: Sequence[str], *, most: int) -> Mapping[str, int]:

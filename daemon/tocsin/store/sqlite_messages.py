@@ -173,6 +173,12 @@ class SqliteMessages(SqliteReceipts):
             )
         )
 
+    async def log_page(self, subscriber_key: int, *, after: int, limit: int) -> LogPage:
+        """See `Messages.log_page`."""
+        return await self._look(
+            lambda db: messaging.read_page(db, subscriber_key, after=after, limit=limit)
+        )
+
     async def trim_logs(self, before: int, *, limit: int) -> int:
         """See `Messages.trim_logs`."""
         return await self._perform(lambda db: messaging.trim_logs(db, before, limit), durable=False)
@@ -181,7 +187,7 @@ class SqliteMessages(SqliteReceipts):
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
         """See `Messages.history`."""
-        return await self._perform(lambda db: messaging.history(db, query), durable=False)
+        return await self._look(lambda db: messaging.history(db, query))
 
     async def correspondents(
         self, subscriber_key: int, others: Sequence[int], *, since: int

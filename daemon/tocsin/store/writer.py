@@ -7,6 +7,11 @@ that is busy makes commits larger instead of more. Jobs run, and are reported, s
 order of submission: what was submitted earlier is seen by what is submitted later. A batch that
 fails is rolled back and its jobs are run again one by one, so that one bad job costs only itself.
 
+Reads for somebody who looks back, which may be many and long, are *looks*: they wait here in a
+queue of their own and go to the thread one at a time, so that a commit waits for one of them at
+most. A look comes after all that was submitted before it, and maybe after some that came later;
+who does not want it any more takes it back.
+
 SQLite work is bound to statements that touch many rows: every statement gives up the
 interpreter lock, and getting it back from a busy loop costs a switch interval.
 """
@@ -15,7 +20,7 @@ import itertools
 import queue
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -31,6 +36,7 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 MOST_WAITING = 20_000
+MOST_LOOKS = 1_000
 
 
 @attrs.frozen(eq=False)
@@ -169,6 +175,9 @@ class Writer:
         self._most = most_per_commit
         self._on_commit = on_commit
         self._waiting: deque[Job[Any]] = deque()
+        self._looks: OrderedDict[Job[Any], int] = OrderedDict()
+        self._submitted = self._taken = 0
+        self._has_looked = False
         self._wanted = trio.Event()
         self._is_busy = False
         self._handed: queue.SimpleQueue[list[Job[Any]] | None] = queue.SimpleQueue()
@@ -183,7 +192,21 @@ class Writer:
         if len(self._waiting) >= MOST_WAITING:
             raise StoreError("the store is too far behind")
         self._waiting.append(job)
+        self._submitted += 1
         self._wanted.set()
+
+    def submit_look(self, job: Job[Any]) -> None:
+        """Queue a job that only reads, as a look; it raises as `submit` does."""
+        if self._closed:
+            raise StoreError("the store is closed")
+        if len(self._looks) >= MOST_LOOKS:
+            raise StoreError("too many are looking")
+        self._looks[job] = self._submitted
+        self._wanted.set()
+
+    def withdraw(self, job: Job[Any]) -> None:
+        """Forget a look that has not begun: it is not done, nor reported. No-op for any other."""
+        self._looks.pop(job, None)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep the thread until cancelled; then finish what was submitted and close.
@@ -204,7 +227,7 @@ class Writer:
                     self._hand_over()
         finally:
             self._closed = True
-            while self._waiting:
+            while self._waiting or self._looks:
                 self._hand_over()
             self._handed.put(None)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 30):
@@ -213,10 +236,28 @@ class Writer:
             raise self._failure
 
     def _hand_over(self) -> None:
-        count = min(self._most, len(self._waiting))
-        if count:
+        jobs = self._next_look() or self._next_jobs()
+        if jobs:
             self._is_busy = True
-            self._handed.put([self._waiting.popleft() for _ in range(count)])
+            self._handed.put(jobs)
+
+    def _next_look(self) -> list[Job[Any]]:
+        """The look that has waited for longest, if it is its turn: behind all that came before it,
+        and after each one those that commit have theirs."""
+        may_look = bool(self._looks) and not (self._has_looked and self._waiting)
+        self._has_looked = False
+        if may_look:
+            job, behind = next(iter(self._looks.items()))
+            if behind <= self._taken:
+                del self._looks[job]
+                self._has_looked = True
+                return [job]
+        return []
+
+    def _next_jobs(self) -> list[Job[Any]]:
+        count = min(self._most, len(self._waiting))
+        self._taken += count
+        return [self._waiting.popleft() for _ in range(count)]
 
     def _loop(self, token: trio.lowlevel.TrioToken, ended: trio.Event) -> None:
         try:
@@ -265,6 +306,11 @@ class InlineWriter:
             self.failing = commit.error
         self._batches.checkpoint_if_due()
         report(job)
+
+    submit_look = submit
+
+    def withdraw(self, job: Job[Any]) -> None:
+        """See `Writer.withdraw`; here none waits."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Nothing to keep running; closes the database when cancelled."""

@@ -6,10 +6,13 @@ from typing import Any
 import orjson
 import pytest
 import trio
+import trio.testing
 from tests.fakes.messaging_rest import RestWorld, admin, of, rest_world, told
 from tests.fakes.tokens import NOW
 
 from tocsin.messaging.settings import MessagingLimits
+from tocsin.server.messaging.rest import PREFIX
+from tocsin.store.mail import LogPage
 from tocsin.wire.messaging.words import Availability
 
 LARGE = "x" * 60_000
@@ -42,6 +45,30 @@ async def test_the_log(world: RestWorld) -> None:
     assert nobody == {"messages": [], "cursor": "e1:0", "complete": True, "more": False}
     other = await world.get("/log", "bob", domain="other")
     assert other["messages"] == []
+
+
+async def test_nobody_reads_on_for_who_has_hung_up(
+    world: RestWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SE-5: a page is not waited for any more when its client has gone."""
+    await world.people("bob")
+    gone = trio.Event()
+
+    async def log_page(*_place: int, **_bounds: int) -> LogPage:
+        try:
+            await trio.sleep_forever()
+        finally:
+            gone.set()
+        raise AssertionError("nobody wakes it")
+
+    monkeypatch.setattr(world.store, "log_page", log_page)
+    client = world.front.connect()
+    request = f"GET {PREFIX}/log HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {of('bob')}\r\n\r\n"
+    await client.send(request.encode())
+    await trio.testing.wait_all_tasks_blocked()
+    client.sock.close()
+    with trio.fail_after(30):
+        await gone.wait()
 
 
 async def test_pages_of_the_log(world: RestWorld) -> None:

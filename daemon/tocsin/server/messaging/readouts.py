@@ -12,7 +12,6 @@ from tocsin.model.conversation import Subscriber
 from tocsin.model.principal import Principal
 from tocsin.server.messaging.guard import correlator_of
 from tocsin.server.messaging.history import Histories, Wanted
-from tocsin.server.messaging.resuming import read_page
 from tocsin.store.mail import LogPage, LogState
 from tocsin.store.messages import Messages
 from tocsin.wire.messaging import rest
@@ -49,7 +48,7 @@ class Readouts:
         """
         query = rest.log_query(request.params, self.limits)
         after = START if query.after == OLDEST else seq_of(query.after, self.epoch)
-        page = await read_page(self.store, reader.key, after=after or START, limit=query.limit)
+        page = await self.store.log_page(reader.key, after=after or START, limit=query.limit)
         if after is None or after > page.state.last:
             return self._start_anew(page.state)
         if after:
