@@ -124,6 +124,17 @@ def test_random_bytes_never_raise(data: bytes) -> None:
         b"GET / HTTP/1.1\r\nHost: x\rX: a",
         b"GET / HTTP/1.1\r\nHost: x\r\nX: a\x00b",
         b"GET / HTTP/1.1\r\nX: no host",
+        b"GET / HTTP/1.1\r\nHost: a b",
+        b"GET / HTTP/1.1\r\nHost: a@b",
+        b"GET / HTTP/1.1\r\nHost: a/b",
+        b"GET / HTTP/1.1\r\nHost: a, b",
+        b"GET / HTTP/1.1\r\nHost: a:b",
+        b"GET / HTTP/1.1\r\nHost: a:1:2",
+        b"GET / HTTP/1.1\r\nHost: [::1",
+        b"GET / HTTP/1.1\r\nHost: ::1",
+        b"GET / HTTP/1.1\r\nHost: a%2",
+        b"GET / HTTP/1.1\r\nHost: \xc3\xa4",
+        b"GET / HTTP/1.0\r\nHost: a/b",
         b"GET  / HTTP/1.1\r\nHost: x",
         b"GET / HTTP/2.0\r\nHost: x",
         b"GET / HTTP/0.9\r\nHost: x",
@@ -138,6 +149,16 @@ def test_random_bytes_never_raise(data: bytes) -> None:
 def test_ambiguous_heads_are_refused(head: bytes) -> None:
     """What two parsers could read in two ways, or what is no HTTP/1.x, is a 400 (SE-6)."""
     assert refusal(head + b"\r\n\r\n0\r\n\r\n").status == 400
+
+
+@pytest.mark.parametrize(
+    "host", ["", "a", "a:", "a.b.:80", "1.2.3.4:5", "[::1]", "[fe80::1%25x]:1", "a_b-c", "%C3%A4"]
+)
+def test_whatever_a_host_may_be_called(host: str) -> None:
+    """RFC 9112, 3.2: names, addresses, a port or none, also nothing."""
+    [(_, _, headers, _)], refused = read(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    assert refused is None
+    assert headers["host"] == host
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,11 @@ SINGLE: Final = frozenset({"host", "content-length", "transfer-encoding"})
 # A request line starts with a method; anything else (a TLS handshake, say) need not be waited for.
 FIRST_BYTES: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 FOLD: Final = re.compile(rb"\r\n[ \t]")
+# RFC 9112, 3.2, and RFC 3986, 3.2.2: an address in brackets or a name, and a port.
+HOST: Final = re.compile(
+    r"(?:\[[A-Za-z0-9._~!$&'()*+,;=:%-]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)"
+    r"(?::[0-9]*)?"
+)
 # A table of the usual spellings costs less than to lower and decode each name.
 _USUAL: Final = (
     *("host", "authorization", "content-type", "content-length", "accept", "user-agent"),
@@ -220,8 +225,9 @@ def _judge(line: list[str], collected: _Headers) -> Head | Refused:
     http_10 = version == "HTTP/1.0"
     if collected.repeated:
         return Refused(400, "repeated header")
-    if "host" not in headers and not http_10:
-        return Refused(400, "no Host")
+    host = headers.get("host")
+    if HOST.fullmatch(host or "") is None or (host is None and not http_10):
+        return Refused(400, "no Host, or a bad one")
     length: int | None = 0
     if "transfer-encoding" in headers:
         chunked = headers["transfer-encoding"].lower() == "chunked"
