@@ -22,6 +22,10 @@ from tocsin.wire.conncheck import ConnAck, ConnCheck, Ignored, conn_check, parse
         (b'{"connCheck":{"interval":null}}', None),
         (b'{"connCheck":{"interval":1e300}}', None),
         (b'{"connCheck":{"interval":18446744073709551615}}', None),
+        (b'{"connCheck":{"interval":1e400}}', None),
+        (b'{"connCheck":{"interval":-1e400}}', None),
+        (b'{"connCheck":{"interval":' + b"9" * 5000 + b"}}", None),
+        (b'{"connCheck":{"interval":30,"x":1e400}}', 30.0),
         (b'{"connCheck":{}}', None),
         (b'{"connCheck":[]}', None),
         (b'{"connCheck":null}', None),
@@ -57,6 +61,9 @@ def test_the_old_ping_is_tolerated() -> None:
         b"[" * 4000,
         b"\xff",
         b'{"connCheck":NaN}',
+        b'{"connCheck":{"interval":-Infinity}}',
+        b'{"connCheck":' + b"[" * 4000,
+        b'{"connCheck":1e400',
     ],
 )
 def test_anything_else_is_ignored(text: bytes) -> None:

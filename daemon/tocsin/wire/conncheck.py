@@ -1,6 +1,8 @@
 """The application-level ping-pong of notification sockets (channels.md, CH-53 to CH-55)."""
 
+import json
 import math
+from typing import Any, NoReturn
 
 import attrs
 import orjson
@@ -33,10 +35,7 @@ ClientMessage = ConnCheck | ConnAck | Ignored
 
 def parse(payload: bytes) -> ClientMessage:
     """What a client's text message means; never raises."""
-    try:
-        message = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return Ignored()
+    message = _loads(payload)
     if not isinstance(message, dict):
         return Ignored()
     if "connCheck" in message:
@@ -51,6 +50,24 @@ def conn_check(interval: float) -> bytes:
     """A check of ours."""
     number = int(interval) if interval == int(interval) else interval
     return orjson.dumps({"connCheck": {"interval": number}})
+
+
+def _loads(payload: bytes) -> Any:
+    """The JSON value, None for what is none. Numbers beyond a double, which orjson refuses, are
+    numbers all the same: their check is answered (CH-54)."""
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        if b"connCheck" not in payload:
+            return None
+    try:
+        return json.loads(payload.decode(), parse_int=float, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(name)
 
 
 def _interval(value: object) -> float | None:
