@@ -79,6 +79,27 @@ async def test_refused_for_the_token(tmp_path: Path) -> None:
             await client.stream.aclose()
 
 
+async def test_mistakes_count_for_the_rate_of_their_token(tmp_path: Path) -> None:
+    """SE-5: who goes on trying what is not there is answered 429, with any request of that token;
+    others, and handshakes that succeed, are not touched, however many there are."""
+    async with daemon(tmp_path, limits={"rate": 0.01}) as running:
+        ours, others = token(jti="ours"), token(jti="others")
+        id_ = (await running.open_channel())["callbackURL"]
+        for _ in range(5):
+            client = await handshake(running, id_, bearer=ours)
+            assert isinstance(client, NotificationSocket)
+            await client.stream.aclose()
+        assert (await refusal(running, UNKNOWN, bearer=ours)).status == 404
+        answer = await refusal(running, UNKNOWN, bearer=ours)
+        assert answer.status == 429
+        assert int(answer.headers["retry-after"]) > 1
+        assert (await running.get(CHANNELS, bearer=ours)).status == 429
+        assert (await refusal(running, UNKNOWN, bearer=others)).status == 404
+        client = await handshake(running, id_, bearer=ours)
+        assert isinstance(client, NotificationSocket)
+        await client.stream.aclose()
+
+
 async def test_an_expired_token_within_the_grace(tmp_path: Path) -> None:
     """On the socket's path only, in header or query, for the channels its `sub` has made, and for
     no longer than the grace; without a grace never (CH-61, T9)."""

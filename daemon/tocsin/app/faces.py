@@ -22,9 +22,9 @@ from tocsin.server.description import document
 from tocsin.server.description.asyncapi import asyncapi
 from tocsin.server.descriptions import DescriptionFace
 from tocsin.server.gateway import Admission, GatewayFace
-from tocsin.server.http import Authorize, HttpPolicy, HttpServer
+from tocsin.server.http import CHANNELS, Authorize, HttpPolicy, HttpServer
 from tocsin.server.jwks import KeySource
-from tocsin.server.limits import FailedAuthentications
+from tocsin.server.limits import FailedAuthentications, Rate
 from tocsin.server.longpoll import LongPollFace
 from tocsin.server.newchannel import ChannelMaker
 from tocsin.server.operator import OperatorFace
@@ -73,7 +73,14 @@ def public_server(
     )
     for dialect in dialects(config):
         _add_dialect(
-            router, dialect, config, parts, tokens=tokens, clock=clock, is_draining=is_draining
+            router,
+            dialect,
+            config,
+            parts,
+            tokens=tokens,
+            refusals=policy.rates[CHANNELS],
+            clock=clock,
+            is_draining=is_draining,
         )
         callbacks.add_routes(router, dialect.prefix)
     PublishFace(
@@ -162,6 +169,7 @@ def _add_dialect(
     parts: Parts,
     *,
     tokens: Authenticator,
+    refusals: Rate,
     clock: Callable[[], int],
     is_draining: Callable[[], bool],
 ) -> None:
@@ -194,6 +202,7 @@ def _add_dialect(
         tokens=tokens,
         revocations=parts.revocations,
         cors=Cors(config.cors),
+        refusals=refusals,
         is_draining=is_draining,
     ).add_routes(router, dialect.prefix)
     LongPollFace(

@@ -24,6 +24,7 @@ from tocsin.server.auth import Authenticator
 from tocsin.server.cors import Cors
 from tocsin.server.engine import AnyEngine
 from tocsin.server.handler import ConnectionLimits
+from tocsin.server.limits import Rate
 from tocsin.server.resuming import judge_since
 from tocsin.server.router import Router
 from tocsin.server.session import TOKEN_OVER, NotificationSession, SessionContext
@@ -118,7 +119,11 @@ class _Bearer:
 
 
 class WebSocketFace:
-    """The handshake; everything refused is refused as HTTP, before the 101 (CH-50)."""
+    """The handshake; everything refused is refused as HTTP, before the 101 (CH-50).
+
+    `refusals` is the rate that those refused for a mistake count for, by token. What succeeds, or
+    finds us full or draining, counts for nothing: a crowd that comes back comes all at once.
+    """
 
     def __init__(
         self,
@@ -129,8 +134,10 @@ class WebSocketFace:
         tokens: Authenticator,
         revocations: Revocations,
         cors: Cors,
+        refusals: Rate,
         is_draining: Callable[[], bool],
     ) -> None:
+        self._refusals = refusals
         self._directory = directory
         self._tokens = tokens
         self._revocations = revocations
@@ -161,6 +168,14 @@ class WebSocketFace:
         principal = request.principal
         if principal is None:
             raise unauthorized("token_missing")
+        try:
+            return await self._judge(request, principal)
+        except RequestError as error:
+            if error.status < 500:
+                self._refusals.check(principal, self._context.now())
+            raise
+
+    async def _judge(self, request: Request, principal: Principal) -> Upgrade:
         if not self._cors.allows(request.headers.get("origin")):
             raise forbidden("origin_denied")
         account = await self._directory.account(request.path_values["user"])
