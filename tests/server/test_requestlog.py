@@ -160,6 +160,28 @@ async def test_nothing_secret_is_logged(
     assert not [one for one in [b"lanted", *signatures] if one in lines]
 
 
+async def test_a_path_that_leads_nowhere_is_not_logged(tmp_path: Path) -> None:
+    """SE-7: what somebody has pasted into a path stays out of the log, whatever is wrong there."""
+    async with daemon(tmp_path) as running:
+        with structlog.testing.capture_logs() as lines:
+            for method, target in (
+                ("GET", "/planted/v1/notifications"),
+                ("GET", f"{CHANNELS}/planted/planted/channels?x=1"),
+                ("GET", "/cpaas/%ffplanted"),
+                ("PUT", f"{CHANNELS}/planted/websocket"),
+                ("GET", "/messaging/planted"),
+            ):
+                await running.ask(method, target)
+    targets = [line["target"] for line in lines if line["event"] == "request.refused"]
+    assert targets == [
+        "/***/v1/notifications",
+        "/cpaas/notificationchannel/v1/***/channels/***/channels?x=1",
+        "/***",
+        "/cpaas/notificationchannel/v1/***/channels/***/websocket",
+        "/messaging/***",
+    ]
+
+
 async def test_refused_over_the_wire(tmp_path: Path) -> None:
     """Every refusal is a count by method and status, and by what was wrong with the token
     (CH-121)."""

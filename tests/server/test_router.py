@@ -50,6 +50,17 @@ def test_unknown_paths(segments: tuple[str, ...] | None) -> None:
     assert (caught.value.status, caught.value.variables) == (404, ("unknown_path",))
 
 
+def test_only_our_own_words_are_shown() -> None:
+    """SE-7: of a path that leads nowhere the log has what cannot be a secret, and no more of it
+    the longer it is."""
+    routes = router("/v1/{user}/channels", "/v1/tokens")
+    assert routes.shown(("v1", "s3cret", "s3cret", "channels")) == "/v1/***/channels"
+    assert routes.shown(("s3cret",) * 1000) == "/***"
+    assert routes.shown(("V1", "{user}")) == "/***"
+    assert routes.shown(None) == "/***"
+    assert routes.shown(()) == "/"
+
+
 def test_the_root_is_a_path() -> None:
     """`/` can be a route."""
     assert found(router("/")) == ("/", {})

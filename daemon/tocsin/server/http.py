@@ -214,7 +214,11 @@ class HttpServer:
         mount = self._router.mounted(request.target)
         if mount is not None:
             return mount(request)
-        match = self._router.match(request.method, request.segments)
+        try:
+            match = self._router.match(request.method, request.segments)
+        except errors.RequestError:
+            request.public_path = self._router.shown(request.segments)
+            raise
         request.path_values = match.path_values
         if match.route is None and self.policy.cors is None:
             raise errors.service_error(404, "unknown_path")

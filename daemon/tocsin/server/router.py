@@ -9,7 +9,7 @@ from tocsin.model import errors
 from tocsin.model.errors import RequestError
 from tocsin.model.principal import Principal
 from tocsin.server.loan import Streamed
-from tocsin.wire.request import Request
+from tocsin.wire.request import MASK, Request
 from tocsin.wire.response import Response, Upgrade
 
 Handler = Callable[[Request], Awaitable[Response | Upgrade | Streamed]]
@@ -76,6 +76,7 @@ class Router:
 
     def __init__(self) -> None:
         self._root = _Node()
+        self._words: set[str] = set()
         self._mounts: list[tuple[str, Mount]] = []
 
     def mount(self, prefix: str, mount: Mount) -> None:
@@ -172,6 +173,17 @@ class Router:
             return Match(route, dict(zip(route.placeholders, values, strict=True)))
         raise errors.method_not_allowed(sorted(node.routes))
 
+    def shown(self, segments: Sequence[str] | None) -> str:
+        """What may be logged of a path that no route takes: words of our own, since anything else
+        may be whatever somebody has pasted there."""
+        shown = ""
+        for segment in (MASK,) if segments is None else segments:
+            if segment in self._words:
+                shown += f"/{segment}"
+            elif not shown.endswith(f"/{MASK}"):
+                shown += f"/{MASK}"
+        return shown or "/"
+
     def _grow(self, segments: Sequence[str]) -> _Node:
         node = self._root
         for segment in segments:
@@ -179,6 +191,7 @@ class Router:
                 node.placeholder = node.placeholder or _Node()
                 node = node.placeholder
             else:
+                self._words.add(segment)
                 node = node.literals.setdefault(segment, _Node())
         return node
 

@@ -26,8 +26,8 @@ class Request:
     Unix socket), `tcp_peer` the address at the other end of the connection. `principal` is set
     on routes with a scope, `path_values` by the router. `keep_lease` hands the
     connection's place in the connection limits to whoever adopts the socket: call what it
-    returns when the socket is closed. `public_path` is what may be logged of a path that holds a
-    secret.
+    returns when the socket is closed. `public_path` is what may be logged of a path that holds, or
+    may hold, a secret.
     """
 
     method: str

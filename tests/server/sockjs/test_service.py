@@ -218,11 +218,15 @@ async def test_headers_nobody_can_echo(bench: Bench) -> None:
 
 
 async def test_the_id_of_a_session_is_not_logged(bench: Bench) -> None:
-    """SJ-30, MS-13: neither the whole id nor a token is in a line about a refusal."""
+    """SJ-30, MS-13: neither the whole id nor a token is in a line about a refusal, nor what leads
+    nowhere."""
     with capture_logs() as lines:
+        await bench.fetch("GET", "/echo/abcdefghijklmnop")
         await bench.fetch("GET", "/echo/000/abcdefghijklmnop/xhr?access_token=secret")
     text = json.dumps(lines)
     assert "/echo/000/abcd***/xhr?access_token=***" in text
+    assert "/echo/***" in text
+    assert "efgh" not in text
 
 
 async def test_base_url(start: Start) -> None:

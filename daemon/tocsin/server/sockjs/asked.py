@@ -6,7 +6,7 @@ from typing import Final
 import attrs
 
 from tocsin.server.sockjs.settings import SockJsSettings
-from tocsin.wire.request import Request
+from tocsin.wire.request import MASK, Request
 from tocsin.wire.sockjs import cors
 from tocsin.wire.sockjs.cors import Header
 from tocsin.wire.sockjs.urls import METHODS, Kind, locate
@@ -42,6 +42,7 @@ class Asked:
         headers = request.headers
         is_allowed = cors.is_allowed(headers.get("origin"), headers.get("host"), allowed_origins)
         if place is None:
+            request.public_path = f"{prefix}/{MASK}"
             return cls(request, None, "", not is_allowed)
         if place.session:
             request.public_path = _shown(path, prefix, place.session)
