@@ -131,7 +131,8 @@ class Config:
     trusted_proxies: list[str] = option(
         [],
         'Networks whose Forwarded and X-Forwarded-For headers count; "unix" for proxies that come '
-        "over a Unix socket.",
+        "over a Unix socket. A proxy must set or remove each of them, and X-Real-IP, which counts "
+        "for push.trusted_networks.",
         check=check_networks,
     )
     listen: ListenSettings = section(ListenSettings, "The addresses the daemon serves on.")
