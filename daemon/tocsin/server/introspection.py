@@ -43,8 +43,8 @@ class IntrospectionSettings:
 
     url: str | None = option(
         None,
-        "Where tokens that are not signed are asked about (RFC 7662); not set, nowhere. Its answers "
-        "may leave out issuer and audience; only what they say is compared with auth's.",
+        "Where tokens that are not signed are asked about (RFC 7662); not set, nowhere. Its "
+        "answers may leave out issuer and audience; only what they say is compared with auth's.",
     )
     client_id: str | None = option(None, "Who asks there.")
     client_secret: str | None = option(None, "What it proves that by.", secret=True)
