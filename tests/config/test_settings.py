@@ -58,6 +58,10 @@ def parsed(text: str) -> Config:
         ("[push.apps.a]", "push.apps.a.provider: is missing"),
         ('delivery.policies.fax = "all"', "delivery.policies.fax: is no service"),
         (
+            "publish.body = 67_108_864\nlimits.http_bytes = 134_217_727",
+            "limits.http_bytes: must be at least 134217728, for two bodies of the largest size",
+        ),
+        (
             'delivery.policies.sms = "never"',
             "delivery.policies: sms: must be one of escalate, all",
         ),

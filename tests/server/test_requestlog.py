@@ -95,7 +95,7 @@ def test_rates(requests: RequestLog, metrics: Metrics, asked: Request | None, by
     assert {name: value(one) for name, one in metrics.rate_limited.items() if value(one)} == {by: 1}
 
 
-@pytest.mark.parametrize("label", ["backlog", "store", "drain"])
+@pytest.mark.parametrize("label", ["backlog", "store", "drain", "memory"])
 def test_only_publishing_rejects_notifications(
     requests: RequestLog, metrics: Metrics, label: str
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tocsin.app.parts import Parts
 from tocsin.model.channel import ChannelType
 from tocsin.ops.metrics import Metrics
+from tocsin.server.ledger import Ledger
 from tocsin.server.limits import ConnectionGate
 from tocsin.server.listener import Listener
 from tocsin.store.records import Counts
@@ -22,6 +23,7 @@ class Gauges:
         parts: Parts,
         *,
         gate: ConnectionGate,
+        ledger: Ledger,
         listeners: Sequence[Listener],
         is_ready: Callable[[], bool],
         store_path: str,
@@ -29,10 +31,12 @@ class Gauges:
         self._metrics = metrics
         self._parts = parts
         self._gate = gate
+        self._ledger = ledger
         self._listeners = listeners
         self._is_ready = is_ready
         self._store_file = Path(store_path)
         self._refused: dict[str, int] = {}
+        self._no_memory: dict[str, int] = {}
         metrics.sample(self._sample)
 
     def start_from(self, counts: Counts) -> None:
@@ -50,6 +54,7 @@ class Gauges:
         metrics.ws_connections.set(statistics.connections)
         metrics.ws_queue_bytes.set(statistics.backlog_bytes)
         metrics.http_connections.set(self._gate.open)
+        metrics.http_bytes.set(self._ledger.in_use)
         metrics.webhook_connections.set(self._parts.webhooks.statistics().open)
         for kind, queue in self._parts.queues.items():
             metrics.lanes_blocked[kind, "full"].set(queue.statistics()["crowded"])
@@ -69,7 +74,8 @@ class Gauges:
             self._metrics.store_free_bytes.set(disk.f_bavail * disk.f_frsize)
 
     def _count_refused(self) -> None:
-        """The gate counts by itself, since it stands before any request; carry it over."""
+        """The gate counts by itself, since it stands before any request, and so does the ledger;
+        carry it over."""
         now = {
             "connections": self._gate.refused_full,
             "connections_per_address": self._gate.refused_address,
@@ -78,3 +84,6 @@ class Gauges:
         for reason, count in now.items():
             self._metrics.connections_refused[reason].inc(count - self._refused.get(reason, 0))
         self._refused = now
+        for kind, count in self._ledger.refused.items():
+            self._metrics.http_bytes_refused[kind].inc(count - self._no_memory.get(kind, 0))
+        self._no_memory = dict(self._ledger.refused)

@@ -101,6 +101,7 @@ class App:
             self.metrics,
             self._parts,
             gate=self._gate,
+            ledger=self._server.ledger,
             listeners=[*self._public, *self._admin],
             is_ready=lambda: not self.failing(),
             store_path=config.store.path,

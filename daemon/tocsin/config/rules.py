@@ -81,6 +81,15 @@ def check_reporters(config: "Config") -> list[str]:
     ]
 
 
+def check_http_bytes(config: "Config") -> list[str]:
+    """A body of the largest size has room beside another (SE-5)."""
+    limits = config.limits.http
+    least = 2 * max(limits.body, config.publish.body)
+    if limits.http_bytes >= least:
+        return []
+    return [f"limits.http_bytes: must be at least {least}, for two bodies of the largest size"]
+
+
 def check_policies(config: "Config") -> list[str]:
     """Policies are of services that there are (`delivery.policies`)."""
     known = {*SERVICES, *config.services}

@@ -172,6 +172,7 @@ CHECKS: Checks = {
         places.check_store,
         rules.check_dialects,
         rules.check_hooks,
+        rules.check_http_bytes,
         rules.check_policies,
         rules.check_reporters,
         rules.check_messaging,

@@ -59,14 +59,14 @@ SOCKJS_REFUSALS = (
     *("unknown_path", "method", "origin_denied", "session", "closing", "body", "callback"),
     *("too_large", "full", "drain", "upgrade", "token_missing", "token_invalid"),
     *("token_expired", "scope_missing", "invalid_value", "rate_limited", "no_keys"),
-    "introspection",
+    *("introspection", "memory"),
 )
 CLOSE_CODES = (1000, 1001, 1002, 1003, 1006, 1007, 1008, 1009, 1011, 1012, 4401)
 RESUMES = ("fresh", "replayed", "recovered", "gap")
 REJECTIONS = (
     *("body", "invalid_value", "not_one_of", "duplicate", "too_large", "too_many_items"),
     *("media_type", "cloudevents_binary", "not_found", "service_not_on_channel"),
-    *("rate_limited", "backlog", "store", "drain"),
+    *("rate_limited", "backlog", "store", "drain", "memory"),
 )
 AUTH_FAILURES = (
     *("token_missing", "token_invalid", "token_expired", "scope_missing", "user_mismatch"),
@@ -77,6 +77,7 @@ REVOKED_BY = ("token", "jti", "user", "client", "subscriber")
 FETCHED = ("fetched", "failed")
 INTROSPECTED = ("active", "inactive", "failed", "full")
 CONNECTION_REFUSALS = ("connections", "connections_per_address", "drain", "descriptors")
+UNDER_WAY = ("body", "answer")
 RATE_LIMITED = ("token", "address", "producer")
 TLS_FAILURES = ("timeout", "protocol", "plain_http", "hangup")
 METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD")
@@ -358,6 +359,12 @@ class Metrics:
             "http_request_duration_seconds", "From a request's head to its answer.", FAST
         )
         self.http_connections = self._gauge("http_connections", "HTTP connections open.")
+        self.http_bytes = self._gauge(
+            "http_bytes", "Bytes of bodies and of answers not read yet, in memory for clients."
+        )
+        self.http_bytes_refused = self._counters(
+            "http_bytes_refused", "Bodies and answers there was no memory for.", reason=UNDER_WAY
+        )
         self.connections_refused = self._counters(
             "connections_refused", "Connections closed at accept.", reason=CONNECTION_REFUSALS
         )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from tocsin.model.errors import RequestError, StoreError, service_error, unavailable
+from tocsin.server.ledger import ANSWER, BODY, Share
 from tocsin.server.limits import Lease
 from tocsin.server.loan import Loan, Streamed
 from tocsin.server.router import Route
@@ -31,6 +32,11 @@ OK: Final = "ok"
 # A connection accepted just before the drain may have a request under way.
 DRAIN_PATIENCE: Final = 1.0
 TIMEOUTS: Final = {"header": "header_timeout", "body": "body_timeout", "write": "write_timeout"}
+# What only asks may be told to ask again; what was done is told, whatever room there is.
+ASKING: Final = frozenset({"GET", "HEAD"})
+# A longer answer is not copied to have it in one piece with its head.
+JOINED_BYTES: Final = 16_384
+SHORT_BYTES: Final = 512
 Answer = Response | Upgrade | Streamed
 
 
@@ -61,6 +67,7 @@ class Conversation:
         self._answered_any = received is not None
         self._reader.feed(received or b"")
         self._body_ended = True
+        self._share = Share(server.ledger)
         self._receipt: Callable[[bool], None] | None = None
         self._written = False
         self._route: Route | None = None
@@ -75,7 +82,9 @@ class Conversation:
             self._answered_any = True
 
     def finish(self) -> None:
-        """Tell whoever waits for a receipt that its answer was not wholly written."""
+        """Nothing is held for this connection any more; whoever waits for a receipt is told if its
+        answer was not wholly written."""
+        self._share.clear()
         if self._receipt is not None and not self._written:
             self._retract()
 
@@ -118,6 +127,8 @@ class Conversation:
         self.request = request
         self.cors_lines = self._server.cors_lines(request)
         answer, label = await self._answer(head, request)
+        request.body = b""
+        self._share.clear()
         if isinstance(answer, Upgrade):
             await self._hand_over(answer)
             return False
@@ -210,29 +221,30 @@ class Conversation:
         return answer
 
     async def _read_body(self, head: Head, limit: int) -> bytes:
-        """The whole body. Raises 413 as soon as it is known to be too large, 400 if malformed."""
+        """The whole body, counted in the share as it comes. Raises 413 as soon as it is known to be
+        too large, 503 if there is no room for it, 400 if malformed."""
         if head.length is not None and head.length > limit:
             raise service_error(413, "too_large")
-        parts: list[bytes] = []
-        size = 0
+        body = bytearray()
         event: Event | None = self._reader.next_event()
         if event is NEED_DATA and head.expects_continue:
             await self._send(CONTINUE)
         while event is not END:
             if isinstance(event, bytes):
-                size += len(event)
-                if size > limit:
+                if len(body) + len(event) > limit:
                     raise service_error(413, "too_large")
-                parts.append(event)
+                if not self._share.grow(len(event)):
+                    raise self._server.ledger.refusal(BODY)
+                body += event
                 event = self._reader.next_event()
             elif event is NEED_DATA:
-                event = await self._more_body(size)
+                event = await self._more_body(len(body))
             elif isinstance(event, Refused):
                 raise malformed()
             else:
                 raise HangupError("the stream ended inside a body")
         self._body_ended = True
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return bytes(body)
 
     async def _more_body(self, size: int) -> Event | None:
         limits = self._server.policy.limits
@@ -254,10 +266,23 @@ class Conversation:
             and not self._server.draining
         )
         connection = (KEEP_ALIVE if head.http_10 else b"") if stays else CLOSE
+        if not self._counts(head, response):
+            self._retract()
+            error = self._server.ledger.refusal(ANSWER)
+            response, label = self.refusal(error), error.label
         head_only = head.method == "HEAD"
+        is_long = not head_only and len(response.body) > JOINED_BYTES
         await self._send(
-            render(response, extra=self.cors_lines, connection=connection, head_only=head_only)
+            render(
+                response,
+                extra=self.cors_lines,
+                connection=connection,
+                head_only=head_only or is_long,
+            )
         )
+        if is_long:
+            await self._send(response.body)
+        self._share.clear()
         self._written = True
         if self._receipt is not None:
             self._receipt(True)
@@ -265,6 +290,16 @@ class Conversation:
         if not stays and (head.keep_alive or not self._body_ended):
             await self._stream.linger()
         return stays
+
+    def _counts(self, head: Head, response: Response) -> bool:
+        """Whether there is room for an answer until it has been read; a refusal would be no shorter
+        than a short one."""
+        is_sent = head.method != "HEAD" and not response.is_shared
+        size = len(response.body) if is_sent else 0
+        if head.method in ASKING and size > SHORT_BYTES:
+            return self._share.grow(size)
+        self._share.add(size)
+        return True
 
     def _skip_buffered_body(self) -> None:
         """After a refusal: if the body is here already, the connection can go on behind it."""

@@ -38,4 +38,4 @@ async def _answer(body: bytes, tag: str, request: Request) -> Response:
     known = {one.strip() for one in request.headers.get("if-none-match", "").split(",")}
     if tag in known:
         return Response(304, headers=headers, cache_control=KEPT)
-    return Response(200, body, headers, cache_control=KEPT)
+    return Response(200, body, headers, cache_control=KEPT, is_shared=True)

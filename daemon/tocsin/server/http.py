@@ -14,6 +14,7 @@ from tocsin.model import errors
 from tocsin.model.principal import Principal
 from tocsin.server.conversation import Conversation
 from tocsin.server.cors import Cors
+from tocsin.server.ledger import Ledger
 from tocsin.server.limits import FailedAuthentications, Lease, Rate, per_producer, per_token
 from tocsin.server.peers import Networks, Proxies
 from tocsin.server.router import Route, Router
@@ -74,7 +75,8 @@ class HttpServer:
     "ok", the label of a RequestError, "internal", "malformed", "headers_too_large", "hangup"
     (status 499, nobody to answer) or "header_timeout", "body_timeout", "write_timeout" (408, the
     connection was closed); `request` is None where no head could be read. `on_error(request,
-    error)` gets what a handler was not meant to raise. `policy` may be replaced at any time.
+    error)` gets what a handler was not meant to raise. `policy` may be replaced at any time;
+    `ledger` has what is in memory of all its requests and answers.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class HttpServer:
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self.policy = policy
+        self.ledger = Ledger(lambda: self.policy.limits.http_bytes)
         self.on_request = on_request
         self.clock = clock
         self._router = router

@@ -9,7 +9,7 @@ from tocsin.wire.request import Request
 OK = "ok"
 PUBLISH = tuple(PATH.strip("/").split("/"))
 CALLBACK = "callback"
-LOADED = frozenset({"backlog", "store", "drain"})
+LOADED = frozenset({"backlog", "store", "drain", "memory"})
 
 log = structlog.get_logger()
 

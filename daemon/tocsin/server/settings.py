@@ -114,6 +114,12 @@ class HttpLimits:
         minimum=1,
         maximum=MOST_BODY,
     )
+    http_bytes: int = option(
+        134_217_728,
+        "Bytes of bodies, and of answers not read yet, that all clients together may have in "
+        "memory; what does not fit is refused with 503, large ones in the last quarter of it.",
+        minimum=4_194_304,
+    )
     header_bytes: int = option(
         16_384, "Bytes of a request line and its headers.", minimum=512, maximum=1_048_576
     )

@@ -31,7 +31,8 @@ class Response:
     `receipt`, if given, is called with True when the last byte was handed to the kernel, with
     False when it was not, and with False after True when the connection was reset before another
     request came on it (CH-67). `cache_control` None: the headers say it, or those of the route.
-    `ends_connection`: there is no further request behind it.
+    `ends_connection`: there is no further request behind it. `is_shared`: the body is one for
+    everybody, and is not copied.
     """
 
     status: int
@@ -41,6 +42,7 @@ class Response:
     receipt: Callable[[bool], None] | None = None
     cache_control: str | None = NO_STORE
     ends_connection: bool = False
+    is_shared: bool = False
 
 
 @attrs.define
