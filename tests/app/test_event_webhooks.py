@@ -1,11 +1,14 @@
 """What the configuration names is called like any other webhook (PU-74)."""
 
+import socket
 from pathlib import Path
+from typing import Any
 
+import pytest
 import trio
 from tests.fakes.daemon import Daemon, daemon
 
-FORBIDDEN = "https://127.0.0.1:65535/events"
+FORBIDDEN = "inside.example"
 
 
 async def last_attempt(running: Daemon) -> dict[str, object] | None:
@@ -20,9 +23,18 @@ async def last_attempt(running: Daemon) -> dict[str, object] | None:
     return None
 
 
-async def test_an_operators_webhook_is_guarded(tmp_path: Path) -> None:
+async def test_an_operators_webhook_is_guarded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An address of our own network is not connected to, whoever named it; the event waits."""
-    tables = {"operator": {"webhook_url": FORBIDDEN}, "webhooks": {"allow_networks": []}}
+    known = socket.getaddrinfo
+
+    def resolve(host: str, *more: Any, **options: Any) -> Any:
+        return known("127.0.0.1" if host == FORBIDDEN else host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    url = f"https://{FORBIDDEN}:65535/events"
+    tables = {"operator": {"webhook_url": url}, "webhooks": {"allow_networks": []}}
     async with daemon(tmp_path, **tables) as running:
         with trio.fail_after(30):
             while (attempt := await last_attempt(running)) is None:  # noqa: ASYNC110 - from outside
