@@ -39,7 +39,9 @@ class IntrospectionServer:
         received = bytearray()
         with contextlib.suppress(trio.BrokenResourceError):
             while not _is_whole(received):
-                received += await stream.receive_some()
+                if not (piece := await stream.receive_some()):
+                    return
+                received += piece
             self.requests.append(bytes(received))
             form = parse_qs(received.partition(b"\r\n\r\n")[2].decode())
             self.asked += form["token"]

@@ -31,7 +31,9 @@ class OauthServer:
         received = bytearray()
         try:
             while not self._is_whole(received):
-                received += await stream.receive_some()
+                if not (piece := await stream.receive_some()):
+                    return
+                received += piece
             self.requests.append(bytes(received))
             if self.is_silent:
                 await trio.sleep_forever()
