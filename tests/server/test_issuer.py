@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import urlencode
 
 import jwt
 import orjson
 import pytest
 import trio
+from tests.fakes.daemon import CHANNELS, daemon
 from tests.fakes.revocations import revocations
 from tests.fakes.tokens import NOW, SECRET
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -248,6 +250,20 @@ async def test_who_tries_many_names_is_refused_by_address(mock_clock: MockClock)
     assert statuses[5:] == [400] * 5
     mock_clock.jump(1)
     assert (await post(issuer, USER, peer="1.2.3.4")).status == 200
+
+
+async def test_one_address_has_one_bucket(tmp_path: Path) -> None:
+    """SE-5, CH-14: over the wire, wrong passwords and bad bearers of an address add up."""
+    builtin = {"enabled": True, "users": {"al@x": {"password": cheap_hash("pass")}}}
+    limits = {"rate": 0.01, "unlimited_networks": []}
+    async with daemon(tmp_path, auth={"builtin": builtin}, limits=limits) as running:
+        target, form = "/cpaas/auth/v1/token", urlencode({**USER, "client_id": "crm"}).encode()
+        headers = [("Content-Type", FORM_TYPE)]
+        assert (await running.ask("POST", target, form, bearer=None, headers=headers)).status == 401
+        answer = await running.ask("POST", target, form, bearer=None, headers=headers)
+        assert (answer.status, orjson.loads(answer.body)["error"]) == (429, "slow_down")
+        assert (await running.get(CHANNELS, bearer="bad")).status == 429
+        assert (await running.get(CHANNELS)).status == 200
 
 
 async def test_logins_that_succeed_count_for_nobody(mock_clock: MockClock) -> None:
