@@ -55,6 +55,22 @@ async def test_bounds(post: Postbox, bounds: dict[str, int], expected: str, more
     assert ("".join(brief(one) for one in page.messages), page.more) == (expected, more)
 
 
+async def test_large_messages_make_short_pages(post: Postbox) -> None:
+    """SE-5: from where one stands, as much as an answer holds and a little more, and whether there
+    is more."""
+    ann, bob = post.person("ann"), post.person("bob")
+    ids = [await post.send(ann, bob, f"{number}{'x' * 100_000}") for number in range(9)]
+
+    async def read(**bounds: str) -> tuple[str, bool]:
+        page = await post.history(bob, ann, **bounds)
+        return "".join(brief(one)[0] for one in page.messages), page.more
+
+    assert await read() == ("345678", True)
+    assert await read(before=ids[3]) == ("012", False)
+    assert await read(after=ids[0]) == ("123456", True)
+    assert await read(after=ids[2]) == ("345678", False)
+
+
 async def test_too_old_messages_are_not_shown(post: Postbox) -> None:
     """Though they have not been deleted yet (section 12)."""
     ann, bob = post.person("ann"), post.person("bob")

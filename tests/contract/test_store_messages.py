@@ -220,6 +220,23 @@ async def test_a_log_is_read_in_pages(post: Postbox) -> None:
     assert (nobody.entries, nobody.state) == ([], LogState(0, 0, 0))
 
 
+async def test_large_entries_make_short_pages(post: Postbox) -> None:
+    """SE-5: what an answer cannot hold is not read for it, but for the entry that is too much; pages
+    lead through all of it."""
+    ann, bob = post.person("ann"), post.person("bob")
+    contents = ["x" * 100_000] * 9 + ["y" * 600_000, "last"]
+    for content in contents:
+        await post.send(ann, bob, content)
+    found, sizes, after = [], [], 0
+    while after < len(contents):
+        page = await post.page(bob, after=after)
+        sizes.append(len(page.entries))
+        found += [brief(one) for one in page.entries]
+        after = page.entries[-1].seq
+        assert page.state.last == len(contents)
+    assert (found, sizes) == (contents, [6, 4, 1])
+
+
 async def test_read_in_its_order(post: Postbox) -> None:
     """Who reads sees what was posted before, and has been told of it (MS-48)."""
     ann, bob = post.person("ann"), post.person("bob")

@@ -80,8 +80,9 @@ class Messages(Protocol):
         limit: int,
         then: Callable[[LogPage | None, StoreError | None], None],
     ) -> None:
-        """Entries beyond `after`; `on_posted` has been told of all of them when `then` is called.
-        An unknown subscriber's Log is empty."""
+        """Entries beyond `after`, less than `limit` of them if they are large but one at least;
+        `on_posted` has been told of all when `then` is called. An unknown subscriber's Log is
+        empty."""
 
     async def log_page(self, subscriber_key: int, *, after: int, limit: int) -> LogPage:
         """The same for somebody who waits for it: a look."""
@@ -102,7 +103,7 @@ class Messages(Protocol):
         message to him. Durable on return."""
 
     async def history(self, query: HistoryQuery) -> HistoryPage:
-        """A page of a conversation: a look."""
+        """A page of a conversation, short where messages are large: a look."""
 
     async def correspondents(
         self, subscriber_key: int, others: Sequence[int], *, since: int

@@ -5,6 +5,7 @@ from typing import Any
 
 from tocsin.store.mail import FoundMessage, HistoryPage, HistoryQuery
 from tocsin.store.statements.messaging.logs import extended, with_dedupe
+from tocsin.store.statements.messaging.paging import filled
 from tocsin.store.statements.messaging.roomchanges import forget_rooms
 from tocsin.store.statements.messaging.statuses import ALONE, ROOM_OF_M
 from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all
@@ -21,7 +22,7 @@ RECIPIENTS = "SELECT subscriber AS who, 0 AS status FROM entry WHERE message = ?
 def history(db: Database, query: HistoryQuery) -> HistoryPage:
     """A page of a conversation. What a Room's message came to is what it came to for all."""
     is_forward = query.after is not None and query.before is None
-    found = fetch_all(
+    found, more = filled(
         db.execute(
             "SELECT m.type, m.body, m.sender = ?, m.dedupe_id,"
             f" (SELECT min(status) FROM addressee WHERE message = m.key AND peer <> {ALONE})"
@@ -36,12 +37,13 @@ def history(db: Database, query: HistoryQuery) -> HistoryPage:
                 query.oldest,
                 query.limit + 1,
             ),
-        )
+        ),
+        lambda row: len(row[1]),
     )
     page = found[: query.limit]
     if not is_forward:
         page.reverse()
-    return HistoryPage([_past(*row) for row in page], len(found) > query.limit)
+    return HistoryPage([_past(*row) for row in page], more or len(found) > query.limit)
 
 
 def _past(

@@ -8,6 +8,7 @@ import attrs
 
 from tocsin.store import rows
 from tocsin.store.mail import LogPage, LogState, Posted
+from tocsin.store.statements.messaging.paging import filled
 from tocsin.store.statements.sql import Database, as_json, fetch_all
 from tocsin.wire.messaging.rendered import Rendered, rendered
 
@@ -118,12 +119,13 @@ def read_state(db: Database, key: int) -> LogState:
 
 def read_page(db: Database, key: int, *, after: int, limit: int) -> LogPage:
     """Entries beyond `after`."""
-    found = db.execute(
+    cursor = db.execute(
         "SELECT e.seq, e.type, e.body, m.type, m.body, iif(m.sender = e.subscriber, m.dedupe_id,"
         " NULL) FROM entry AS e LEFT JOIN message AS m ON m.key = e.message"
         " WHERE e.subscriber = ? AND e.seq > ? ORDER BY e.seq LIMIT ?",
         (key, after, limit),
     )
+    found, _ = filled(cursor, lambda row: len(row[2] or row[4] or b""))
     entries = [
         Posted(key, Rendered(type_, body), seq=seq)
         if type_ is not None
