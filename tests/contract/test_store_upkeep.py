@@ -19,7 +19,6 @@ from tests.fakes.stores import (
     assert_counts_are_right,
     claim,
     claimed_ids,
-    letter,
 )
 
 from tocsin.store.interface import Store
@@ -75,17 +74,6 @@ async def test_what_is_under_way_does_not_expire(store: Store) -> None:
     assert (await store.expire_deliveries(T0 + 1, limit=9, keep=())).counts == {}
     await store.settle(Settlements(rescheduled=[Rescheduled(one.id, T0, 1, 0)]), now=T0 + 1)
     assert (await store.expire_deliveries(T0 + 1, limit=9, keep=())).counts == {WEBHOOKS: 1}
-
-
-async def test_dead_letters_are_counted_per_type(store: Store) -> None:
-    """Without walking anything else."""
-    channel = webhook_channel()
-    await add(store, channel)
-    assert await store.count_dead_letters() == {}
-    await accept(store, (notification("a"), [channel]))
-    [one] = await claim(store)
-    await store.settle(Settlements(dead=[letter(one)]), now=T0)
-    assert await store.count_dead_letters() == {WEBHOOKS: 1}
 
 
 async def test_expiry_makes_way_for_what_waited_behind(store: Store) -> None:

@@ -36,7 +36,6 @@ def letters_of(
         world.store,
         world.directory,
         store or world.ingest.store,
-        metrics=world.metrics,
         clock=world.clock,
     )
 
@@ -49,8 +48,6 @@ async def bury(world: World, *ids: str, lane: str = HOOK, **members: Any) -> Non
     died = world.clock()
     letters = [letter(found[id_], died_at=died + n) for n, id_ in enumerate(ids)]
     await world.store.settle(Settlements(dead=letters), now=died)
-    for kind in {one.type for one in letters}:
-        world.metrics.dead_letters[kind].inc(len(letters))
     await trio.sleep(len(ids) / 1000)
 
 
@@ -68,13 +65,12 @@ async def claimed(world: World, lane: str = HOOK) -> list[str]:
 
 async def test_replay_of_everything(world: World, autojump_clock: MockClock) -> None:
     """Each is a new delivery of the same notification, in the order of their deaths; the letters
-    are gone, the gauges are right and the lane knows (delivery.md, dead letters)."""
+    are gone and the lane knows (delivery.md, dead letters)."""
     await world.hook()
     await bury(world, "a", "b", "c")
     progressed = await letters_of(world).replay(EVERY)
     assert (progressed.done, progressed.skipped, progressed.next) == (3, 0, None)
     assert await world.dead() == 0
-    assert world.sample("dead_letters", type="Webhooks") == 0
     assert world.queue.statistics()["lanes"] == 1
     assert await claimed(world) == ["a", "b", "c"]
 
@@ -202,7 +198,7 @@ async def test_two_replays_of_the_same(world: World, autojump_clock: MockClock) 
 
 
 async def test_purging(world: World, autojump_clock: MockClock) -> None:
-    """What was asked for is forgotten, in slices, and the gauge follows."""
+    """What was asked for is forgotten, in slices."""
     await world.hook()
     await world.hook("v", "https://other.example")
     await bury(world, *(f"{n:04}" for n in range(SLICE + 5)))
@@ -210,7 +206,6 @@ async def test_purging(world: World, autojump_clock: MockClock) -> None:
     progressed = await letters_of(world).purge(LetterQuery(user="u"))
     assert (progressed.done, progressed.next) == (SLICE + 5, None)
     assert await world.dead() == 1
-    assert world.sample("dead_letters", type="Webhooks") == 1
     assert world.store.backlog == 0
 
 

@@ -1,5 +1,6 @@
 """Asking a store for things in a test's few words."""
 
+from collections import Counter
 from collections.abc import Callable
 
 from tests.fakes.deliveries import HOOK, T0
@@ -78,6 +79,7 @@ async def assert_counts_are_right(store: Store, **pending: int) -> None:
     counts = await store.counts()
     assert {kind.name.lower(): count for kind, count in counts.pending.items()} == pending
     assert store.backlog == sum(pending.values())
+    assert +Counter(store.dead) == counts.dead
 
 
 def letter(one: Claimed, *, died_at: int = T0, reason: str = "HTTP 500") -> DeadLetter:

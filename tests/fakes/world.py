@@ -221,8 +221,10 @@ class World:
         return int(value)
 
     async def dead(self) -> int:
-        """How many dead letters there are."""
-        return sum((await self.store.counts()).dead.values())
+        """How many dead letters there are, of which the running count is right."""
+        counts = await self.store.counts()
+        assert +self.store.dead == counts.dead
+        return sum(counts.dead.values())
 
     def outcomes(self) -> dict[str, int]:
         """Webhook deliveries settled so far, by outcome."""

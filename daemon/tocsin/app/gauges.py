@@ -43,7 +43,6 @@ class Gauges:
         """What the store had when it was opened."""
         for kind in ChannelType:
             self._metrics.channels[kind].set(counts.channels.get(kind, 0))
-            self._metrics.dead_letters[kind].set(counts.dead.get(kind, 0))
         for service, count in counts.subscriptions.items():
             self._metrics.subscriptions[service].set(count)
 
@@ -60,6 +59,7 @@ class Gauges:
             metrics.lanes_blocked[kind, "full"].set(queue.statistics()["crowded"])
         for kind in ChannelType:
             metrics.queue_depth[kind].set(max(0, self._parts.store.pending[kind]))
+            metrics.dead_letters[kind].set(self._parts.store.dead[kind])
         self._measure_store()
         self._count_refused()
 

@@ -168,9 +168,7 @@ class Parts:
             signs_all=config.webhooks.signing_secret is not None,
         )
         self.log = DeliveryLog(store, settings=config.delivery, clock=clock)
-        self.letters = DeadLetters(
-            store, self.directory, self.ingest.store, metrics=metrics, clock=clock
-        )
+        self.letters = DeadLetters(store, self.directory, self.ingest.store, clock=clock)
         self.operator_hook = self._event_hook(
             OPERATOR, self._webhook(config.operator.webhook_url, config.operator.webhook_secret)
         )

@@ -17,7 +17,6 @@ from tocsin.delivery.directory import Directory
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import RequestError
 from tocsin.model.notification import Notification
-from tocsin.ops.metrics import Metrics
 from tocsin.store.archive import Archive, LetterQuery, Place
 from tocsin.store.records import Acceptance, DeadLetter
 
@@ -47,14 +46,12 @@ class DeadLetters:
         directory: Directory,
         store: Callable[[Acceptance], Awaitable[None]],
         *,
-        metrics: Metrics,
         clock: Callable[[], int],
     ) -> None:
         """`store` takes what was routed and hands it over (`Ingest.store`)."""
         self._archive = archive
         self._directory = directory
         self._store = store
-        self._metrics = metrics
         self._clock = clock
 
     async def list(
@@ -98,8 +95,6 @@ class DeadLetters:
         done = 0
         while True:
             purged = await self._archive.purge_dead_letters(query, limit=SLICE)
-            for kind, count in purged.items():
-                self._metrics.dead_letters[kind].dec(count)
             done += sum(purged.values())
             if sum(purged.values()) < SLICE:
                 return Progressed(done, 0, None, until)
@@ -123,8 +118,6 @@ class DeadLetters:
         gone = Counter(
             kind for number, kind in enumerate(kinds) if number not in acceptance.repeats
         )
-        for kind, count in gone.items():
-            self._metrics.dead_letters[kind].dec(count)
         return gone.total(), len(letters) - len(kinds)
 
     async def _channels(self, letters: Sequence[DeadLetter]) -> dict[str, Channel]:

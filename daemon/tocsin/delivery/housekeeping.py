@@ -94,7 +94,6 @@ class Housekeeping:
         if now >= self._next_ages:
             self._next_ages = now + AGES_EVERY
             await self._measure_ages(now)
-            await self._count_dead_letters()
             await self._count_unsigned()
         if now >= self._next_prune:
             self._next_prune = now + PRUNE_EVERY
@@ -120,7 +119,6 @@ class Housekeeping:
         for kind, count in ended.counts.items():
             self._metrics.deliveries[kind, "expired"].inc(count)
         for letter in ended.buried:
-            self._metrics.dead_letters[letter.type].inc()
             self.tell(
                 "delivery.dead",
                 notification_id=letter.notification_id,
@@ -146,12 +144,6 @@ class Housekeeping:
         for kind, unused in self._unused.items():
             while await self._expiry.end_unused(kind, now - unused, SLICE) == SLICE:
                 beat()
-        await self._count_dead_letters()
-
-    async def _count_dead_letters(self) -> None:
-        counts = await self._store.count_dead_letters()
-        for kind in ChannelType:
-            self._metrics.dead_letters[kind].set(counts.get(kind, 0))
 
     async def _count_unsigned(self) -> None:
         unsigned = 0 if self._signs_all else await self._store.count_unsigned()

@@ -379,7 +379,6 @@ class Settler:
                 status,
             )
         )
-        self._metrics.dead_letters[self._kind].inc()
         self._count_outcome(claimed, "expired" if reason == "expired" else "dead")
         self.tell(
             "delivery.dead",

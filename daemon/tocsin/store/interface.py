@@ -58,6 +58,10 @@ class Store(Protocol):
         """Undelivered deliveries in all, those being stored included."""
 
     @property
+    def dead(self) -> Mapping[ChannelType, int]:
+        """How many dead letters of each type are stored."""
+
+    @property
     def remembered(self) -> Mapping[str, int]:
         """How much is remembered of what was, per table (`records.REMEMBERED`)."""
 
@@ -304,9 +308,6 @@ class Store(Protocol):
 
     async def count_unsigned(self) -> int:
         """Webhooks without a secret of their own."""
-
-    async def count_dead_letters(self) -> Mapping[ChannelType, int]:
-        """Dead letters kept, per type."""
 
     async def barrier(self) -> None:
         """Everything asked for so far is durable."""

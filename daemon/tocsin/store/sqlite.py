@@ -137,6 +137,7 @@ class SqliteStore(SqliteMessages):
                 self.pending.subtract(_per_type(acceptance.repeated()))
                 for (kind, _), count in acceptance.trimmed.ended.items():
                     self.pending[kind] -= count
+                self.dead.subtract(_replayed(acceptance))
             on_done(error)
 
         await self._perform(Merged(statements.insert, numbered), done)
@@ -443,6 +444,7 @@ class SqliteStore(SqliteMessages):
         def done(settled: Settled | None, error: StoreError | None) -> None:
             if settled is not None and error is None:
                 self.pending.subtract(settled.ended)
+                self.dead.update(letter.type for letter in settlements.dead)
             if on_done is not None:
                 on_done(settled, error)
 
@@ -465,6 +467,15 @@ def _per_type(deliveries: Iterable[Sequence[Delivery]]) -> dict[ChannelType, int
             kind = delivery.channel.type
             found[kind] = found.get(kind, 0) + 1
     return found
+
+
+def _replayed(acceptance: Acceptance) -> list[ChannelType]:
+    """Of which types the dead letters were that are deliveries again."""
+    return [
+        acceptance.deliveries[position][0].channel.type
+        for position in acceptance.replays
+        if position not in acceptance.repeats
+    ]
 
 
 def _numbering(channel: Channel) -> rows.Row:

@@ -1,16 +1,26 @@
 """`tocsin.store.archive.Archive` on the same writer thread as the rest of the store."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from tocsin.model.channel import Channel, ChannelType
+from tocsin.model.errors import StoreError
 from tocsin.store import statements
 from tocsin.store.archive import LetterQuery, LogQuery, Page, Pending, Place
 from tocsin.store.jobs import Jobs
 from tocsin.store.records import Attempt, DeadLetter
+from tocsin.store.writer import InlineWriter, Writer
 
 
 class SqliteArchive(Jobs):
-    """The part of the store that operators ask."""
+    """The part of the store that operators ask.
+
+    `dead` counts the dead letters of each type that are stored.
+    """
+
+    def __init__(self, writer: Writer | InlineWriter, dead: Mapping[ChannelType, int]) -> None:
+        super().__init__(writer)
+        self.dead = Counter(dead)
 
     async def read_log(
         self, query: LogQuery, *, before: int | None, limit: int, look: int
@@ -47,7 +57,14 @@ class SqliteArchive(Jobs):
         self, query: LetterQuery, *, limit: int
     ) -> Mapping[ChannelType, int]:
         """See `Archive.purge_dead_letters`."""
-        return await self._perform(lambda db: statements.purge_dead_letters(db, query, limit=limit))
+
+        def done(purged: Mapping[ChannelType, int] | None, error: StoreError | None) -> None:
+            if purged is not None and error is None:
+                self.dead.subtract(purged)
+
+        return await self._perform(
+            lambda db: statements.purge_dead_letters(db, query, limit=limit), done
+        )
 
     async def owners(self, channel_ids: Sequence[str]) -> Mapping[str, str]:
         """See `Archive.owners`."""

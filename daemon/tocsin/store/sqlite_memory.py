@@ -8,7 +8,7 @@ import apsw
 from tocsin.model.channel import Device
 from tocsin.model.errors import StoreError
 from tocsin.store import statements
-from tocsin.store.records import RemovedDevice, StoredAnswer
+from tocsin.store.records import Counts, RemovedDevice, StoredAnswer
 from tocsin.store.sqlite_archive import SqliteArchive
 from tocsin.store.writer import InlineWriter, Writer
 
@@ -21,9 +21,9 @@ class SqliteMemory(SqliteArchive):
     `remembered` counts the rows of each of its tables, so that nobody has to walk them.
     """
 
-    def __init__(self, writer: Writer | InlineWriter, remembered: Mapping[str, int]) -> None:
-        super().__init__(writer)
-        self.remembered = Counter(remembered)
+    def __init__(self, writer: Writer | InlineWriter, counts: Counts) -> None:
+        super().__init__(writer, counts.dead)
+        self.remembered = Counter(counts.remembered)
 
     async def recall(self, kind: str) -> dict[str, bytes]:
         """See `Store.recall`."""

@@ -15,7 +15,7 @@ class SqliteUpkeep(SqliteMemory):
     """The part of the store that housekeeping asks."""
 
     def __init__(self, writer: Writer | InlineWriter, counts: Counts) -> None:
-        super().__init__(writer, counts.remembered)
+        super().__init__(writer, counts)
         self.pending = Counter(counts.pending)
 
     async def expire_deliveries(
@@ -27,6 +27,7 @@ class SqliteUpkeep(SqliteMemory):
         def done(ended: Ended | None, error: StoreError | None) -> None:
             if ended is not None and error is None:
                 self.pending.subtract(ended.counts)
+                self.dead.update(letter.type for letter in ended.buried)
 
         return await self._perform(
             lambda db: statements.expire_deliveries(db, now, limit, keep, spared),
@@ -36,9 +37,15 @@ class SqliteUpkeep(SqliteMemory):
 
     async def prune_dead_letters(self, before: int, *, limit: int) -> int:
         """See `Store.prune_dead_letters`."""
-        return await self._perform(
-            lambda db: statements.prune_dead_letters(db, before, limit), durable=False
+
+        def done(pruned: Mapping[ChannelType, int] | None, error: StoreError | None) -> None:
+            if pruned is not None and error is None:
+                self.dead.subtract(pruned)
+
+        pruned = await self._perform(
+            lambda db: statements.prune_dead_letters(db, before, limit), done, durable=False
         )
+        return sum(pruned.values())
 
     async def grant_grace(self, until: int) -> None:
         """See `Store.grant_grace`."""
@@ -47,12 +54,6 @@ class SqliteUpkeep(SqliteMemory):
     async def probe(self, now: int) -> None:
         """See `Store.probe`."""
         await self._perform(lambda db: statements.probe(db, now))
-
-    async def count_dead_letters(self) -> Mapping[ChannelType, int]:
-        """See `Store.count_dead_letters`."""
-        return await self._perform(
-            lambda db: statements.count_by_type(db, "dead_letter"), durable=False
-        )
 
     async def count_unsigned(self) -> int:
         """See `Store.count_unsigned`."""

@@ -8,7 +8,7 @@ from tocsin.model.channel import ChannelType
 from tocsin.store import rows
 from tocsin.store.archive import LetterQuery, Place
 from tocsin.store.records import DeadLetter
-from tocsin.store.statements.sql import IN_LIST, Database, as_json, fetch_all
+from tocsin.store.statements.sql import IN_LIST, Database, as_json
 
 LETTER = f"delivery, channel, type, died_at, attempts, reason, status, {rows.NOTIFICATION}"
 
@@ -69,17 +69,14 @@ def purge_dead_letters(db: Database, query: LetterQuery, *, limit: int) -> dict[
     return Counter(ChannelType(type_) for (type_,) in gone)
 
 
-def prune_dead_letters(db: Database, before: int, limit: int) -> int:
-    """Delete old dead letters."""
-    return len(
-        fetch_all(
-            db.execute(
-                "DELETE FROM dead_letter WHERE delivery IN (SELECT delivery FROM dead_letter"
-                " WHERE died_at < ? LIMIT ?) RETURNING 1",
-                (before, limit),
-            )
-        )
+def prune_dead_letters(db: Database, before: int, limit: int) -> dict[ChannelType, int]:
+    """Delete old dead letters; how many, per type."""
+    gone = db.execute(
+        "DELETE FROM dead_letter WHERE delivery IN (SELECT delivery FROM dead_letter"
+        " WHERE died_at < ? LIMIT ?) RETURNING type",
+        (before, limit),
     )
+    return Counter(ChannelType(type_) for (type_,) in gone)
 
 
 def _where(query: LetterQuery) -> tuple[list[str], list[Any]]:
