@@ -221,8 +221,8 @@ async def test_a_log_is_read_in_pages(post: Postbox) -> None:
 
 
 async def test_large_entries_make_short_pages(post: Postbox) -> None:
-    """SE-5: what an answer cannot hold is not read for it, but for the entry that is too much; pages
-    lead through all of it."""
+    """SE-5: what an answer cannot hold is not read for it, but for the entry that is too much; all
+    of it is in one page or the next."""
     ann, bob = post.person("ann"), post.person("bob")
     contents = ["x" * 100_000] * 9 + ["y" * 600_000, "last"]
     for content in contents:

@@ -259,6 +259,10 @@ class Conversation:
     async def _write(self, head: Head, response: Response, label: str) -> bool:
         if not self._body_ended:
             self._skip_buffered_body()
+        if not self._counts(head, response):
+            self._retract()
+            error = self._server.ledger.refusal(ANSWER)
+            response, label = self.refusal(error), error.label
         stays = (
             head.keep_alive
             and self._body_ended
@@ -266,22 +270,7 @@ class Conversation:
             and not self._server.draining
         )
         connection = (KEEP_ALIVE if head.http_10 else b"") if stays else CLOSE
-        if not self._counts(head, response):
-            self._retract()
-            error = self._server.ledger.refusal(ANSWER)
-            response, label = self.refusal(error), error.label
-        head_only = head.method == "HEAD"
-        is_long = not head_only and len(response.body) > JOINED_BYTES
-        await self._send(
-            render(
-                response,
-                extra=self.cors_lines,
-                connection=connection,
-                head_only=head_only or is_long,
-            )
-        )
-        if is_long:
-            await self._send(response.body)
+        await self._send_whole(response, connection, head_only=head.method == "HEAD")
         self._share.clear()
         self._written = True
         if self._receipt is not None:
@@ -290,6 +279,15 @@ class Conversation:
         if not stays and (head.keep_alive or not self._body_ended):
             await self._stream.linger()
         return stays
+
+    async def _send_whole(self, response: Response, connection: bytes, *, head_only: bool) -> None:
+        is_long = not head_only and len(response.body) > JOINED_BYTES
+        lines = self.cors_lines
+        await self._send(
+            render(response, extra=lines, connection=connection, head_only=head_only or is_long)
+        )
+        if is_long:
+            await self._send(response.body)
 
     def _counts(self, head: Head, response: Response) -> bool:
         """Whether there is room for an answer until it has been read; a refusal would be no shorter
