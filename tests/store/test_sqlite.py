@@ -19,8 +19,8 @@ from tocsin.store.records import Acceptance
 from tocsin.store.sqlite import SqliteStore, StoreSettings
 
 if TYPE_CHECKING:
+    from tocsin.store.batches import Commit
     from tocsin.store.mail import LogPage
-    from tocsin.store.writer import Commit
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from tocsin.model.errors import StoreError
 from tocsin.store import writer as writer_module
+from tocsin.store.batches import Batches, Commit, Job
 from tocsin.store.schema import open_database
-from tocsin.store.writer import Batches, Commit, InlineWriter, Job, Writer
+from tocsin.store.writer import InlineWriter, Writer
 
 Work = Callable[[apsw.Connection], Any]
 

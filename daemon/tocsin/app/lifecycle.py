@@ -38,9 +38,9 @@ from tocsin.server.listener import Handler, Listener, open_listeners, serve, wri
 from tocsin.server.peers import Networks
 from tocsin.server.services import service_registry
 from tocsin.server.tls import TlsFront, tls_context, validity
+from tocsin.store.batches import Commit
 from tocsin.store.lock import lock_store
 from tocsin.store.sqlite import SqliteStore
-from tocsin.store.writer import Commit
 
 FLUSHING = 10.0
 STUCK_AFTER = 30.0

@@ -7,8 +7,9 @@ import apsw
 import trio
 
 from tocsin.model.errors import StoreError
+from tocsin.store.batches import Job, Merged, report
 from tocsin.store.vault import PLAIN, Vault
-from tocsin.store.writer import InlineWriter, Job, Merged, Writer, report
+from tocsin.store.writer import InlineWriter, Writer
 
 T = TypeVar("T")
 Done = Callable[[T | None, StoreError | None], None]

@@ -14,6 +14,7 @@ from tocsin.model.notification import Notification
 from tocsin.model.option import not_empty, option
 from tocsin.model.subscription import Subscription
 from tocsin.store import rows, statements
+from tocsin.store.batches import Batches, Commit, Job, Merged
 from tocsin.store.jobs import Done
 from tocsin.store.overhaul import Announce, nobody
 from tocsin.store.records import (
@@ -34,7 +35,7 @@ from tocsin.store.records import (
 from tocsin.store.schema import LEG_BITS, open_database
 from tocsin.store.sealing import key_problem, keys_problem, unlock
 from tocsin.store.sqlite_messages import SqliteMessages
-from tocsin.store.writer import Batches, Commit, InlineWriter, Job, Merged, Writer
+from tocsin.store.writer import InlineWriter, Writer
 
 OnError = Callable[[StoreError | None], None]
 

@@ -7,6 +7,7 @@ import attrs
 
 from tocsin.model.conversation import Room, Subscriber
 from tocsin.model.errors import StoreError
+from tocsin.store.batches import Job
 from tocsin.store.jobs import Done
 from tocsin.store.mail import (
     FoundMessage,
@@ -24,7 +25,7 @@ from tocsin.store.rows import Row
 from tocsin.store.sqlite_receipts import SqliteReceipts
 from tocsin.store.statements import messaging
 from tocsin.store.statements.messaging.rooms import ROOM
-from tocsin.store.writer import InlineWriter, Job, Writer
+from tocsin.store.writer import InlineWriter, Writer
 
 ROOM_ID = ROOM.split(", ").index("id")
 INVITE_TOKEN = ROOM.split(", ").index("invite_token")

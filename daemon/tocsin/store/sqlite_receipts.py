@@ -7,12 +7,13 @@ import apsw
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import StoreError
 from tocsin.store import statements
+from tocsin.store.batches import Job
 from tocsin.store.jobs import Done
 from tocsin.store.mail import Mark, Posted, Proof
 from tocsin.store.records import Counts, Ended, Resumption
 from tocsin.store.sqlite_upkeep import SqliteUpkeep
 from tocsin.store.statements import messaging
-from tocsin.store.writer import InlineWriter, Job, Writer
+from tocsin.store.writer import InlineWriter, Writer
 
 MOST_ENTRIES = 5000
 OnError = Callable[[StoreError | None], None]
