@@ -148,6 +148,7 @@ class VirtualDaemon:
             metrics,
             parts,
             gate=gate,
+            ledger=server.ledger,
             listeners=[],
             is_ready=lambda: True,
             store_path=config.store.path,
