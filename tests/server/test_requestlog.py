@@ -170,6 +170,8 @@ async def test_a_path_that_leads_nowhere_is_not_logged(tmp_path: Path) -> None:
                 ("GET", "/cpaas/%ffplanted"),
                 ("PUT", f"{CHANNELS}/planted/websocket"),
                 ("GET", "/messaging/planted"),
+                ("GET", "/v1/messaging/planted/history"),
+                ("PUT", "/v1/messaging/subscribers/planted"),
             ):
                 await running.ask(method, target)
     targets = [line["target"] for line in lines if line["event"] == "request.refused"]
@@ -179,6 +181,8 @@ async def test_a_path_that_leads_nowhere_is_not_logged(tmp_path: Path) -> None:
         "/***",
         "/cpaas/notificationchannel/v1/***/channels/***/websocket",
         "/messaging/***",
+        "/v1/messaging/***/history",
+        "/v1/messaging/subscribers/***",
     ]
 
 

@@ -99,6 +99,7 @@ class MessagingRestFace:
         try:
             match = self._router.match(request.method, request.segments)
         except RequestError as error:
+            request.public_path = self._router.shown(request.segments)
             return _no_route(request, error)
         request.path_values = match.path_values
         return match.route
