@@ -42,6 +42,11 @@ class Client:
         stream = trio.SocketStream(self.sock)
         await stream.send_all(data)
 
+    def reset(self) -> None:
+        """End a TCP connection as the kernel does for a process that dies with bytes unread."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.sock.close()
+
     async def answer(self, method: str = "GET") -> Answer:
         """The next answer; `method` is what the request was, as far as framing goes."""
         if self._h11.our_state is h11.DONE:
@@ -99,6 +104,18 @@ class Front:
         theirs.setblocking(False)
         self.nursery.start_soon(self.server.serve_connection, theirs, peer, lease)
         return self.client(trio.socket.from_stdlib_socket(ours))
+
+    async def connect_tcp(self) -> Client:
+        """A new connection that can be reset."""
+        [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        ours = trio.socket.socket()
+        await ours.connect(listener.socket.getsockname())
+        theirs, _ = await listener.socket.accept()
+        await listener.aclose()
+        raw = socket.socket(fileno=theirs.detach())
+        raw.setblocking(False)
+        self.nursery.start_soon(self.server.serve_connection, raw, "127.0.0.1")
+        return self.client(ours)
 
     def client(self, sock: trio.socket.SocketType) -> Client:
         """A client on this socket, closed at the end."""

@@ -30,23 +30,14 @@ async def test_receipts() -> None:
     routes = Router()
     routes.add("GET", "/", handler, scope=None)
     async with serving(routes) as front:
-        listener = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        ours = trio.socket.socket()
-        await ours.connect(listener[0].socket.getsockname())
-        theirs, _ = await listener[0].socket.accept()
-        raw = socket.socket(fileno=theirs.detach())
-        raw.setblocking(False)
-        front.nursery.start_soon(front.server.serve_connection, raw, "127.0.0.1")
-        client = front.client(ours)
+        client = await front.connect_tcp()
         for _ in range(2):
             await client.send(get("/"))
             await client.answer()
         assert receipts == [True, True]
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        ours.close()
+        client.reset()
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert receipts == [True, True, False]
-        await listener[0].aclose()
 
 
 async def test_a_held_answer_ends_with_its_client() -> None:
@@ -61,7 +52,7 @@ async def test_a_held_answer_ends_with_its_client() -> None:
         return Response(204)
 
     routes = Router()
-    routes.add("GET", "/", hold, scope=None, ends_with_client=True)
+    routes.add("GET", "/", hold, scope=None, ends_with_client="close")
     async with serving(routes) as front:
         client = front.connect()
         await client.send(get("/"))
@@ -71,6 +62,34 @@ async def test_a_held_answer_ends_with_its_client() -> None:
             await cancelled.wait()
         await trio.testing.wait_all_tasks_blocked()
         assert front.reported == [(499, "hangup")]
+
+
+async def test_who_only_ends_his_side_has_his_answer() -> None:
+    """SE-12: an answer that waits for its turn is cancelled by a reset, not by a half-closed
+    socket."""
+    turn, cancelled = trio.Event(), trio.Event()
+
+    async def wait(_request: Request) -> Response:
+        try:
+            await turn.wait()
+        except trio.Cancelled:
+            cancelled.set()
+            raise
+        return Response(200, b"{}")
+
+    routes = Router()
+    routes.add("GET", "/", wait, scope=None, ends_with_client="reset")
+    async with serving(routes) as front:
+        gone, half = await front.connect_tcp(), await front.connect_tcp()
+        await gone.send(get("/"))
+        await half.send(get("/"))
+        half.sock.shutdown(socket.SHUT_WR)
+        await trio.testing.wait_all_tasks_blocked()
+        gone.reset()
+        with trio.fail_after(30):
+            await cancelled.wait()
+        turn.set()
+        assert (await half.answer()).status == 200
 
 
 @pytest.mark.parametrize(
@@ -86,7 +105,7 @@ async def test_a_watched_handler_answers_like_any_other(error: Exception | None)
         return Response(200, b"{}")
 
     routes = Router()
-    routes.add("GET", "/", answer, scope=None, ends_with_client=True)
+    routes.add("GET", "/", answer, scope=None, ends_with_client="close")
     statuses = {errors.RequestError: 404, errors.StoreError: 503, ValueError: 500}
     status = statuses.get(type(error), 200)
     async with serving(routes) as front:

@@ -8,7 +8,7 @@ from tocsin.model.errors import RequestError, StoreError, service_error, unavail
 from tocsin.server.ledger import ANSWER, BODY, Share
 from tocsin.server.limits import Lease
 from tocsin.server.loan import Loan, Streamed
-from tocsin.server.router import Route
+from tocsin.server.router import Ending, Route
 from tocsin.server.stream import HangupError, Stream
 from tocsin.wire.http1 import END, NEED_DATA, Event, Head, Refused, RequestReader
 from tocsin.wire.request import Request
@@ -183,8 +183,8 @@ class Conversation:
             await self._server.admit(request, route)
             limit = route.body_limit or self._server.policy.limits.body
             request.body = await self._read_body(head, limit)
-            if route.ends_with_client:
-                return await self._handle_watched(route, request), OK
+            if route.ends_with_client is not None:
+                return await self._handle_watched(route, request, route.ends_with_client), OK
             return await self._handle(route, request), OK
         except RequestError as error:
             return self.refusal(error), error.label
@@ -198,13 +198,13 @@ class Conversation:
             self._receipt, self._written = answer.receipt, False
         return answer
 
-    async def _handle_watched(self, route: Route, request: Request) -> Answer:
+    async def _handle_watched(self, route: Route, request: Request, ending: Ending) -> Answer:
         """Run a handler that is cancelled when the client hangs up; then raises HangupError."""
         answer: Answer | RequestError | StoreError | None = None
         async with trio.open_nursery() as nursery:
 
             async def watch() -> None:
-                await self._stream.wait_hangup()
+                await self._stream.wait_hangup(by_reset=ending == "reset")
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(watch)

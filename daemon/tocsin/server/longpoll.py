@@ -77,7 +77,7 @@ class LongPollFace:
                 scope="channels",
                 own_user=True,
                 rate="channels",
-                ends_with_client=True,
+                ends_with_client="close",
             )
 
     async def poll(self, request: Request) -> Response:

@@ -1,7 +1,7 @@
 """Which handler a request is for, and what that route demands (channels.md, CH-3, CH-8)."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import attrs
 
@@ -15,6 +15,7 @@ from tocsin.wire.response import Response, Upgrade
 Handler = Callable[[Request], Awaitable[Response | Upgrade | Streamed]]
 Authorize = Callable[[Request], Awaitable[Principal | None]]
 Refuse = Callable[[RequestError], Response]
+Ending = Literal["close", "reset"]
 OPTIONS: Final = "OPTIONS"
 ANY: Final = "*"
 """Every method of a path that has no route of its own; a preflight stays one."""
@@ -27,7 +28,8 @@ class Route:
     `scope` None asks for no token. `own_user`: the segment `{user}` must be the token's user.
     `body_limit` None takes the server's. `rate` names one of the server's rates. `json`: the
     answer is JSON, so an `Accept` that excludes it is refused. `ends_with_client`: the handler is
-    cancelled when the client hangs up, for answers that are held back or wait for their turn.
+    cancelled when the client hangs up, for answers that are held back, or when its connection is
+    reset, for those that wait for their turn: who only ends his side still wants his answer.
     `authorize` says who is asking here, in place of the server's own; `refuse` renders what is
     refused here. `screen` judges a request before its body is read. `lines` are finished header
     lines for every answer, in place of the server's CORS.
@@ -42,7 +44,7 @@ class Route:
     cors: bool = True
     rate: str | None = None
     json: bool = True
-    ends_with_client: bool = False
+    ends_with_client: Ending | None = None
     authorize: Authorize | None = None
     refuse: Refuse | None = None
     screen: Callable[[], Awaitable[None]] | None = None
@@ -110,7 +112,7 @@ class Router:
         cors: bool = True,
         rate: str | None = None,
         json: bool = True,
-        ends_with_client: bool = False,
+        ends_with_client: Ending | None = None,
         authorize: Authorize | None = None,
         refuse: Refuse | None = None,
     ) -> Route:

@@ -82,13 +82,16 @@ class Stream:
         except OSError as error:
             raise HangupError(str(error)) from None
 
-    async def wait_hangup(self) -> None:
-        """Return when the peer has closed; wait for ever once further bytes from it lie ready."""
+    async def wait_hangup(self, *, by_reset: bool = False) -> None:
+        """Return when the peer has closed, or only when it has reset the connection, `by_reset`;
+        wait for ever once further bytes from it lie ready."""
         open_and_silent = True
         while open_and_silent:
             await trio.lowlevel.wait_readable(self._fd)
             try:
                 if self._sock.recv(1, socket.MSG_PEEK):
+                    await trio.sleep_forever()
+                if by_reset:
                     await trio.sleep_forever()
                 open_and_silent = False
             except BlockingIOError:

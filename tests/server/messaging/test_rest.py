@@ -62,11 +62,11 @@ async def test_nobody_reads_on_for_who_has_hung_up(
         raise AssertionError("nobody wakes it")
 
     monkeypatch.setattr(world.store, "log_page", log_page)
-    client = world.front.connect()
+    client = await world.front.connect_tcp()
     request = f"GET {PREFIX}/log HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {of('bob')}\r\n\r\n"
     await client.send(request.encode())
     await trio.testing.wait_all_tasks_blocked()
-    client.sock.close()
+    client.reset()
     with trio.fail_after(30):
         await gone.wait()
 

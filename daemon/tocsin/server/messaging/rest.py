@@ -75,7 +75,7 @@ class MessagingRestFace:
                 f"{PREFIX}/{path}",
                 partial(self._answer, read_out),
                 scope=SCOPE,
-                ends_with_client=True,
+                ends_with_client="reset",
                 authorize=self._subscriber,
                 refuse=_refuse,
             )

@@ -87,8 +87,6 @@ class Exchange:
             raise forbidden("origin_denied")
         if self._asked.is_guarded:
             await self._authorise()
-        if kind in SENDING and not self._asked.is_preflight and self._own_session() is None:
-            raise service_error(404, "session")
 
     def refuse(self, error: RequestError) -> Response:
         """A refusal has no body, unless it is about who is asking (MS-6)."""
