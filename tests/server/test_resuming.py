@@ -17,6 +17,7 @@ from wsproto.frame_protocol import Opcode
 from tocsin.model.channel import Channel
 from tocsin.model.errors import RequestError, StoreError
 from tocsin.store.records import Position
+from tocsin.store.statements.positions import pass_over
 
 QUESTION = "0:0"
 
@@ -221,6 +222,22 @@ async def test_killed_and_back_without_asking(autojump_clock: MockClock) -> None
         _, told, rest = await come_back(it, channel, 1)
         assert told == resumed(channel, told["channelResumed"]["seq"])
         assert rest == ["a", "b", "c"]
+
+
+async def test_back_with_a_backup(autojump_clock: MockClock) -> None:
+    """A number that was given after the backup was made is given to nothing else: the client has
+    all it had, and goes on behind it (CH-58)."""
+    async with bench() as it:
+        channel = await it.channel()
+        client = await it.open(channel, since=QUESTION)
+        await it.publish("a")
+        client.pong(1)
+        client.vanish()
+        pass_over(it.store._writer._batches.connection, 1000)
+        channel = await killed(it, channel)
+        await it.publish("b")
+        _, told, rest = await come_back(it, channel, 9)
+        assert (told, rest) == (resumed(channel, 1001), ["b"])
 
 
 async def test_expiry_during_the_replay(autojump_clock: MockClock) -> None:

@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from tocsin.model.errors import StartupError
-from tocsin.store.backup import back_up
+from tocsin.store.backup import PASSED_OVER, back_up
 from tocsin.store.schema import APPLICATION_ID, VERSION, open_database
 from tocsin.store.statements.messaging.epoch import log_epoch
 
@@ -44,6 +44,16 @@ def epoch_of(file: Path) -> str:
         connection.close()
 
 
+def numbers_of(file: Path) -> dict[str, int]:
+    """Behind which number each channel goes on."""
+    connection = open_database(str(file))
+    try:
+        found = connection.execute("SELECT id, max(last_seq, coalesce(reserved, 0)) FROM channel")
+        return {str(id_): int(number) for id_, number in found}
+    finally:
+        connection.close()
+
+
 def test_what_is_committed_is_in_the_copy(store: Path, tmp_path: Path) -> None:
     """OP-3: while the daemon writes, the copy has all that was committed, for its owner alone, and
     no second file is left."""
@@ -67,6 +77,27 @@ def test_a_copy_is_another_life_of_the_logs(store: Path, tmp_path: Path) -> None
     back_up(store, tmp_path / "copy.db")
     assert epoch_of(tmp_path / "copy.db") != before
     assert epoch_of(store) == before
+
+
+def test_no_number_is_given_twice(store: Path, tmp_path: Path) -> None:
+    """CH-58, CH-67: a copy numbers on far behind what clients with positions may have been given
+    since; for clients that have none, and in the store, everything stays."""
+    connection = open_database(str(store))
+    for id_, kind, reserved in (
+        ("asks", "websockets", 5),
+        ("not", "websockets", None),
+        ("polls", "LongPolling", None),
+    ):
+        connection.execute(
+            "INSERT INTO channel(id, user, type, created_at, client_correlator, state, last_seq,"
+            " reserved) VALUES (?, 'u', ?, 0, 'c', 0, 7, ?)",
+            (id_, kind, reserved),
+        )
+    connection.close()
+    back_up(store, tmp_path / "copy.db")
+    assert numbers_of(store) == {"asks": 7, "not": 7, "polls": 7}
+    far = 7 + PASSED_OVER
+    assert numbers_of(tmp_path / "copy.db") == {"asks": far, "not": 7, "polls": far}
 
 
 @pytest.mark.parametrize("version", range(1, VERSION))

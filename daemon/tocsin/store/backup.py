@@ -9,8 +9,13 @@ import apsw
 from tocsin.model.errors import StartupError
 from tocsin.store.schema import check_file
 from tocsin.store.statements.messaging.epoch import forget_epoch
+from tocsin.store.statements.positions import pass_over
 
 PATIENCE_MS: Final = 60_000
+WITH_POSITIONS: Final = 2
+"""The first format in which clients had positions."""
+PASSED_OVER: Final = 1 << 32
+"""More than a channel is given, or jumps at crashes, before its backup may come back."""
 
 
 def back_up(store: Path, copy: Path) -> None:
@@ -18,8 +23,9 @@ def back_up(store: Path, copy: Path) -> None:
 
     The copy is there whole, on the disk, or not at all, and only its owner can read it. It begins
     another life of the Logs, so that a client that has seen more than the copy learns that from a
-    daemon that is started with it (messaging.md, MS-60). `StartupError` with one line if the store
-    is none, `copy` is there already or cannot be written.
+    daemon that is started with it (messaging.md, MS-60), and numbers notifications on behind all
+    that may be given until then: a client's position means what it meant (channels.md, CH-58).
+    `StartupError` with one line if the store is none, `copy` is there already or cannot be written.
     """
     if not store.is_file() or not store.stat().st_size:
         raise StartupError(f"store {store}: there is none")
@@ -54,6 +60,8 @@ def _copy(store: Path, part: Path) -> None:
     try:
         if taken.table_exists("main", "memo"):
             forget_epoch(taken)
+        if taken.pragma("user_version") >= WITH_POSITIONS:
+            pass_over(taken, PASSED_OVER)
     finally:
         taken.close()
     _sync(part)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tocsin.model.channel import ChannelType
 from tocsin.store.records import Position, Resumption
 from tocsin.store.statements.sockets import Receipted, finish_polled, write_places
 from tocsin.store.statements.sql import Database, as_json, fetch_all
@@ -59,6 +60,19 @@ def resume(
     )
     write_places(db, resumption.renumbered)
     return receipted
+
+
+def pass_over(db: Database, numbers: int) -> None:
+    """So many numbers are given to nobody, in every channel whose client has positions: counts
+    along on its socket, or polls."""
+    db.execute(
+        "UPDATE channel SET reserved = max(reserved, last_seq) + ? WHERE reserved IS NOT NULL",
+        (numbers,),
+    )
+    db.execute(
+        "UPDATE channel SET last_seq = last_seq + ? WHERE type = ?",
+        (numbers, ChannelType.LONG_POLLING.value),
+    )
 
 
 def settle_upto(db: Database, places: Sequence[tuple[int, int]]) -> None:
