@@ -308,7 +308,7 @@ async def test_who_wants_to_be_left_alone_is_called_at_an_operators_word(
     world: World, account: Account, fault: Fault
 ) -> None:
     """PU-81: not because the webhook is POSTed again; it is no event, having never been
-    suspended."""
+    suspended. What the store refuses can be asked for again."""
     woken: list[str] = []
     switched: list[Channel] = []
     world.directory.on_resumed, world.directory.on_switched = woken.append, switched.append
@@ -322,11 +322,16 @@ async def test_who_wants_to_be_left_alone_is_called_at_an_operators_word(
     [record] = await world.store.load_accounts(["u"])
     assert record.channels[0].held_until == channel.held_until == 0
     assert (woken, switched) == ([HOOK], [])
-    channel.held_until = world.clock() + 60_000
+    channel.held_until = until = world.clock() + 60_000
+    await world.store.settle(Settlements(held={channel.key: until}), now=T0)
     fault.begin("channel")
     with pytest.raises(StoreError):
         await world.directory.resume(channel, at_once=True)
-    assert channel.state is ChannelState.ACTIVE
+    assert (channel.state, channel.held_until) == (ChannelState.ACTIVE, until)
+    fault.end()
+    await world.directory.resume(channel, at_once=True)
+    [record] = await world.store.load_accounts(["u"])
+    assert record.channels[0].held_until == channel.held_until == 0
 
 
 async def test_a_resume_that_is_refused_late_changes_nothing_new(

@@ -191,13 +191,15 @@ class Directory(Takeovers):
     async def resume(self, channel: Channel, *, at_once: bool = False) -> None:
         """Call a suspended channel again, from now on; with `at_once` also one that wants to be
         left alone. Durable on return."""
-        was, before = channel.state, channel.failing_since
+        was, before, held_until = channel.state, channel.failing_since, channel.held_until
         is_held = at_once and channel.held_for(self._clock()) > 0
         if was is ChannelState.ACTIVE and not is_held:
             return
         channel.state, channel.failing_since, channel.held_until = ChannelState.ACTIVE, None, 0
 
         def stored(error: StoreError | None) -> None:
+            if error is not None:
+                channel.held_until = max(channel.held_until, held_until)
             # It may have been suspended again meanwhile.
             if error is not None and channel.state is ChannelState.ACTIVE:
                 channel.state, channel.failing_since = was, before
