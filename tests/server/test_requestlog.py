@@ -167,6 +167,7 @@ async def test_a_path_that_leads_nowhere_is_not_logged(tmp_path: Path) -> None:
             for method, target in (
                 ("GET", "/planted/v1/notifications"),
                 ("GET", f"{CHANNELS}/planted/planted/channels?x=1"),
+                ("GET", "/nowhere?planted&x=planted"),
                 ("GET", "/cpaas/%ffplanted"),
                 ("PUT", f"{CHANNELS}/planted/websocket"),
                 ("GET", "/messaging/planted"),
@@ -177,7 +178,8 @@ async def test_a_path_that_leads_nowhere_is_not_logged(tmp_path: Path) -> None:
     targets = [line["target"] for line in lines if line["event"] == "request.refused"]
     assert targets == [
         "/***/v1/notifications",
-        "/cpaas/notificationchannel/v1/***/channels/***/channels?x=1",
+        "/cpaas/notificationchannel/v1/***/channels/***/channels?x=***",
+        "/***?***&x=***",
         "/***",
         "/cpaas/notificationchannel/v1/***/channels/***/websocket",
         "/messaging/***",

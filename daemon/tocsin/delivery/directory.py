@@ -150,8 +150,11 @@ class Directory(Takeovers):
         if webhook is not None and secret is not None:
             webhook = webhook.rotated(secret, until=now + self._rotation_grace)
         lane = existing.lane
+        # What a provider asked for its token is over with that token.
+        held_until = existing.held_until if wanted.device is None else 0
         reported = self._changes.make(
             existing,
+            held_until=held_until,
             webhook=webhook,
             device=wanted.device,
             echoed=wanted.echoed,

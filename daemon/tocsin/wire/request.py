@@ -56,12 +56,13 @@ class Request:
     def loggable_target(self) -> str:
         """The target with every value replaced by `***` that by its name is a secret (CH-10); at
         faces that take secrets in bodies, where some will put them into the query, and where the
-        path cannot be read, every value (PU-24, CH-14)."""
+        path cannot be read or leads nowhere, every value (PU-24, CH-14)."""
         path, mark, query = self.target.partition("?")
         path = path if self.public_path is None else self.public_path
         if not mark:
             return path
-        masks_all = self.segments is None or _takes_secrets(self.segments)
+        leads_nowhere = self.public_path is not None or self.segments is None
+        masks_all = leads_nowhere or _takes_secrets(self.segments or ())
         return path + mark + "&".join(_masked(pair, always=masks_all) for pair in query.split("&"))
 
 
