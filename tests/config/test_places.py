@@ -109,3 +109,16 @@ def test_a_wrong_option_hides_no_other(tmp_path: Path) -> None:
         "state_dir",
         "store.path",
     ]
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OP-6: relative paths are mistakes in a directory that was deleted, and whole ones are not."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    why = "is relative, and the working directory cannot be found; write the whole path"
+    assert sorted(problems_of()) == [f"state_dir: {why}", f"store.path: {why}"]
+    whole = str(tmp_path / "tocsin.db")
+    assert problems_of(store={"path": whole}) == [f"state_dir: {why}"]
+    assert problems_of(store={"path": whole}, state_dir=str(tmp_path / "state")) == []

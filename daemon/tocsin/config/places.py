@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MEMORY = ":memory:"
 ADDRESSES_FILE = "listen.json"
+NOWHERE = "is relative, and the working directory cannot be found; write the whole path"
 
 
 def check_listen(listen: ListenSettings) -> list[str]:
@@ -46,6 +47,8 @@ def check_listen(listen: ListenSettings) -> list[str]:
 
 def check_state_dir(config: "Config") -> list[str]:
     """What the daemon keeps beside the store needs a directory."""
+    if _is_nowhere(config.state_dir):
+        return [f"state_dir: {NOWHERE}"]
     blocker = _in_the_way_of(Path(config.state_dir))
     return [] if blocker is None else [f"state_dir: {blocker} is no directory"]
 
@@ -53,13 +56,17 @@ def check_state_dir(config: "Config") -> list[str]:
 def check_store(config: "Config") -> list[str]:
     """The store needs a file of its own."""
     path = config.store.path
-    file = Path(path).absolute()
     if path == MEMORY:
         return ["store.path: must be a file; what is in memory is lost with the process"]
+    if _is_nowhere(path):
+        return [f"store.path: {NOWHERE}"]
+    file = Path(path).absolute()
     if os.path.isdir(file):
         return [f"store.path: {path} is a directory; name a file in it"]
     if (blocker := _in_the_way_of(file.parent)) is not None:
         return [f"store.path: {blocker} is no directory"]
+    if _is_nowhere(config.state_dir):
+        return []
     state = Path(config.state_dir).absolute()
     if file in {state, *state.parents, state / ADDRESSES_FILE}:
         return [f"store.path: {path} is needed for state_dir; name another file"]
@@ -94,6 +101,15 @@ def _is_no_socket(path: str) -> bool:
         return not stat.S_ISSOCK(os.stat(path).st_mode)
     except OSError:
         return False
+
+
+def _is_nowhere(path: str) -> bool:
+    """Whether it starts at a directory that was deleted, or is out of reach."""
+    try:
+        Path(path).absolute()
+    except OSError:
+        return True
+    return False
 
 
 def _in_the_way_of(directory: Path) -> Path | None:
