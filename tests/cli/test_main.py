@@ -112,3 +112,23 @@ def test_other_errors_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(tocsin.commands, "version", click.Command("version", callback=fail))
     with pytest.raises(OSError, match="no space"):
         tocsin.main(["version"])
+
+
+@pytest.mark.parametrize("words", [["explain", "\udcff"], ["publish", "\udcff", "{}"]])
+def test_arguments_that_are_no_text(words: list[str]) -> None:
+    """What can be neither printed nor sent is bad usage (OP-3)."""
+    result = CliRunner().invoke(tocsin, words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "an argument is not UTF-8 text" in result.stderr
+
+
+def test_reading_a_standard_input_that_is_closed() -> None:
+    """It is empty (OP-3)."""
+    code = (
+        "import os; os.close(0);"
+        f"os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'tocsin', 'publish', 'u', '-',"
+        "'--token', 't'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    assert done.returncode == 2
+    assert b"the notification is not JSON" in done.stderr

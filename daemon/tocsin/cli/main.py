@@ -27,6 +27,7 @@ from tocsin.cli.token import token
 from tocsin.cli.version import version
 
 FAILED = 1
+STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
@@ -47,17 +48,31 @@ class Commands(click.Group):
         finally:
             _let_go_of(sys.stdout)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See there; a usage error for what is no text, which nothing can print or send."""
+        if not all(map(_is_text, args)):
+            raise click.UsageError("an argument is not UTF-8 text", ctx)
+        return super().parse_args(ctx, args)
+
 
 def _fill_gaps() -> None:
     """Whoever starts a daemon may have closed the standard streams; files that are opened later
     must not get their numbers."""
-    for number in range(3):
+    for number, (name, mode) in enumerate(STREAMS):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - for good
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - for good
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _let_go_of(stream: TextIO | None) -> None:
