@@ -254,5 +254,37 @@ async def test_refusals_are_told(tmp_path: Path) -> None:
         assert wrong.stderr == (
             "Error: 404 This is not the admin listener; --url says where that is.\n"
         )
+        lane = ("lanes", "resume", "http://a:80", "--url", f"http://{running.public}")
+        assert (await run(running, *lane, status=1)).stderr == wrong.stderr
         none = await run(running, "deadletters", "show", "1", status=1)
         assert none.stderr == "Error: 404 There is no such dead letter.\n"
+
+
+async def test_somebody_else_answers(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """A page, or JSON that is no object, is no success of ours: one line, status 1 (OP-3)."""
+    page, text = reply(200, "Connection: close", body=b"<html>"), reply(200, body=b"[]")
+    receiver = await start(nursery, answers=[page, text])
+    url = f"http://127.0.0.1:{receiver.port}"
+    async with daemon(tmp_path) as running:
+        for words in (("apps", "list"), ("lanes", "pause", "http://a:80")):
+            told = await run(running, *words, "--url", url, status=1)
+            assert told.stderr == "Error: 200 Whatever: not the admin listener of a tocsin?\n"
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_app_that_is_not_guarded(tmp_path: Path) -> None:
+    """There may be one all the same (PU-48)."""
+    async with daemon(tmp_path) as running:
+        told = await run(running, "apps", "clear", "com.example.app", status=1)
+        why = "is not guarded, or no app; `tocsin apps list` shows them"
+        assert told.stderr == f"Error: com.example.app {why}\n"
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://a:b", "http://:80"])
+@pytest.mark.parametrize("command", ["apps list", "publish u {} --service sms"])
+def test_urls_that_are_none(command: str, url: str) -> None:
+    """Bad usage (OP-3)."""
+    words = [*command.split(), "--token", "x", "--url", url]
+    result = CliRunner().invoke(tocsin, words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--url must be of the form" in result.stderr

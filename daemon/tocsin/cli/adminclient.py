@@ -10,11 +10,14 @@ import attrs
 import click
 import orjson
 
-from tocsin.cli.calling import call, explained, sendable
+from tocsin.cli.calling import call, explained, message_id, sendable, told
 from tocsin.wire.rfc3339 import epoch_ms
 
 DEFAULT_URL = "http://127.0.0.1:9464"
+LISTENER = "admin listener"
 MOST_PER_PAGE = 500
+NO_CONTENT = 204
+INVALID, MISSING = "SVC0002", "SVC0004"
 DURATION = re.compile(r"([0-9]{1,9})([smhd])")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -22,11 +25,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class RefusedError(click.ClickException):
-    """The daemon's answer is no success; `status` is HTTP's."""
+    """The answer is no success; `id` says which refusal of a daemon it is, None that it is no
+    daemon's."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, id_: str | None, message: str) -> None:
         super().__init__(message)
-        self.status = status
+        self.id = id_
 
 
 @attrs.frozen
@@ -82,9 +86,8 @@ class AdminClient:
             body=b"" if body is None else orjson.dumps(body),
         )
         if answer.is_success:
-            found: dict[str, Any] = orjson.loads(answer.content) if answer.content else {}
-            return found
-        raise RefusedError(answer.status_code, explained(answer, "admin listener"))
+            return {} if answer.status_code == NO_CONTENT else told(answer, LISTENER)
+        raise RefusedError(message_id(answer), explained(answer, LISTENER))
 
 
 def segment(text: str) -> str:

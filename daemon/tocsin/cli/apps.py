@@ -2,7 +2,7 @@
 
 import click
 
-from tocsin.cli.adminclient import AdminClient, asking, segment, since_option
+from tocsin.cli.adminclient import MISSING, AdminClient, RefusedError, asking, segment, since_option
 from tocsin.cli.columns import show_members, show_table
 
 COLUMNS = ("id", "provider", "key", "kind", "lane", "guarded")
@@ -36,7 +36,13 @@ def clear(*, client: AdminClient, as_json: bool, app_id: str) -> None:
     Example:
       tocsin apps clear com.example.app
     """
-    client.post(f"/apps/{segment(app_id)}/clear")
+    try:
+        client.post(f"/apps/{segment(app_id)}/clear")
+    except RefusedError as error:
+        if error.id != MISSING:
+            raise
+        reason = "is not guarded, or no app; `tocsin apps list` shows them"
+        raise click.ClickException(f"{app_id} {reason}") from None
     show_members({"cleared": app_id}, as_json=as_json)
 
 

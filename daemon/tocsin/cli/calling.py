@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 import httpx
@@ -45,16 +46,24 @@ def call(
         raise click.ClickException(
             f"{url}: {error}; is the daemon running there? --url says where"
         ) from None
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except (httpx.HTTPError, ValueError) as error:
         raise click.ClickException(f"{url}: {error}") from None
 
 
 def check_url(url: str) -> None:
     """`UsageError` for what is no http(s)://host[:port], with or without a path."""
-    if ADDRESS.fullmatch(url) is None:
+    if ADDRESS.fullmatch(url) is None or not _is_parsed(url):
         raise click.UsageError(
             f"--url must be of the form http://127.0.0.1:8080, not {printable(url)}"
         )
+
+
+def _is_parsed(url: str) -> bool:
+    """Whether it is a URL for all who take it to pieces."""
+    try:
+        return bool(httpx.URL(url).host and urlsplit(url).hostname)
+    except (httpx.InvalidURL, ValueError):
+        return False
 
 
 def sendable(token: str) -> str:
@@ -80,7 +89,34 @@ def explained(answer: httpx.Response, listener: str) -> str:
             text = f"This is not the {listener}; --url says where that is."
         return printable(f"{answer.status_code} {text}")
     except (ValueError, KeyError, TypeError, AttributeError):
-        return f"{answer.status_code} {answer.reason_phrase}: not the {listener} of a tocsin?"
+        return _somebody_else(answer, listener)
+
+
+def message_id(answer: httpx.Response) -> str | None:
+    """Which refusal of a tocsin it is (`SVC0004`); None if it is none."""
+    try:
+        [error] = orjson.loads(answer.content)["requestError"].values()
+        return str(error["messageId"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def told(answer: httpx.Response, listener: str) -> dict[str, Any]:
+    """The JSON object of a success; if it has none, somebody else has answered, and the command
+    ends with status 1."""
+    try:
+        found = orjson.loads(answer.content)
+    except orjson.JSONDecodeError:
+        found = None
+    if isinstance(found, dict):
+        return found
+    raise click.ClickException(_somebody_else(answer, listener))
+
+
+def _somebody_else(answer: httpx.Response, listener: str) -> str:
+    return printable(
+        f"{answer.status_code} {answer.reason_phrase}: not the {listener} of a tocsin?"
+    )
 
 
 def _as_word(capital: re.Match[str]) -> str:

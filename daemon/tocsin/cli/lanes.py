@@ -2,12 +2,12 @@
 
 import click
 
-from tocsin.cli.adminclient import AdminClient, RefusedError, asking, segment
+from tocsin.cli.adminclient import INVALID, MISSING, AdminClient, RefusedError, asking, segment
 from tocsin.cli.columns import show_members, show_table
 
 COLUMNS = ("name", "type", "blocked", "width", "under_way", "held", "backlog", "due_at")
 
-UNKNOWN = {400: "is no name of a lane;", 404: "is not blocked, or no lane;"}
+UNKNOWN = {INVALID: "is no name of a lane;", MISSING: "is not blocked, or no lane;"}
 
 
 @click.group()
@@ -64,7 +64,7 @@ def _steer(client: AdminClient, name: str, verb: str) -> None:
     try:
         client.post(f"/lanes/{segment(name)}/{verb}")
     except RefusedError as error:
-        reason = UNKNOWN.get(error.status)
+        reason = UNKNOWN.get(error.id or "")
         if reason is None:
             raise
         raise click.ClickException(f"{name} {reason} `tocsin lanes list` shows them") from None

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import orjson
 
-from tocsin.cli.calling import call, calling_public, explained
+from tocsin.cli.calling import call, calling_public, explained, told
 from tocsin.cli.columns import show_members
 from tocsin.model.services import STANDARD
 from tocsin.wire.notification import MOST_SECONDS, PRIORITIES
@@ -65,7 +65,7 @@ def publish(
     answer = call("POST", url, PATH, token=token, body=orjson.dumps(given))
     if not answer.is_success:
         raise click.ClickException(explained(answer, "public listener"))
-    show_members(orjson.loads(answer.content), as_json=as_json)
+    show_members(told(answer, "public listener"), as_json=as_json)
 
 
 def _text(argument: str) -> bytes:
@@ -78,7 +78,7 @@ def _text(argument: str) -> bytes:
         else:
             text = os.fsencode(argument)
     except OSError as error:
-        raise click.UsageError(f"{argument[1:]} cannot be read: {error.strerror}") from None
+        raise click.UsageError(f"{argument} cannot be read: {error.strerror}") from None
     try:
         is_object = isinstance(orjson.loads(text), dict)
     except orjson.JSONDecodeError as error:
