@@ -6,6 +6,7 @@ import click
 
 from tocsin.cli.adminclient import AdminClient, asking
 from tocsin.cli.columns import show_members, show_table
+from tocsin.cli.inputs import text
 
 COLUMNS = ("by", "name", "at", "expires_at")
 
@@ -40,7 +41,7 @@ def revoke(
       tocsin token revoke --subscriber 12125550199 --domain example.com
     """
     if void_token == "-":  # noqa: S105 - where the token is
-        void_token = sys.stdin.read().strip()
+        void_token = text(sys.stdin.buffer.read(), "the token").strip()
     ways = {"token": void_token, "jti": jti, "user": user, "client": client_id}
     ways["subscriber"] = subscriber
     given = {way: name for way, name in ways.items() if name is not None}

@@ -4,10 +4,11 @@ import os
 import secrets
 import sys
 import time
-from typing import TextIO
+from typing import BinaryIO
 
 import click
 
+from tocsin.cli.inputs import text
 from tocsin.cli.revoking import revocations, revoke
 from tocsin.config import ConfigError, load
 from tocsin.model.principal import SCOPES
@@ -57,7 +58,7 @@ token.add_command(revocations)
 @click.option("--config", "path", metavar="FILE", help="Take secret, issuer, audience from here.")
 @click.option(
     "--secret-file",
-    type=click.File("r"),
+    type=click.File("rb"),
     help="Take the shared secret from here instead; - is standard input.",
 )
 def create(
@@ -67,7 +68,7 @@ def create(
     client: str | None,
     expires_in: int,
     path: str | None,
-    secret_file: TextIO | None,
+    secret_file: BinaryIO | None,
 ) -> None:
     """Print a token signed with the daemon's shared secret.
 
@@ -82,7 +83,9 @@ def create(
       tocsin token create --user alice --scope admin --secret-file state/shared-secret
     """
     settings = _settings(path) if path or secret_file is None else AuthSettings()
-    text = settings.shared_secret if secret_file is None else secret_file.read().rstrip("\r\n")
+    secret = settings.shared_secret
+    if secret_file is not None:
+        secret = text(secret_file.read(), "the secret").rstrip("\r\n")
     claims = {
         "iss": settings.issuer,
         "aud": settings.audience,
@@ -93,7 +96,7 @@ def create(
         "jti": secrets.token_hex(16),
     }
     present = {name: value for name, value in claims.items() if value is not None}
-    click.echo(mint(present, _key(text), now=time.time(), lifetime=expires_in))
+    click.echo(mint(present, _key(secret), now=time.time(), lifetime=expires_in))
 
 
 @token.command("hash")
@@ -110,7 +113,7 @@ def hash_() -> None:
     if sys.stdin.isatty():
         secret = click.prompt("Secret", hide_input=True, confirmation_prompt=True, err=True)
     else:
-        secret = sys.stdin.readline().rstrip("\r\n")
+        secret = text(sys.stdin.buffer.readline(), "the secret").rstrip("\r\n")
     if not secret:
         raise click.UsageError("there is no secret on standard input")
     click.echo(str(hashed(secret, secrets.token_bytes(SALT_BYTES))))
@@ -123,11 +126,11 @@ def _settings(path: str | None) -> AuthSettings:
         raise click.UsageError("the configuration is wrong:\n" + str(error)) from None
 
 
-def _key(text: str | None) -> Key:
+def _key(secret: str | None) -> Key:
     """The loaded secret; a missing or bad one is a usage error, exit status 2."""
-    if not text:
+    if not secret:
         raise click.UsageError("there is no secret: set auth.shared_secret or give --secret-file")
     try:
-        return shared_secret(text)
+        return shared_secret(secret)
     except ValueError as error:
         raise click.UsageError(f"the shared secret {error}") from None
