@@ -178,7 +178,8 @@ async def test_purging_asks_first(tmp_path: Path) -> None:
     """Nothing is forgotten for good without a yes (OP-3)."""
     async with daemon(tmp_path, **ONCE) as running, trio.open_nursery() as nursery:
         await give_up(running, nursery, "a")
-        await run(running, "deadletters", "purge", "--all", status=1)
+        asked = await run(running, "deadletters", "purge", "--all", status=1)
+        assert (asked.stdout, "for good?" in asked.stderr) == ("", True)
         assert (await running.stored())[3] == {"Webhooks": 1}
         purged = await run(running, "deadletters", "purge", "--all", "--yes")
         assert purged.stdout.split() == ["purged", "1", "skipped", "0"]

@@ -104,10 +104,18 @@ def replay(*, client: AdminClient, as_json: bool, **selection: Any) -> None:
     _work_off(client, "replay", "replayed", selection, as_json=as_json)
 
 
+def _confirm(_context: click.Context, _parameter: click.Parameter, value: object) -> None:
+    """The question goes where no pipe takes it for an answer."""
+    if not value:
+        click.confirm("Forget these dead letters for good?", abort=True, err=True)
+
+
 @deadletters.command()
 @asking
 @selecting
-@click.confirmation_option(prompt="Forget these dead letters for good?")
+@click.option(
+    "--yes", is_flag=True, expose_value=False, callback=_confirm, help="Do not ask first."
+)
 def purge(*, client: AdminClient, as_json: bool, **selection: Any) -> None:
     """Forget dead letters for good; asks first, unless told --yes.
 
