@@ -81,3 +81,9 @@ def test_members(capsys: pytest.CaptureFixture[str]) -> None:
         "failing since  1970-01-01T00:00:00Z",
         "lane           -",
     ]
+
+
+def test_what_is_due_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """It has been so since ever for the daemon, which is no date for people."""
+    show_members({"due_at": 0}, as_json=False)
+    assert capsys.readouterr().out == "due at  now\n"

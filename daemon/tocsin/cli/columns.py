@@ -66,6 +66,8 @@ def _cell(name: str, value: object) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if name == "due_at" and value == 0:
+        return "now"
     if name in TIMES and isinstance(value, int):
         return (EPOCH + timedelta(milliseconds=value)).strftime("%Y-%m-%dT%H:%M:%SZ")
     return "".join(c if c.isprintable() else "?" for c in str(value))
