@@ -12,7 +12,8 @@ from tests.fakes.world import World
 from trio.testing import MockClock
 
 from tocsin.delivery import deadletters
-from tocsin.delivery.deadletters import SLICE, DeadLetters
+from tocsin.delivery.deadletters import BEGINNING, SLICE, DeadLetters
+from tocsin.delivery.settings import DeliveryLimits
 from tocsin.model.errors import RequestError, unavailable
 from tocsin.store.archive import LetterQuery
 from tocsin.store.records import Acceptance, Settlements
@@ -36,6 +37,7 @@ def letters_of(
         world.store,
         world.directory,
         store or world.ingest.store,
+        limits=world.limits,
         clock=world.clock,
     )
 
@@ -178,6 +180,51 @@ async def test_a_full_backlog_stops_a_replay(world: World, autojump_clock: MockC
     with pytest.raises(RequestError, match="503"):
         await letters_of(world, store).replay(EVERY, after=progressed.next)
     assert await world.dead() == 1
+
+
+async def test_a_replay_fills_half_a_channel(autojump_clock: MockClock) -> None:
+    """What is replayed neither drops out nor makes anything drop out: of more letters than half a
+    channel holds the rest stays, and follows in order as those before are delivered."""
+    world = World(limits=DeliveryLimits(buffer_count=10))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.store.run)
+        await world.hook()
+        ids = [f"{n:04}" for n in range(17)]
+        for start in (0, 10):
+            await bury(world, *ids[start : start + 10])
+        letters, found = letters_of(world), list[str]()
+        until = None
+        for count, place in ((5, BEGINNING), (5, BEGINNING), (5, BEGINNING), (2, None)):
+            progressed = await letters.replay(LetterQuery(until=until))
+            until = progressed.until
+            assert (progressed.done, progressed.skipped, progressed.next) == (count, 0, place)
+            claim = await world.store.claim(HOOK, now=world.clock(), limit=99, provisional=0)
+            found += [one.notification.id for one in claim.deliveries]
+            ended = Settlements(finished=[one.id for one in claim.deliveries])
+            await world.store.settle(ended, now=world.clock())
+        assert found == ids
+        assert await world.dead() == 0
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_channel_that_stays_full_keeps_nobody_waiting(autojump_clock: MockClock) -> None:
+    """Letters for which there is no room stay, and are told as skipped; those of others go."""
+    world = World(limits=DeliveryLimits(buffer_count=10))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.store.run)
+        await world.hook("u")
+        await world.hook("v", "https://other.example")
+        await bury(world, *(f"a{n}" for n in range(9)))
+        first = await letters_of(world).replay(EVERY)
+        assert (first.done, first.skipped, first.next) == (5, 0, BEGINNING)
+        await bury(world, "b", user="v", lane="https://other.example")
+        second = await letters_of(world).replay(EVERY)
+        third = await letters_of(world).replay(EVERY)
+        assert (second.done, second.next) == (1, BEGINNING)
+        assert (third.done, third.skipped, third.next) == (0, 4, None)
+        assert await world.dead() == 4
+        assert world.store.backlog == 6
+        nursery.cancel_scope.cancel()
 
 
 async def test_two_replays_of_the_same(world: World, autojump_clock: MockClock) -> None:

@@ -168,7 +168,9 @@ class Parts:
             signs_all=config.webhooks.signing_secret is not None,
         )
         self.log = DeliveryLog(store, settings=config.delivery, clock=clock)
-        self.letters = DeadLetters(store, self.directory, self.ingest.store, clock=clock)
+        self.letters = DeadLetters(
+            store, self.directory, self.ingest.store, limits=config.limits.delivery, clock=clock
+        )
         self.operator_hook = self._event_hook(
             OPERATOR, self._webhook(config.operator.webhook_url, config.operator.webhook_secret)
         )

@@ -93,6 +93,9 @@ def selecting(command: Command) -> Command:
 def replay(*, client: AdminClient, as_json: bool, **selection: Any) -> None:
     """Deliver dead letters again, the oldest first, each with its first lifetime from now on.
 
+    Nothing drops out for them: they go as fast as there is room for them. Where nothing is
+    delivered they are skipped, as they are where the channel is gone, and stay dead letters.
+
     Interrupted, what was replayed is; the same command goes on with the rest.
 
     \b

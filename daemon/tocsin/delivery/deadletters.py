@@ -5,16 +5,20 @@ letter's place in one transaction: after a crash it is the one or the other. It 
 notification was given the first time, counted from now: a deadline that has passed would leave
 nothing to replay. Letters of one channel go in the order in which they died, which for one order
 key is the order of acceptance.
+
+What is replayed makes nothing else drop out, nor drops out itself: it takes half of what may wait
+for a channel (`limits.buffer_count`, `limits.buffer_bytes`), and the rest waits as letters until
+some of that is delivered, or is left as letters where nothing is.
 """
 
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import attrs
 import trio
 
 from tocsin.delivery.directory import Directory
-from tocsin.model.channel import Channel, ChannelType
+from tocsin.delivery.settings import DeliveryLimits
+from tocsin.model.channel import Channel
 from tocsin.model.errors import RequestError
 from tocsin.model.notification import Notification
 from tocsin.store.archive import Archive, LetterQuery, Place
@@ -22,18 +26,41 @@ from tocsin.store.records import Acceptance, DeadLetter
 
 SLICE = 200
 PATIENCE = 5.0
+LOOK_AGAIN = 0.1
+BEGINNING: Place = (0, 0)
+Letters = list[DeadLetter]
+Replayed = tuple[int, int, Letters]
+"""How many letters are deliveries again, how many have no channel any more, and which wait for
+room."""
 
 
 @attrs.frozen
 class Progressed:
-    """How far a replay or a purge has come. `skipped` letters stay: their channel is gone. `next`
-    is where to go on, None when it is through; with `until`, so that what dies meanwhile is left
-    alone."""
+    """How far a replay or a purge has come. `skipped` letters stay: their channel is gone, or full
+    of what is not delivered. `next` is where to go on, None when it is through; with `until`, so
+    that what dies meanwhile is left alone."""
 
     done: int
     skipped: int
     next: Place | None
     until: int
+
+
+@attrs.define
+class Room:
+    """What is left of a replay's share in a channel; `is_empty`: nothing waits there."""
+
+    deliveries: int
+    bytes: int
+    is_empty: bool
+
+    def take(self, size: int) -> bool:
+        """A place for one letter, if there is one; else there is none for those behind it."""
+        has_place = self.is_empty or (self.deliveries > 0 and self.bytes >= size)
+        self.deliveries = self.deliveries - 1 if has_place else 0
+        self.bytes -= size
+        self.is_empty = False
+        return has_place
 
 
 class DeadLetters:
@@ -46,12 +73,14 @@ class DeadLetters:
         directory: Directory,
         store: Callable[[Acceptance], Awaitable[None]],
         *,
+        limits: DeliveryLimits,
         clock: Callable[[], int],
     ) -> None:
         """`store` takes what was routed and hands it over (`Ingest.store`)."""
         self._archive = archive
         self._directory = directory
         self._store = store
+        self._share = (limits.buffer_count // 2, limits.buffer_bytes // 2)
         self._clock = clock
 
     async def list(
@@ -69,22 +98,33 @@ class DeadLetters:
         query = attrs.evolve(query, until=until)
         deadline = trio.current_time() + PATIENCE
         done = skipped = 0
+        full: set[str] = set()
         while True:
             letters = await self._archive.dead_letters(
                 query, after=after, oldest_first=True, limit=SLICE
             )
+            left: Sequence[DeadLetter] = [one for one in letters if one.channel_id not in full]
+            passed_over = len(letters) - len(left)
             try:
-                replayed, orphans = await self._replay(letters)
+                while True:
+                    replayed, orphans, left = await self._replay(left)
+                    done, passed_over = done + replayed, passed_over + orphans
+                    if not left or trio.current_time() >= deadline:
+                        break
+                    await trio.sleep(LOOK_AGAIN)
             except RequestError:
                 if not done:
                     raise
-                return Progressed(done, skipped, after, until)
-            done += replayed
-            skipped += orphans
+                return Progressed(done, skipped, after or BEGINNING, until)
+            if left and done:
+                return Progressed(done, skipped, after or BEGINNING, until)
+            full.update(one.channel_id for one in left)
+            skipped += passed_over + len(left)
             if len(letters) < SLICE:
                 return Progressed(done, skipped, None, until)
             after = (letters[-1].died_at, letters[-1].id)
-            if trio.current_time() >= deadline:
+            late = trio.current_time() - deadline
+            if late >= (PATIENCE if full and not done else 0):
                 return Progressed(done, skipped, after, until)
 
     async def purge(self, query: LetterQuery) -> Progressed:
@@ -99,26 +139,38 @@ class DeadLetters:
             if sum(purged.values()) < SLICE:
                 return Progressed(done, 0, None, until)
             if trio.current_time() >= deadline:
-                return Progressed(done, 0, (0, 0), until)
+                return Progressed(done, 0, BEGINNING, until)
 
-    async def _replay(self, letters: Sequence[DeadLetter]) -> tuple[int, int]:
-        """How many of these are delivered again, and how many have no channel any more."""
+    async def _replay(self, letters: Sequence[DeadLetter]) -> Replayed:
+        """What can be done for these at once."""
         channels = await self._channels(letters)
+        rooms = await self._rooms(channels.values())
         now = self._clock()
         acceptance = Acceptance()
-        kinds: list[ChannelType] = []
+        orphans = 0
+        waiting: Letters = []
         for letter in letters:
             channel = channels.get(letter.channel_id)
-            if channel is not None:
-                acceptance.replays[len(kinds)] = letter.id
+            if channel is None:
+                orphans += 1
+            elif not rooms[channel.key].take(len(letter.notification.body)):
+                waiting.append(letter)
+            else:
+                acceptance.replays[len(acceptance.notifications)] = letter.id
                 acceptance.add(_renewed(letter.notification, now), [channel])
-                kinds.append(letter.type)
-        if kinds:
+        if acceptance.replays:
             await self._store(acceptance)
-        gone = Counter(
-            kind for number, kind in enumerate(kinds) if number not in acceptance.repeats
-        )
-        return gone.total(), len(letters) - len(kinds)
+        done = sum(number not in acceptance.repeats for number in acceptance.replays)
+        return done, orphans, waiting
+
+    async def _rooms(self, channels: Iterable[Channel]) -> dict[int, Room]:
+        """What a replay may put in for each of these channels, by key."""
+        held = await self._archive.holdings([channel.key for channel in channels])
+        most, most_bytes = self._share
+        return {
+            key: Room(most - count, most_bytes - size, is_empty=not count)
+            for key, (count, size) in held.items()
+        }
 
     async def _channels(self, letters: Sequence[DeadLetter]) -> dict[str, Channel]:
         """The living channels of these letters, by id; a letter's channel may be another user's

@@ -15,6 +15,7 @@ from tocsin.store.records import Attempt, DeadLetter
 
 T = TypeVar("T")
 Place = tuple[int, int]
+Holding = tuple[int, int]
 
 
 @attrs.frozen
@@ -93,6 +94,9 @@ class Archive(Protocol):
 
     async def owners(self, channel_ids: Sequence[str]) -> Mapping[str, str]:
         """Whose these channels are, without those that are gone."""
+
+    async def holdings(self, channel_keys: Sequence[int]) -> Mapping[int, Holding]:
+        """How many deliveries, and bytes of them, wait for each of these channels."""
 
     async def all_channels(
         self, kind: ChannelType | None, *, before: int | None, limit: int, look: int

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from tocsin.model.channel import Channel, ChannelType
 from tocsin.model.errors import StoreError
 from tocsin.store import statements
-from tocsin.store.archive import LetterQuery, LogQuery, Page, Pending, Place
+from tocsin.store.archive import Holding, LetterQuery, LogQuery, Page, Pending, Place
 from tocsin.store.jobs import Jobs
 from tocsin.store.records import Attempt, DeadLetter
 from tocsin.store.writer import InlineWriter, Writer
@@ -69,6 +69,10 @@ class SqliteArchive(Jobs):
     async def owners(self, channel_ids: Sequence[str]) -> Mapping[str, str]:
         """See `Archive.owners`."""
         return await self._perform(lambda db: statements.owners(db, channel_ids), durable=False)
+
+    async def holdings(self, channel_keys: Sequence[int]) -> Mapping[int, Holding]:
+        """See `Archive.holdings`."""
+        return await self._perform(lambda db: statements.holdings(db, channel_keys), durable=False)
 
     async def all_channels(
         self, kind: ChannelType | None, *, before: int | None, limit: int, look: int

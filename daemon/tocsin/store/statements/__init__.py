@@ -22,7 +22,7 @@ from tocsin.store.statements.accounts import (
     suspend_channel,
     unused_channels,
 )
-from tocsin.store.statements.bounds import Aside
+from tocsin.store.statements.bounds import Aside, holdings
 from tocsin.store.statements.deadletters import (
     dead_letters,
     prune_dead_letters,
@@ -91,6 +91,7 @@ __all__ = [
     "grant_grace",
     "hasten",
     "held_rows",
+    "holdings",
     "insert",
     "lane_backlogs",
     "lanes",

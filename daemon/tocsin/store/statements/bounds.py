@@ -144,6 +144,11 @@ def _replaced(db: Database, collapsing: Iterable[Collapse], spare: str) -> list[
     return [id_ for (id_,) in found]
 
 
+def holdings(db: Database, channels: Iterable[int]) -> dict[int, tuple[int, int]]:
+    """What each of these channels holds: deliveries, bytes."""
+    return {channel: db.execute(HELD, (channel,)).get for channel in channels}
+
+
 def _excess(
     db: Database, channel: int, spare: str, most: int, most_bytes: int
 ) -> tuple[list[int], tuple[int, int]]:
