@@ -333,7 +333,7 @@ async def test_no_token_is_logged(face: Face) -> None:
     assert "t0psecret" not in text
     assert talker(scope="channels") not in text
     requests = [line for line in lines if "target" in line]
-    assert text.count("=***") == len(requests) == 6
+    assert text.count("token=***") == len(requests) == 6
     assert {line["reason"] for line in requests} == {"method", "token_invalid", "scope_missing"}
     metrics = face.metrics.registry.get_sample_value
     assert metrics("tocsin_auth_failures_total", {"reason": "scope_missing"}) == 2
