@@ -12,7 +12,7 @@ from tests.fakes.world import World
 from trio.testing import MockClock
 
 from tocsin.delivery import deadletters
-from tocsin.delivery.deadletters import BEGINNING, SLICE, DeadLetters
+from tocsin.delivery.deadletters import BEGINNING, LOOK_AGAIN, PATIENCE, SLICE, DeadLetters
 from tocsin.delivery.settings import DeliveryLimits
 from tocsin.model.errors import RequestError, unavailable
 from tocsin.store.archive import LetterQuery
@@ -219,11 +219,31 @@ async def test_a_channel_that_stays_full_keeps_nobody_waiting(autojump_clock: Mo
         assert (first.done, first.skipped, first.next) == (5, 0, BEGINNING)
         await bury(world, "b", user="v", lane="https://other.example")
         second = await letters_of(world).replay(EVERY)
-        third = await letters_of(world).replay(EVERY)
-        assert (second.done, second.next) == (1, BEGINNING)
-        assert (third.done, third.skipped, third.next) == (0, 4, None)
+        assert (second.done, second.skipped, second.next) == (1, 4, None)
         assert await world.dead() == 4
         assert world.store.backlog == 6
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_full_channel_is_waited_for_once(autojump_clock: MockClock) -> None:
+    """A call that finds nothing leaves a channel goes on with all the others, whose letters are
+    strewn over many slices."""
+    world = World(limits=DeliveryLimits(buffer_count=10))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.store.run)
+        await world.hook("u")
+        others = 2 * SLICE // 5
+        for number in range(others):
+            await world.hook(f"v{number}", f"https://{number}.example")
+        await bury(world, "first", *(f"0-{n}" for n in range(4)))
+        assert (await letters_of(world).replay(EVERY)).done == 5
+        for number in range(others):
+            await bury(world, *(f"a{number}-{n}" for n in range(5)))
+            await bury(world, f"b{number}", user=f"v{number}", lane=f"https://{number}.example")
+        begun = trio.current_time()
+        progressed = await letters_of(world).replay(EVERY)
+        assert trio.current_time() - begun < PATIENCE + 2 * LOOK_AGAIN
+        assert (progressed.done, progressed.skipped, progressed.next) == (others, 5 * others, None)
         nursery.cancel_scope.cancel()
 
 

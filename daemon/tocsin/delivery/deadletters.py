@@ -28,10 +28,6 @@ SLICE = 200
 PATIENCE = 5.0
 LOOK_AGAIN = 0.1
 BEGINNING: Place = (0, 0)
-Letters = list[DeadLetter]
-Replayed = tuple[int, int, Letters]
-"""How many letters are deliveries again, how many have no channel any more, and which wait for
-room."""
 
 
 @attrs.frozen
@@ -44,6 +40,17 @@ class Progressed:
     skipped: int
     next: Place | None
     until: int
+
+
+@attrs.define
+class Tried:
+    """What became of some letters: how many are deliveries again, in which channels, how many have
+    no channel any more, and which wait for room."""
+
+    done: int = 0
+    channels: set[str] = attrs.field(factory=set)
+    orphans: int = 0
+    waiting: list[DeadLetter] = attrs.field(factory=list)
 
 
 @attrs.define
@@ -90,7 +97,8 @@ class DeadLetters:
         return await self._archive.dead_letters(query, after=after, oldest_first=False, limit=limit)
 
     async def replay(self, query: LetterQuery, *, after: Place | None = None) -> Progressed:
-        """Deliver these again, the oldest first, for `PATIENCE` seconds at most.
+        """Deliver these again, the oldest first: for `PATIENCE` seconds, and where a channel was
+        full for as long, for that time again with the others.
 
         Raises 503 when the backlog is full or the store fails before anything was replayed.
         """
@@ -98,7 +106,7 @@ class DeadLetters:
         query = attrs.evolve(query, until=until)
         deadline = trio.current_time() + PATIENCE
         done = skipped = 0
-        full: set[str] = set()
+        moving, full = set[str](), set[str]()
         while True:
             letters = await self._archive.dead_letters(
                 query, after=after, oldest_first=True, limit=SLICE
@@ -106,25 +114,26 @@ class DeadLetters:
             left: Sequence[DeadLetter] = [one for one in letters if one.channel_id not in full]
             passed_over = len(letters) - len(left)
             try:
-                while True:
-                    replayed, orphans, left = await self._replay(left)
-                    done, passed_over = done + replayed, passed_over + orphans
-                    if not left or trio.current_time() >= deadline:
+                while left:
+                    tried = await self._replay(left)
+                    left, moving = tried.waiting, moving | tried.channels
+                    done, passed_over = done + tried.done, passed_over + tried.orphans
+                    if trio.current_time() >= deadline:
                         break
-                    await trio.sleep(LOOK_AGAIN)
+                    if left:
+                        await trio.sleep(LOOK_AGAIN)
             except RequestError:
                 if not done:
                     raise
                 return Progressed(done, skipped, after or BEGINNING, until)
-            if left and done:
+            if any(one.channel_id in moving for one in left):
                 return Progressed(done, skipped, after or BEGINNING, until)
             full.update(one.channel_id for one in left)
             skipped += passed_over + len(left)
             if len(letters) < SLICE:
                 return Progressed(done, skipped, None, until)
             after = (letters[-1].died_at, letters[-1].id)
-            late = trio.current_time() - deadline
-            if late >= (PATIENCE if full and not done else 0):
+            if trio.current_time() >= deadline + (PATIENCE if full else 0):
                 return Progressed(done, skipped, after, until)
 
     async def purge(self, query: LetterQuery) -> Progressed:
@@ -141,27 +150,27 @@ class DeadLetters:
             if trio.current_time() >= deadline:
                 return Progressed(done, 0, BEGINNING, until)
 
-    async def _replay(self, letters: Sequence[DeadLetter]) -> Replayed:
+    async def _replay(self, letters: Sequence[DeadLetter]) -> Tried:
         """What can be done for these at once."""
         channels = await self._channels(letters)
         rooms = await self._rooms(channels.values())
         now = self._clock()
         acceptance = Acceptance()
-        orphans = 0
-        waiting: Letters = []
+        tried = Tried()
         for letter in letters:
             channel = channels.get(letter.channel_id)
             if channel is None:
-                orphans += 1
+                tried.orphans += 1
             elif not rooms[channel.key].take(len(letter.notification.body)):
-                waiting.append(letter)
+                tried.waiting.append(letter)
             else:
                 acceptance.replays[len(acceptance.notifications)] = letter.id
                 acceptance.add(_renewed(letter.notification, now), [channel])
+                tried.channels.add(channel.id)
         if acceptance.replays:
             await self._store(acceptance)
-        done = sum(number not in acceptance.repeats for number in acceptance.replays)
-        return done, orphans, waiting
+        tried.done = sum(number not in acceptance.repeats for number in acceptance.replays)
+        return tried
 
     async def _rooms(self, channels: Iterable[Channel]) -> dict[int, Room]:
         """What a replay may put in for each of these channels, by key."""
